@@ -1,0 +1,140 @@
+//! What bounds a stage.
+
+use std::fmt;
+use std::num::NonZeroUsize;
+
+use crate::Semaphore;
+
+/// How many calls a stage runs at once, and the order of its outputs.
+///
+/// Every `*_concurrent` method takes `impl Into<Concurrency>`:
+///
+/// | argument | calls at once | order of the outputs |
+/// | --- | --- | --- |
+/// | `20`, a `NonZeroUsize` | 20 | as they complete |
+/// | `ordered(20)` | 20 | as their items came in |
+/// | `&semaphore`, `semaphore` | what the [`Semaphore`] allows | as they complete |
+/// | `ordered(&semaphore)` | what the [`Semaphore`] allows | as their items came in |
+///
+/// The number bounds all that is between "pulled from upstream" and "handed on": calls that run and
+/// outputs that wait for the consumer. There is no default on purpose, and `usize::MAX` is fine:
+/// memory is used as calls are started. A limit of 1 keeps the order, and pulls the next item only
+/// after the output was handed on.
+///
+/// # Panics
+///
+/// A limit of 0 could never start a call. A stage that is given one panics when it is made.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::prelude::*;
+/// use flowlet::{Concurrency, ordered};
+///
+/// # futures_lite::future::block_on(async {
+/// async fn double(n: u32) -> u32 {
+///     2 * n
+/// }
+///
+/// let limit: Concurrency = ordered(3);
+/// let doubled: Vec<u32> = pipe([1, 2, 3]).map_concurrent(limit, double).collect().await;
+/// assert_eq!(doubled, [2, 4, 6]);
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Concurrency {
+    pub(crate) limit: Limit,
+    pub(crate) ordered: bool,
+}
+
+/// Who counts the calls.
+#[derive(Clone)]
+pub(crate) enum Limit {
+    /// The stage alone.
+    Private(usize),
+    /// The stage, with all others that have the semaphore.
+    Shared(Semaphore),
+}
+
+/// Asks for outputs in the order of their items.
+///
+/// Takes what [`Concurrency`] is made from. An output that is complete before an earlier one waits
+/// for it, and counts against the limit while it does. In a [flat map] it is whole expansions that
+/// keep the order; each of the later ones goes on until it has its first output.
+///
+/// [flat map]: crate::FlowExt::flat_map_concurrent
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::prelude::*;
+/// use flowlet::ordered;
+/// use futures_lite::future::yield_now;
+///
+/// # futures_lite::future::block_on(async {
+/// let slow_first = async |n: u32| {
+///     for _ in n..3 {
+///         yield_now().await;
+///     }
+///     n
+/// };
+///
+/// let any: Vec<u32> = pipe([1, 2, 3]).map_concurrent(3, slow_first).collect().await;
+/// assert_eq!(any, [3, 2, 1]);
+///
+/// let same: Vec<u32> = pipe([1, 2, 3]).map_concurrent(ordered(3), slow_first).collect().await;
+/// assert_eq!(same, [1, 2, 3]);
+/// # });
+/// ```
+pub fn ordered(concurrency: impl Into<Concurrency>) -> Concurrency {
+    Concurrency { ordered: true, ..concurrency.into() }
+}
+
+impl Concurrency {
+    /// Refuses a limit that could never start a call.
+    #[track_caller]
+    pub(crate) fn checked(self) -> Self {
+        assert!(
+            !matches!(self.limit, Limit::Private(0)),
+            "the concurrency of a stage must be at least 1"
+        );
+        self
+    }
+}
+
+impl From<usize> for Concurrency {
+    fn from(limit: usize) -> Self {
+        Self { limit: Limit::Private(limit), ordered: false }
+    }
+}
+
+impl From<NonZeroUsize> for Concurrency {
+    fn from(limit: NonZeroUsize) -> Self {
+        limit.get().into()
+    }
+}
+
+impl From<Semaphore> for Concurrency {
+    fn from(semaphore: Semaphore) -> Self {
+        Self { limit: Limit::Shared(semaphore), ordered: false }
+    }
+}
+
+impl From<&Semaphore> for Concurrency {
+    fn from(semaphore: &Semaphore) -> Self {
+        semaphore.clone().into()
+    }
+}
+
+impl fmt::Debug for Concurrency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.ordered {
+            f.write_str("ordered(")?;
+        }
+        match &self.limit {
+            Limit::Private(limit) => limit.fmt(f)?,
+            Limit::Shared(semaphore) => semaphore.fmt(f)?,
+        }
+        if self.ordered { f.write_str(")") } else { Ok(()) }
+    }
+}

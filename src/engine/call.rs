@@ -1,0 +1,27 @@
+//! What runs in a slot.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// A running call of a stage's function: a future, or the expansion it opened.
+pub(crate) trait Call {
+    /// What the stage hands on.
+    type Output;
+
+    /// Goes on with the call.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Self::Output>>;
+
+    /// Bounds the number of outputs still to come, as [`Stream::size_hint`] does.
+    ///
+    /// [`Stream::size_hint`]: futures_lite::Stream::size_hint
+    fn size_hint(&self) -> (usize, Option<usize>);
+}
+
+/// How far a call got.
+#[derive(Debug)]
+pub(crate) enum Step<T> {
+    /// Here is an output, and the call goes on.
+    Output(T),
+    /// The call is over, with its output if it had one.
+    Over(Option<T>),
+}

@@ -1,0 +1,272 @@
+mod call;
+mod marks;
+mod outputs;
+mod permits;
+mod ready;
+mod slots;
+mod upstream;
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+pub(crate) use self::call::{Call, Step};
+pub(crate) use self::marks::answer;
+pub(crate) use self::ready::Signals;
+pub(crate) use self::upstream::Upstream;
+
+use self::outputs::{Output, Outputs};
+use self::permits::Permits;
+use self::slots::Slots;
+use crate::concurrency::Concurrency;
+use crate::semaphore::Permit;
+use crate::size_hint::{SizeHint, add_hints, exactly};
+
+/// How many calls are polled in one turn, started ones included, before the executor gets a chance
+/// to run something else.
+const BUDGET: usize = 256;
+
+pin_project! {
+    /// The calls of one stage.
+    pub(crate) struct Engine<S: Stream, C: Call> {
+        // Before upstream, so that calls are dropped before what they came from.
+        slots: Slots<C>,
+        outputs: Outputs<C::Output>,
+
+        // The output that this turn hands on. It stays here if the turn ends with a panic.
+        hand: Option<Output<C::Output>>,
+
+        // The place of the call that is being polled. It stays here if the call panics.
+        polling: Option<usize>,
+
+        // An item that was pulled and waits for a permit of the semaphore.
+        held: Option<S::Item>,
+
+        #[pin]
+        upstream: Upstream<S>,
+
+        permits: Permits,
+        concurrency: Concurrency,
+        poller: Poller,
+    }
+}
+
+/// A stage's hold on its signals: they forget the poller when the stage goes.
+#[derive(Debug)]
+pub(crate) struct Poller(pub(crate) Arc<Signals>);
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.0.forget_poller();
+    }
+}
+
+impl<S: Stream, C: Call> Engine<S, C> {
+    #[track_caller]
+    pub(crate) fn new(stream: S, concurrency: Concurrency) -> Self {
+        let concurrency = concurrency.checked();
+        let signals = Signals::new();
+        Self {
+            slots: Slots::new(),
+            outputs: Outputs::new(concurrency.ordered),
+            hand: None,
+            polling: None,
+            held: None,
+            upstream: Upstream::new(stream, &signals),
+            permits: Permits::new(concurrency.limit.clone()),
+            concurrency,
+            poller: Poller(signals),
+        }
+    }
+
+    /// One turn of the stage: goes on with calls that were woken, starts new ones with `start`, has
+    /// the stages above go on if it can start none, and hands on an output if there is one.
+    pub(crate) fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut start: impl FnMut(S::Item) -> C,
+    ) -> Poll<Option<C::Output>> {
+        let mut this = self.project();
+        let signals = &this.poller.0;
+        let mut turn = Turn {
+            slots: this.slots,
+            outputs: this.outputs,
+            hand: this.hand,
+            polling: this.polling,
+            advanced: answer(cx.waker()),
+            budget: BUDGET,
+        };
+        turn.begin(signals);
+        while let Some(index) = turn.next_woken() {
+            turn.poll(index);
+            if turn.hand.is_some() {
+                break;
+            }
+        }
+
+        // At least one call is started, if one can be, whatever there is to hand on: outputs that
+        // are always there must not keep new calls from being started, nor the other way round.
+        let mut room = true;
+        while turn.budget > 0 {
+            let item = match this.held.take() {
+                Some(item) => item,
+                None => {
+                    room = this.permits.any_room(turn.outputs.in_flight());
+                    if !room {
+                        break;
+                    }
+                    match this.upstream.as_mut().pull(signals) {
+                        Poll::Ready(Some(item)) => item,
+                        Poll::Ready(None) | Poll::Pending => break,
+                    }
+                }
+            };
+            let Some(permit) = this.permits.try_take(cx) else {
+                *this.held = Some(item);
+                room = false;
+                break;
+            };
+            turn.start(start(item), permit, signals);
+            if turn.hand.is_some() {
+                room = this.permits.any_room(turn.outputs.in_flight());
+                break;
+            }
+        }
+        if !room {
+            this.upstream.as_mut().advance(signals);
+        }
+
+        if let Some(output) = turn.hand.take() {
+            turn.outputs.handed_on(&output);
+            return Poll::Ready(Some(output.value));
+        }
+        let in_flight = turn.outputs.in_flight();
+        if in_flight == 0 && this.held.is_none() && this.upstream.is_over() {
+            return Poll::Ready(None);
+        }
+        if turn.budget == 0 || turn.slots.any_queued() {
+            // Nothing else would announce them.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // Between registering and waiting, look once more.
+        signals.register(cx.waker());
+        let room_now = !room && this.permits.poll_wait(in_flight, this.held.is_some(), cx);
+        if room_now || signals.any() || this.upstream.is_due(signals, room) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Returns how many calls run, or are over and have an output that was not handed on.
+    pub(crate) fn in_flight(&self) -> usize {
+        // A call that panicked is still counted until the next turn.
+        self.outputs.in_flight() - usize::from(self.polling.is_some())
+    }
+
+    /// Bounds the number of items that no call was started for.
+    pub(crate) fn items_hint(&self) -> SizeHint {
+        add_hints(exactly(usize::from(self.held.is_some())), self.upstream.size_hint())
+    }
+
+    /// Bounds the number of outputs of the calls that were started.
+    pub(crate) fn outputs_hint(&self) -> SizeHint {
+        let waiting = self.outputs.waiting() + usize::from(self.hand.is_some());
+        self.slots.calls().map(C::size_hint).fold(exactly(waiting), add_hints)
+    }
+
+    /// Writes a stage of the given name, with what is in it.
+    pub(crate) fn fmt_stage(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result
+    where
+        S: fmt::Debug,
+    {
+        f.debug_struct(name)
+            .field("concurrency", &self.concurrency)
+            .field("in_flight", &self.in_flight())
+            .field("upstream", &self.upstream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What one turn works with.
+struct Turn<'a, C: Call> {
+    slots: &'a mut Slots<C>,
+    outputs: &'a mut Outputs<C::Output>,
+    hand: &'a mut Option<Output<C::Output>>,
+    polling: &'a mut Option<usize>,
+
+    /// Whether outputs are to be kept.
+    advanced: bool,
+
+    /// How many more calls may be polled.
+    budget: usize,
+}
+
+impl<C: Call> Turn<'_, C> {
+    fn begin(&mut self, signals: &Signals) {
+        if let Some(place) = self.polling.take() {
+            self.outputs.end(place);
+        }
+        self.slots.begin_turn(signals);
+        self.take_output();
+    }
+
+    /// Takes the next call to poll that was woken.
+    fn next_woken(&mut self) -> Option<usize> {
+        if self.budget == 0 { None } else { self.slots.next() }
+    }
+
+    /// Starts a call and polls it at once.
+    fn start(&mut self, call: C, permit: Option<Permit>, signals: &Arc<Signals>) {
+        let place = self.outputs.begin();
+        let index = self.slots.insert(call, permit, place, signals);
+        self.poll(index);
+    }
+
+    /// Polls a call, and takes in hand what is next to be handed on.
+    fn poll(&mut self, index: usize) {
+        self.budget -= 1;
+        let place = self.slots.place(index);
+        *self.polling = Some(place);
+        let polled = self.slots.poll(index);
+        *self.polling = None;
+        let output = match polled {
+            Poll::Pending => return,
+            Poll::Ready(Step::Output(value)) => Output { value, slot: Some(index) },
+            Poll::Ready(Step::Over(Some(value))) => Output { value, slot: None },
+            Poll::Ready(Step::Over(None)) => {
+                self.outputs.end(place);
+                return self.take_output();
+            }
+        };
+        if self.may_take() && self.outputs.is_next(place) {
+            self.take_in_hand(output);
+        } else {
+            self.outputs.give(place, output);
+        }
+    }
+
+    fn may_take(&self) -> bool {
+        self.hand.is_none() && !self.advanced
+    }
+
+    /// Takes the next output in hand, unless there is one or it has to be kept.
+    fn take_output(&mut self) {
+        if self.may_take() {
+            if let Some(output) = self.outputs.take() {
+                self.take_in_hand(output);
+            }
+        }
+    }
+
+    fn take_in_hand(&mut self, output: Output<C::Output>) {
+        if let Some(slot) = output.slot {
+            self.slots.again(slot);
+        }
+        *self.hand = Some(output);
+    }
+}

@@ -1,0 +1,153 @@
+//! Outputs that were not handed on yet, in completion order or in input order.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+/// What the stage has in flight, call by call: everything between "pulled" and "handed on".
+pub(super) struct Outputs<T> {
+    /// Calls that run, and calls that are over whose output waits.
+    in_flight: usize,
+
+    order: Order<T>,
+}
+
+enum Order<T> {
+    /// The outputs that wait, first completed first.
+    Completion(VecDeque<Output<T>>),
+
+    /// A place for each call in flight, first pulled first.
+    Input {
+        places: VecDeque<Place<T>>,
+
+        /// The number of the first place; numbers wrap.
+        first: usize,
+    },
+}
+
+/// The output of a call at the moment it is handed on.
+pub(super) struct Output<T> {
+    pub(super) value: T,
+
+    /// The slot of the call, if it goes on.
+    pub(super) slot: Option<usize>,
+}
+
+enum Place<T> {
+    /// The call runs and has nothing to hand on.
+    Running,
+    /// The call gave an output and waits until it is taken, or it is over.
+    Given(Output<T>),
+    /// The call is over, without an output that waits.
+    Over,
+}
+
+impl<T> Outputs<T> {
+    pub(super) fn new(ordered: bool) -> Self {
+        let order = if ordered {
+            Order::Input { places: VecDeque::new(), first: 0 }
+        } else {
+            Order::Completion(VecDeque::new())
+        };
+        Self { in_flight: 0, order }
+    }
+
+    /// Returns how many calls run, or are over and have an output that was not handed on.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Counts a call that is about to run, and returns its place in input order.
+    pub(super) fn begin(&mut self) -> usize {
+        self.in_flight += 1;
+        match &mut self.order {
+            Order::Completion(_) => 0,
+            Order::Input { places, first } => {
+                places.push_back(Place::Running);
+                first.wrapping_add(places.len() - 1)
+            }
+        }
+    }
+
+    /// Notes an output of the call at `place`, which goes on if it has a `slot`.
+    pub(super) fn give(&mut self, place: usize, output: Output<T>) {
+        match &mut self.order {
+            Order::Completion(waiting) => waiting.push_back(output),
+            Order::Input { places, first } => {
+                places[place.wrapping_sub(*first)] = Place::Given(output);
+            }
+        }
+    }
+
+    /// Notes that the call at `place` is over, without an output.
+    pub(super) fn end(&mut self, place: usize) {
+        match &mut self.order {
+            Order::Completion(_) => self.in_flight -= 1,
+            Order::Input { places, first } => {
+                places[place.wrapping_sub(*first)] = Place::Over;
+            }
+        }
+    }
+
+    /// Tells whether an output of the call at `place` would be the next one to hand on, so that it
+    /// need not be noted at all.
+    pub(super) fn is_next(&self, place: usize) -> bool {
+        match &self.order {
+            Order::Completion(waiting) => waiting.is_empty(),
+            Order::Input { first, .. } => place == *first,
+        }
+    }
+
+    /// Takes the next output to hand on. It is in flight until [`handed_on`](Self::handed_on).
+    pub(super) fn take(&mut self) -> Option<Output<T>> {
+        match &mut self.order {
+            Order::Completion(waiting) => waiting.pop_front(),
+            Order::Input { places, first } => loop {
+                match places.front_mut()? {
+                    Place::Running => return None,
+                    Place::Over => {
+                        places.pop_front();
+                        *first = first.wrapping_add(1);
+                        self.in_flight -= 1;
+                    }
+                    given @ Place::Given(_) => {
+                        let Place::Given(output) = std::mem::replace(given, Place::Running) else {
+                            unreachable!("the place was just matched");
+                        };
+                        return Some(output);
+                    }
+                }
+            },
+        }
+    }
+
+    /// Notes that an output was handed on which [`take`](Self::take) returned, or which
+    /// [was next](Self::is_next).
+    pub(super) fn handed_on(&mut self, output: &Output<T>) {
+        if output.slot.is_none() {
+            if let Order::Input { places, first } = &mut self.order {
+                places.pop_front();
+                *first = first.wrapping_add(1);
+            }
+            self.in_flight -= 1;
+        }
+    }
+
+    /// Returns how many outputs wait.
+    pub(super) fn waiting(&self) -> usize {
+        match &self.order {
+            Order::Completion(waiting) => waiting.len(),
+            Order::Input { places, .. } => {
+                places.iter().filter(|place| matches!(place, Place::Given(_))).count()
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for Outputs<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outputs")
+            .field("in_flight", &self.in_flight)
+            .field("waiting", &self.waiting())
+            .finish()
+    }
+}

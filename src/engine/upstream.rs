@@ -1,0 +1,148 @@
+//! What a stage holds its upstream in: the two ways to poll it, and when to.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use super::marks::Asking;
+use super::ready::Signals;
+use crate::size_hint::{add_hints, exactly};
+
+/// How many polls in a row without an answer it takes to believe that no stage is above. One poll
+/// may miss it, because `select` polls its two streams in turn and returns at the first item.
+const SILENT: u8 = 2;
+
+pin_project! {
+    /// An upstream that is pulled when there is room, and advanced when there is none.
+    pub(crate) struct Upstream<S: Stream> {
+        // Dropped as soon as it has ended.
+        #[pin]
+        stream: Option<S>,
+
+        // An item that came out of an advance, because no stage held it back.
+        kept: Option<S::Item>,
+
+        // The waker that upstream is polled with: the stage's signals.
+        waker: Waker,
+
+        // The number of wakes when upstream was last polled.
+        seen: usize,
+
+        // Whether the last poll gave an item. There may be more, or calls that were woken and not
+        // polled, so this counts as a wake.
+        gave_item: bool,
+
+        // Whether upstream may be pulled without a wake: at first, and after an advance.
+        may_pull: bool,
+
+        // How many polls ago a stage answered, up to `SILENT`.
+        silent: u8,
+    }
+}
+
+impl<S: Stream> Upstream<S> {
+    pub(crate) fn new(stream: S, signals: &Arc<Signals>) -> Self {
+        Self {
+            stream: Some(stream),
+            kept: None,
+            waker: Waker::from(signals.clone()),
+            seen: 0,
+            gave_item: false,
+            may_pull: true,
+            silent: SILENT,
+        }
+    }
+
+    /// Asks for the next item, for which there is room.
+    pub(crate) fn pull(mut self: Pin<&mut Self>, signals: &Signals) -> Poll<Option<S::Item>> {
+        if let Some(item) = self.as_mut().project().kept.take() {
+            return Poll::Ready(Some(item));
+        }
+        if self.stream.is_some() && !self.may_pull && !self.woken(signals) {
+            return Poll::Pending;
+        }
+        let polled = self.as_mut().ask(signals, false);
+        *self.project().may_pull = false;
+        polled
+    }
+
+    /// Lets the calls of the stages above go on, although there is no room for an item.
+    pub(crate) fn advance(mut self: Pin<&mut Self>, signals: &Signals) {
+        if self.can_advance() && self.woken(signals) {
+            let polled = self.as_mut().ask(signals, true);
+            let this = self.project();
+            if let Poll::Ready(item) = polled {
+                *this.kept = item;
+            }
+            // Upstream may keep outputs by now that nothing will announce.
+            *this.may_pull = true;
+        }
+    }
+
+    /// Polls upstream.
+    fn ask(self: Pin<&mut Self>, signals: &Signals, advance: bool) -> Poll<Option<S::Item>> {
+        let mut this = self.project();
+        let Some(stream) = this.stream.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        *this.seen = signals.upstream_wakes();
+        // Should the poll panic, upstream is still to be asked again.
+        *this.gave_item = true;
+        let asking = Asking::begin(this.waker, advance);
+        let polled = stream.poll_next(&mut Context::from_waker(this.waker));
+        if asking.answered() {
+            *this.silent = 0;
+        } else if *this.silent < SILENT {
+            *this.silent += 1;
+        }
+        drop(asking);
+        *this.gave_item = matches!(polled, Poll::Ready(Some(_)));
+        if let Poll::Ready(None) = polled {
+            this.stream.set(None);
+        }
+        polled
+    }
+
+    /// Tells whether upstream may have something to do since it was last polled.
+    fn woken(&self, signals: &Signals) -> bool {
+        self.gave_item || self.seen != signals.upstream_wakes()
+    }
+
+    /// Tells whether an advance would stop at a stage, rather than pull a source that must wait.
+    fn can_advance(&self) -> bool {
+        self.silent < SILENT && self.kept.is_none() && self.stream.is_some()
+    }
+
+    /// Tells whether polling upstream is due, by a pull if there is room, else by an advance.
+    pub(crate) fn is_due(&self, signals: &Signals, room: bool) -> bool {
+        if room {
+            self.kept.is_some() || self.stream.is_some() && (self.may_pull || self.woken(signals))
+        } else {
+            self.can_advance() && self.woken(signals)
+        }
+    }
+
+    /// Tells whether all items were handed out.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stream.is_none() && self.kept.is_none()
+    }
+
+    /// Bounds the number of items still to come.
+    pub(crate) fn size_hint(&self) -> (usize, Option<usize>) {
+        let hint = self.stream.as_ref().map_or((0, Some(0)), Stream::size_hint);
+        add_hints(hint, exactly(usize::from(self.kept.is_some())))
+    }
+}
+
+impl<S: Stream + fmt::Debug> fmt::Debug for Upstream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.stream {
+            Some(stream) => stream.fmt(f),
+            None => f.write_str("Ended"),
+        }
+    }
+}

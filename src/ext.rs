@@ -1,0 +1,329 @@
+use std::future::Future;
+
+use futures_lite::Stream;
+
+use crate::Concurrency;
+use crate::flow::Through;
+use crate::stage::{
+    Batched, Drain, Driven, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent,
+    filter_concurrent,
+};
+
+/// The stages, as methods of every [`Stream`].
+///
+/// # What all concurrent stages have in common
+///
+/// **Bound.** A stage with limit `n` never has more than `n` items between "pulled from upstream"
+/// and "handed on": calls that run plus outputs that wait. See [`Concurrency`] for what a limit can
+/// be.
+///
+/// **Order.** Outputs come as they complete, or with [`ordered`](crate::ordered) as their items came.
+///
+/// **Eagerness.** Nothing happens before the first poll. Whenever the stage is polled it starts
+/// calls up to its limit and hands out an output as soon as there is one; a slow source never holds
+/// an output back.
+///
+/// **Calls are never starved.** While a stage is full it has the stages above it go on with their
+/// calls, through any synchronous adaptors in between. While your own code awaits something else,
+/// [`driven`](Self::driven) does the same.
+///
+/// **Drop.** Dropping the stream drops every running call at once, then what is above it. Nothing is
+/// detached. An upstream that has ended is dropped at once.
+///
+/// **Panics** in a function, a future or upstream come out of the poll that ran them. The call is
+/// dropped; the others are unharmed, and the stream can be polled on.
+///
+/// **Fused.** After `None` always `None`.
+///
+/// **Cancel safety.** A stage keeps everything in itself, so dropping the future of
+/// [`next`](futures_lite::StreamExt::next) loses nothing.
+pub trait FlowExt: Stream {
+    /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what their
+    /// futures give.
+    ///
+    /// The outputs come as the calls complete; `ordered(limit)` keeps the order of the items. See
+    /// [the trait](FlowExt) for what drop, panics and limits mean. For a blocking `f` there is
+    /// [`in_thread`](crate::in_thread).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use flowlet::ordered;
+    ///
+    /// async fn fetch(id: u32) -> String {
+    ///     format!("page {id}")
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let pages: Vec<String> = pipe([1, 2, 3]).map_concurrent(ordered(20), fetch).collect().await;
+    /// assert_eq!(pages, ["page 1", "page 2", "page 3"]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn map_concurrent<F, Fut>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> MapConcurrent<Self, F, Fut>
+    where
+        Self: Sized,
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future,
+    {
+        MapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Keeps the items for which `predicate` says `true`, with up to `limit` calls running at once.
+    ///
+    /// The predicate borrows the item, across awaits too. Items come as the calls complete;
+    /// `ordered(limit)` keeps their order, and then one that was refused counts against the limit
+    /// until its turn. See [the trait](FlowExt) for what drop, panics and limits mean.
+    ///
+    /// The returned stream has no name, and borrows whatever `limit` borrows: for one that must be
+    /// `'static` give a semaphore as `semaphore.clone()`, not `&semaphore`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// async fn is_alive(link: &String) -> bool {
+    ///     !link.ends_with("404")
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let links = ["/home".to_owned(), "/404".to_owned()];
+    /// let alive: Vec<String> = pipe(links).filter_concurrent(8, is_alive).collect().await;
+    /// assert_eq!(alive, ["/home"]);
+    ///
+    /// // A closure can borrow its surroundings as well.
+    /// let banned = vec![2];
+    /// let kept: Vec<u32> =
+    ///     pipe([1, 2]).filter_concurrent(8, async |n: &u32| !banned.contains(n)).collect().await;
+    /// assert_eq!(kept, [1]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn filter_concurrent<P>(
+        self,
+        limit: impl Into<Concurrency>,
+        predicate: P,
+    ) -> impl Stream<Item = Self::Item>
+    where
+        Self: Sized,
+        P: AsyncFn(&Self::Item) -> bool,
+    {
+        filter_concurrent(self, limit.into(), predicate)
+    }
+
+    /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what is
+    /// `Some`.
+    ///
+    /// Outputs come as the calls complete; `ordered(limit)` keeps the order of the items, and then a
+    /// `None` counts against the limit until its turn. See [the trait](FlowExt) for what drop,
+    /// panics and limits mean.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let numbers: Vec<u32> = pipe(["1", "two", "3"])
+    ///     .filter_map_concurrent(1, async |text| str::parse::<u32>(text).ok())
+    ///     .collect()
+    ///     .await;
+    /// assert_eq!(numbers, [1, 3]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn filter_map_concurrent<F, Fut, T>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> FilterMapConcurrent<Self, F, Fut, T>
+    where
+        Self: Sized,
+        F: FnMut(Self::Item) -> Fut,
+        Fut: Future<Output = Option<T>>,
+    {
+        FilterMapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Calls `f` on every item and hands on all that comes of it, with up to `limit` expansions open
+    /// at once.
+    ///
+    /// `f` gives an iterable, a stream, a future of an iterable or a future of a stream: see
+    /// [`Expand`]. Open expansions take turns, and an output is made when it is to be handed on: of
+    /// an expansion without end nothing is stored. Only while the stage is kept from handing on does
+    /// each open expansion go on until it has one output waiting.
+    ///
+    /// With `ordered(limit)` expansions come out whole, in the order of their items, while the later
+    /// ones go on until they have their first output. See [the trait](FlowExt) for what drop, panics
+    /// and limits mean.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// async fn find_links(page: &str) -> Vec<&str> {
+    ///     page.split(' ').collect()
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let links: Vec<&str> =
+    ///     pipe(["/a /b", "/c"]).flat_map_concurrent(1, find_links).collect().await;
+    /// assert_eq!(links, ["/a", "/b", "/c"]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn flat_map_concurrent<F, E, Via>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> FlatMapConcurrent<Self, F, E, Via>
+    where
+        Self: Sized,
+        F: FnMut(Self::Item) -> E,
+        E: Expand<Via>,
+    {
+        FlatMapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Collects items into batches of `size`, the last of which may be smaller, and never empty.
+    ///
+    /// A batch is handed on when it is full, or when the stream has ended. Items that wait for their
+    /// batch to fill are lost if the stream is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `size` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let batches: Vec<Vec<u32>> = pipe(1..=5).batched(2).collect().await;
+    /// assert_eq!(batches, [vec![1, 2], vec![3, 4], vec![5]]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn batched(self, size: usize) -> Batched<Self>
+    where
+        Self: Sized,
+    {
+        Batched::new(self, size)
+    }
+
+    /// Sends the stream through a [`Flow`](crate::Flow), a reference to one, or any function from
+    /// stream to stream.
+    ///
+    /// A function may give anything, and may take and give what is `!Send` or borrowed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::Flow;
+    /// use flowlet::prelude::*;
+    ///
+    /// fn evens(numbers: impl Stream<Item = u32>) -> impl Stream<Item = u32> {
+    ///     numbers.filter(|n| n % 2 == 0)
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let squares: Flow<u32> = Flow::new(|s| s.map_concurrent(1, async |n| n * n));
+    ///
+    /// let numbers: Vec<u32> = pipe(1..=4).through(evens).through(&squares).collect().await;
+    /// assert_eq!(numbers, [4, 16]);
+    /// # });
+    /// ```
+    fn through<X>(self, flow: X) -> X::Output
+    where
+        Self: Sized,
+        X: Through<Self>,
+    {
+        flow.send(self)
+    }
+
+    /// Runs the pipeline to its end, for what its stages do, and discards what comes out.
+    ///
+    /// This takes the stream. The `drain` of `futures_lite`, which takes `&mut` and gives what is
+    /// ready now, is `StreamExt::drain(&mut stream)` where both traits are in scope.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use std::cell::Cell;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let sum = Cell::new(0);
+    /// let add = async |n| sum.set(sum.get() + n);
+    /// pipe([1, 2, 3]).map_concurrent(2, add).drain().await;
+    /// assert_eq!(sum.get(), 6);
+    /// # });
+    /// ```
+    fn drain(self) -> Drain<Self>
+    where
+        Self: Sized,
+    {
+        Drain::new(self)
+    }
+
+    /// Ends a pipeline that is consumed by a loop with awaits in its body, so that the calls can go
+    /// on meanwhile: see [`Driven::alongside`].
+    ///
+    /// A pipeline is a stream, and streams do nothing unless polled. While the body of a loop awaits
+    /// something else, started calls stand still: their time-outs pass, and a lock that one of them
+    /// holds is not given back, for which the body may be waiting. `alongside` awaits and drives.
+    ///
+    /// The pipeline is boxed, so that it need not be pinned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// async fn fetch(url: &str) -> String {
+    ///     format!("page at {url}")
+    /// }
+    /// async fn store(page: String) -> Result<(), std::io::Error> {
+    ///     Ok(())
+    /// }
+    ///
+    /// # fn main() -> Result<(), std::io::Error> { futures_lite::future::block_on(async {
+    /// let mut pages = pipe(["/a", "/b"]).map_concurrent(20, fetch).driven();
+    /// while let Some(page) = pages.next().await {
+    ///     pages.alongside(store(page)).await?; // the fetches go on meanwhile
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    fn driven(self) -> Driven<Self>
+    where
+        Self: Sized,
+    {
+        Driven::new(self)
+    }
+}
+
+impl<S: Stream + ?Sized> FlowExt for S {}

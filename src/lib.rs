@@ -1,0 +1,34 @@
+#![doc = include_str!("../README.md")]
+
+mod concurrency;
+mod engine;
+mod ext;
+mod flow;
+mod place;
+mod semaphore;
+mod size_hint;
+mod source;
+mod stage;
+mod sync;
+
+pub use crate::concurrency::{Concurrency, ordered};
+pub use crate::ext::FlowExt;
+pub use crate::flow::{Flow, Through};
+pub use crate::place::{InThread, in_thread};
+pub use crate::semaphore::{Acquire, Permit, Semaphore};
+pub use crate::source::{Pipe, Source, pipe, via};
+pub use crate::stage::{
+    Alongside, Batched, Drain, Driven, Expand, FilterMapConcurrent, FlatMapConcurrent,
+    MapConcurrent, Opening,
+};
+
+/// What a pipeline is usually written with, for `use flowlet::prelude::*`.
+///
+/// It brings [`pipe`], the stages as methods of every stream, and the methods of
+/// [`futures_lite::StreamExt`]. Where `futures::StreamExt` is used instead, whose methods have the
+/// same names, import `flowlet::{FlowExt, pipe}` by name.
+pub mod prelude {
+    pub use futures_lite::{Stream, StreamExt};
+
+    pub use crate::{FlowExt, pipe};
+}

@@ -1,0 +1,3 @@
+mod thread;
+
+pub use self::thread::{InThread, in_thread};

@@ -1,0 +1,121 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use blocking::Task;
+
+/// Makes a blocking function one that a stage can call: each call runs on a thread of its own.
+///
+/// `f` may block as it likes, on files, databases or clients that know nothing of `async`. The
+/// executor's threads are never held up. A stage bounds the calls as it bounds any others.
+///
+/// # Threads
+///
+/// The threads are those of the [`blocking`] crate, one pool for the whole process, shared with
+/// smol, async-fs and whatever else uses it. There are at most 500, or as many as the environment
+/// variable `BLOCKING_MAX_THREADS` says (1 to 10,000) when the pool is first used; a call for which
+/// there is no thread waits for one. They are started when needed, and whether an idle one ends is
+/// up to the version of `blocking`: 1.6 ends it after half a second, 1.7.0 keeps it for the life of
+/// the process. So a stage's limit is also a fair guess at the number of threads that stay.
+///
+/// # Panics, and calls that are dropped
+///
+/// A panic in `f` comes out of the call's future, with its payload, and so reaches the consumer of
+/// the pipeline. The thread lives on.
+///
+/// Nothing is done before the future is polled. A call that is dropped before its thread has begun
+/// it never begins. One that runs cannot be interrupted: it finishes, and its result, or its panic,
+/// is discarded.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::in_thread;
+/// use flowlet::prelude::*;
+///
+/// fn count_lines(path: &str) -> std::io::Result<usize> {
+///     Ok(std::fs::read_to_string(path)?.lines().count())
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let lines: Vec<_> = pipe(["Cargo.toml", "LICENSE"])
+///     .map_concurrent(8, in_thread(count_lines))
+///     .collect()
+///     .await;
+/// assert!(lines.iter().all(|lines| lines.is_ok()));
+/// # });
+/// ```
+pub fn in_thread<F, T, U>(f: F) -> impl Fn(T) -> InThread<F, T, U> + Clone + Send + Sync + 'static
+where
+    F: Fn(T) -> U + Send + Sync + 'static,
+    T: Send + 'static,
+    U: Send + 'static,
+{
+    let f = Arc::new(f);
+    move |input| InThread { state: State::Waiting(f.clone(), input) }
+}
+
+/// Future of a call made by [`in_thread`].
+///
+/// # Examples
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// let double = flowlet::in_thread(|n: u32| 2 * n);
+/// assert_eq!(double(21).await, 42);
+/// # });
+/// ```
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct InThread<F, T, U> {
+    state: State<F, T, U>,
+}
+
+enum State<F, T, U> {
+    /// Not polled yet.
+    Waiting(Arc<F>, T),
+    /// Given to the pool. Dropping the task cancels it.
+    Running(Task<U>),
+    /// Its result was handed out.
+    Over,
+}
+
+// No field is ever pinned.
+impl<F, T, U> Unpin for InThread<F, T, U> {}
+
+impl<F, T, U> Future for InThread<F, T, U>
+where
+    F: Fn(T) -> U + Send + Sync + 'static,
+    T: Send + 'static,
+    U: Send + 'static,
+{
+    type Output = U;
+
+    /// # Panics
+    ///
+    /// Panics if the function did, or if the future was ready before.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
+        let mut task = match std::mem::replace(&mut self.state, State::Over) {
+            State::Waiting(f, input) => blocking::unblock(move || f(input)),
+            State::Running(task) => task,
+            State::Over => panic!("`InThread` polled after it was ready"),
+        };
+        let polled = Pin::new(&mut task).poll(cx);
+        if polled.is_pending() {
+            self.state = State::Running(task);
+        }
+        polled
+    }
+}
+
+impl<F, T, U> fmt::Debug for InThread<F, T, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Waiting(..) => "Waiting",
+            State::Running(_) => "Running",
+            State::Over => "Over",
+        };
+        f.debug_tuple("InThread").field(&format_args!("{state}")).finish()
+    }
+}

@@ -1,0 +1,128 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use crate::engine::{self, Poller, Signals, Upstream};
+
+/// Stream of [`FlowExt::driven`](crate::FlowExt::driven), whose calls can go on
+/// [alongside](Self::alongside) the consumer's own code.
+#[must_use = "streams do nothing unless polled"]
+pub struct Driven<S: Stream> {
+    upstream: Pin<Box<Upstream<S>>>,
+    poller: Poller,
+}
+
+impl<S: Stream> Driven<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        let signals = Signals::new();
+        Self { upstream: Box::pin(Upstream::new(stream, &signals)), poller: Poller(signals) }
+    }
+
+    /// Awaits `future`, while the calls of the pipeline go on.
+    ///
+    /// The stages do what they do while a later stage is full: they go on with the calls they
+    /// started, start new ones up to their limits, and keep the outputs for [`next`]. No output is
+    /// lost and no limit exceeded. Before the first [`next`] nothing has begun, and nothing begins
+    /// here.
+    ///
+    /// [`next`]: futures_lite::StreamExt::next
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping this future drops `future`, and leaves the pipeline as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use futures_lite::future::yield_now;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let mut numbers = pipe(1..=3).map_concurrent(2, async |n| n * 10).driven();
+    /// let mut sum = 0;
+    /// while let Some(n) = numbers.next().await {
+    ///     numbers.alongside(yield_now()).await;
+    ///     sum += n;
+    /// }
+    /// assert_eq!(sum, 60);
+    /// # });
+    /// ```
+    pub fn alongside<Fut: Future>(&mut self, future: Fut) -> Alongside<'_, S, Fut> {
+        Alongside { driven: self, future }
+    }
+
+    /// Leaves the task pending, to be woken when the stages above have something to do.
+    fn wait(&self, cx: &Context<'_>, room: bool) {
+        let signals = &self.poller.0;
+        // Between registering and waiting, look once more.
+        signals.register(cx.waker());
+        if self.upstream.is_due(signals, room) {
+            cx.waker().wake_by_ref();
+        }
+    }
+}
+
+impl<S: Stream> Stream for Driven<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let this = &mut *self;
+        let advanced = engine::answer(cx.waker());
+        let upstream = this.upstream.as_mut();
+        let polled = if advanced {
+            upstream.advance(&this.poller.0);
+            if this.upstream.is_over() { Poll::Ready(None) } else { Poll::Pending }
+        } else {
+            upstream.pull(&this.poller.0)
+        };
+        if polled.is_pending() {
+            this.wait(cx, !advanced);
+        }
+        polled
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.upstream.size_hint()
+    }
+}
+
+impl<S: Stream + fmt::Debug> fmt::Debug for Driven<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Driven").field(&self.upstream).finish()
+    }
+}
+
+pin_project! {
+    /// Future of [`Driven::alongside`].
+    #[must_use = "futures do nothing unless polled or awaited"]
+    pub struct Alongside<'a, S: Stream, Fut> {
+        driven: &'a mut Driven<S>,
+        #[pin]
+        future: Fut,
+    }
+}
+
+impl<S: Stream, Fut: Future> Future for Alongside<'_, S, Fut> {
+    type Output = Fut::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
+        let this = self.project();
+        let polled = this.future.poll(cx);
+        if polled.is_pending() {
+            let driven = this.driven;
+            driven.upstream.as_mut().advance(&driven.poller.0);
+            driven.wait(cx, false);
+        }
+        polled
+    }
+}
+
+impl<S: Stream + fmt::Debug, Fut> fmt::Debug for Alongside<'_, S, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Alongside").field("driven", &self.driven).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,145 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_lite::{Stream, stream};
+use pin_project_lite::pin_project;
+
+use crate::source::{Source, via};
+
+/// An expansion: an iterable, a stream, a future of an iterable or a future of a stream.
+///
+/// [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent) takes a function that
+/// gives one. `Via` says which it is; the compiler finds it out. The trait is sealed.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::prelude::*;
+/// use futures_lite::stream;
+///
+/// # futures_lite::future::block_on(async {
+/// let twos = || stream::repeat(2).take(3);
+///
+/// // An iterable, a stream, and futures of both.
+/// let a: Vec<u32> = pipe([2]).flat_map_concurrent(1, |n| vec![n; 3]).collect().await;
+/// let b: Vec<u32> = pipe([2]).flat_map_concurrent(1, |_| twos()).collect().await;
+/// let c: Vec<u32> = pipe([2]).flat_map_concurrent(1, async |n| vec![n; 3]).collect().await;
+/// let d: Vec<u32> = pipe([2]).flat_map_concurrent(1, async |_| twos()).collect().await;
+/// assert!(a == b && b == c && c == d);
+/// # });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither an iterable nor a stream, nor a future of one",
+    label = "not an expansion",
+    note = "`flat_map_concurrent` takes a function that gives an iterable (such as a `Vec<T>`), a \
+            `Stream`, or a future of an iterable or of a `Stream`; for a function that gives a \
+            future of one output there is `map_concurrent`"
+)]
+pub trait Expand<Via>: sealed::Expand<Via> {
+    /// What the expansion yields.
+    type Item;
+
+    /// The expansion as a stream.
+    type Stream: Stream<Item = Self::Item>;
+
+    /// Makes the expansion a stream.
+    fn expand(self) -> Self::Stream;
+}
+
+impl<I: IntoIterator> Expand<via::Iterable> for I {
+    type Item = I::Item;
+    type Stream = stream::Iter<I::IntoIter>;
+
+    fn expand(self) -> Self::Stream {
+        stream::iter(self)
+    }
+}
+
+impl<S: Stream> Expand<via::Stream> for S {
+    type Item = S::Item;
+    type Stream = S;
+
+    fn expand(self) -> S {
+        self
+    }
+}
+
+impl<Fut, Via> Expand<via::Future<Via>> for Fut
+where
+    Fut: Future,
+    Fut::Output: Source<Via>,
+{
+    type Item = <Fut::Output as Source<Via>>::Item;
+    type Stream = Opening<Fut, <Fut::Output as Source<Via>>::Stream>;
+
+    fn expand(self) -> Self::Stream {
+        Opening { open: Source::into_stream, state: State::Opening { future: self } }
+    }
+}
+
+pin_project! {
+    /// Stream of an [`Expand`]sion that is a future: what the future gives.
+    #[must_use = "streams do nothing unless polled"]
+    pub struct Opening<Fut: Future, S> {
+        open: fn(Fut::Output) -> S,
+        #[pin]
+        state: State<Fut, S>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<Fut, S> {
+        Opening { #[pin] future: Fut },
+        Open { #[pin] stream: S },
+    }
+}
+
+impl<Fut: Future, S: Stream> Stream for Opening<Fut, S> {
+    type Item = S::Item;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let mut this = self.project();
+        loop {
+            let source = match this.state.as_mut().project() {
+                StateProjection::Opening { future } => ready!(future.poll(cx)),
+                StateProjection::Open { stream } => return stream.poll_next(cx),
+            };
+            let stream = (this.open)(source);
+            this.state.set(State::Open { stream });
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match &self.state {
+            State::Opening { .. } => (0, None),
+            State::Open { stream } => stream.size_hint(),
+        }
+    }
+}
+
+impl<Fut: Future, S> fmt::Debug for Opening<Fut, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let open = matches!(self.state, State::Open { .. });
+        f.debug_struct("Opening").field("open", &open).finish_non_exhaustive()
+    }
+}
+
+mod sealed {
+    use super::{Future, Source, Stream, via};
+
+    pub trait Expand<Via> {}
+
+    impl<I: IntoIterator> Expand<via::Iterable> for I {}
+
+    impl<S: Stream> Expand<via::Stream> for S {}
+
+    impl<Fut, Via> Expand<via::Future<Via>> for Fut
+    where
+        Fut: Future,
+        Fut::Output: Source<Via>,
+    {
+    }
+}

@@ -1,0 +1,87 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use crate::Concurrency;
+use crate::engine::{Call, Engine, Step};
+use crate::size_hint::{add_hints, exactly};
+
+pin_project! {
+    /// Stream of [`FlowExt::filter_map_concurrent`](crate::FlowExt::filter_map_concurrent).
+    #[must_use = "streams do nothing unless polled"]
+    pub struct FilterMapConcurrent<S, F, Fut, T>
+    where
+        S: Stream,
+        Fut: Future<Output = Option<T>>,
+    {
+        #[pin]
+        engine: Engine<S, Maybe<Fut>>,
+        f: F,
+    }
+}
+
+pin_project! {
+    /// A call with at most one output.
+    struct Maybe<Fut> {
+        #[pin]
+        future: Fut,
+    }
+}
+
+impl<S, F, Fut, T> FilterMapConcurrent<S, F, Fut, T>
+where
+    S: Stream,
+    F: FnMut(S::Item) -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    #[track_caller]
+    pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
+        Self { engine: Engine::new(stream, concurrency), f }
+    }
+}
+
+impl<S, F, Fut, T> Stream for FilterMapConcurrent<S, F, Fut, T>
+where
+    S: Stream,
+    F: FnMut(S::Item) -> Fut,
+    Fut: Future<Output = Option<T>>,
+{
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let this = self.project();
+        this.engine.poll_next(cx, |item| Maybe { future: (this.f)(item) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let (lower, _) = self.engine.outputs_hint();
+        let all = add_hints(exactly(self.engine.in_flight()), self.engine.items_hint());
+        (lower, all.1)
+    }
+}
+
+impl<Fut: Future<Output = Option<T>>, T> Call for Maybe<Fut> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<T>> {
+        self.project().future.poll(cx).map(Step::Over)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(1))
+    }
+}
+
+impl<S, F, Fut, T> fmt::Debug for FilterMapConcurrent<S, F, Fut, T>
+where
+    S: Stream + fmt::Debug,
+    Fut: Future<Output = Option<T>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt_stage("FilterMapConcurrent", f)
+    }
+}

@@ -1,0 +1,88 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use super::Expand;
+use crate::Concurrency;
+use crate::engine::{Call, Engine, Step};
+
+pin_project! {
+    /// Stream of [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent).
+    #[must_use = "streams do nothing unless polled"]
+    pub struct FlatMapConcurrent<S: Stream, F, E: Expand<Via>, Via> {
+        #[pin]
+        engine: Engine<S, Many<E::Stream>>,
+        f: F,
+        via: PhantomData<fn() -> (E, Via)>,
+    }
+}
+
+pin_project! {
+    /// A call with any number of outputs: an open expansion.
+    struct Many<S> {
+        #[pin]
+        stream: S,
+    }
+}
+
+impl<S, F, E, Via> FlatMapConcurrent<S, F, E, Via>
+where
+    S: Stream,
+    F: FnMut(S::Item) -> E,
+    E: Expand<Via>,
+{
+    #[track_caller]
+    pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
+        Self { engine: Engine::new(stream, concurrency), f, via: PhantomData }
+    }
+}
+
+impl<S, F, E, Via> Stream for FlatMapConcurrent<S, F, E, Via>
+where
+    S: Stream,
+    F: FnMut(S::Item) -> E,
+    E: Expand<Via>,
+{
+    type Item = E::Item;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        this.engine.poll_next(cx, |item| Many { stream: (this.f)(item).expand() })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let (lower, upper) = self.engine.outputs_hint();
+        // An item yet to come may expand to anything.
+        let none_to_come = self.engine.items_hint().1 == Some(0);
+        (lower, upper.filter(|_| none_to_come))
+    }
+}
+
+impl<S: Stream> Call for Many<S> {
+    type Output = S::Item;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
+        self.project().stream.poll_next(cx).map(|output| match output {
+            Some(output) => Step::Output(output),
+            None => Step::Over(None),
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.stream.size_hint()
+    }
+}
+
+impl<S, F, E, Via> fmt::Debug for FlatMapConcurrent<S, F, E, Via>
+where
+    S: Stream + fmt::Debug,
+    E: Expand<Via>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt_stage("FlatMapConcurrent", f)
+    }
+}

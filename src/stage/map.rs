@@ -1,0 +1,77 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use crate::Concurrency;
+use crate::engine::{Call, Engine, Step};
+use crate::size_hint::{add_hints, exactly};
+
+pin_project! {
+    /// Stream of [`FlowExt::map_concurrent`](crate::FlowExt::map_concurrent).
+    #[must_use = "streams do nothing unless polled"]
+    pub struct MapConcurrent<S: Stream, F, Fut: Future> {
+        #[pin]
+        engine: Engine<S, One<Fut>>,
+        f: F,
+    }
+}
+
+pin_project! {
+    /// A call with one output.
+    struct One<Fut> {
+        #[pin]
+        future: Fut,
+    }
+}
+
+impl<S, F, Fut> MapConcurrent<S, F, Fut>
+where
+    S: Stream,
+    F: FnMut(S::Item) -> Fut,
+    Fut: Future,
+{
+    #[track_caller]
+    pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
+        Self { engine: Engine::new(stream, concurrency), f }
+    }
+}
+
+impl<S, F, Fut> Stream for MapConcurrent<S, F, Fut>
+where
+    S: Stream,
+    F: FnMut(S::Item) -> Fut,
+    Fut: Future,
+{
+    type Item = Fut::Output;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        this.engine.poll_next(cx, |item| One { future: (this.f)(item) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        add_hints(exactly(self.engine.in_flight()), self.engine.items_hint())
+    }
+}
+
+impl<Fut: Future> Call for One<Fut> {
+    type Output = Fut::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Fut::Output>> {
+        self.project().future.poll(cx).map(|output| Step::Over(Some(output)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        exactly(1)
+    }
+}
+
+impl<S: Stream + fmt::Debug, F, Fut: Future> fmt::Debug for MapConcurrent<S, F, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt_stage("MapConcurrent", f)
+    }
+}
