@@ -34,24 +34,28 @@ pub(super) struct Asking {
 
 impl Asking {
     /// Marks the poll that is about to be made with `waker`.
+    #[inline]
     pub(super) fn begin(waker: &Waker, advance: bool) -> Self {
         let marks = Marks { poller: waker.data(), advance, answered: false };
         Self { before: MARKS.replace(marks) }
     }
 
     /// Tells whether a stage answered.
+    #[inline]
     pub(crate) fn answered(&self) -> bool {
         MARKS.get().answered
     }
 }
 
 impl Drop for Asking {
+    #[inline]
     fn drop(&mut self) {
         MARKS.set(self.before);
     }
 }
 
 /// Answers the stage that polls with `waker`, if one does, and returns whether this is an advance.
+#[inline]
 pub(crate) fn answer(waker: &Waker) -> bool {
     let marks = MARKS.get();
     let asked = marks.poller == waker.data() && !marks.poller.is_null();

@@ -19,7 +19,7 @@ pub(crate) use self::marks::answer;
 pub(crate) use self::ready::Signals;
 pub(crate) use self::upstream::Upstream;
 
-use self::outputs::{Output, Outputs};
+use self::outputs::{After, Output, Outputs};
 use self::permits::Permits;
 use self::slots::Slots;
 use crate::concurrency::Concurrency;
@@ -85,6 +85,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
 
     /// One turn of the stage: goes on with calls that were woken, starts new ones with `start`, has
     /// the stages above go on if it can start none, and hands on an output if there is one.
+    #[inline]
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -100,37 +101,46 @@ impl<S: Stream, C: Call> Engine<S, C> {
             advanced: answer(cx.waker()),
             budget: BUDGET,
         };
-        turn.begin(signals);
-        while let Some(index) = turn.next_woken() {
-            turn.poll(index);
-            if turn.hand.is_some() {
-                break;
-            }
+        if turn.any_due(signals) {
+            turn.go_on(signals);
         }
 
         // At least one call is started, if one can be, whatever there is to hand on: outputs that
         // are always there must not keep new calls from being started, nor the other way round.
         let mut room = true;
         while turn.budget > 0 {
-            let item = match this.held.take() {
-                Some(item) => item,
-                None => {
-                    room = this.permits.any_room(turn.outputs.in_flight());
-                    if !room {
-                        break;
-                    }
-                    match this.upstream.as_mut().pull(signals) {
-                        Poll::Ready(Some(item)) => item,
-                        Poll::Ready(None) | Poll::Pending => break,
-                    }
+            let item = if this.held.is_none() {
+                room = this.permits.any_room(turn.outputs.in_flight());
+                if !room {
+                    break;
                 }
+                match this.upstream.as_mut().pull(signals) {
+                    Poll::Ready(item) => item,
+                    Poll::Pending => None,
+                }
+            } else {
+                this.held.take()
+            };
+            let Some(item) = item else {
+                break;
             };
             let Some(permit) = this.permits.try_take(cx) else {
                 *this.held = Some(item);
                 room = false;
                 break;
             };
-            turn.start(start(item), permit, signals);
+            turn.budget -= 1;
+            match turn.slots.poll_new(start(item), signals) {
+                Poll::Ready(Step::Over(Some(value))) if turn.is_next_new() => {
+                    // The shortest way: the call was never in flight for anyone to see.
+                    drop(permit);
+                    if !this.permits.any_room(turn.outputs.in_flight() + 1) {
+                        this.upstream.as_mut().advance(signals);
+                    }
+                    return Poll::Ready(Some(value));
+                }
+                polled => turn.admit(polled, permit),
+            }
             if turn.hand.is_some() {
                 room = this.permits.any_room(turn.outputs.in_flight());
                 break;
@@ -207,42 +217,76 @@ struct Turn<'a, C: Call> {
 }
 
 impl<C: Call> Turn<'_, C> {
-    fn begin(&mut self, signals: &Signals) {
+    /// Tells whether there is anything that earlier turns left, or that was woken since.
+    #[inline]
+    fn any_due(&self, signals: &Signals) -> bool {
+        self.slots.any_due(signals) || self.outputs.any() || self.polling.is_some()
+    }
+
+    /// Goes on with the calls that were woken, until there is an output to hand on.
+    fn go_on(&mut self, signals: &Signals) {
         if let Some(place) = self.polling.take() {
             self.outputs.end(place);
         }
         self.slots.begin_turn(signals);
         self.take_output();
+        while self.budget > 0 {
+            let Some(index) = self.slots.next() else { break };
+            self.poll(index);
+            if self.hand.is_some() {
+                break;
+            }
+        }
     }
 
-    /// Takes the next call to poll that was woken.
-    fn next_woken(&mut self) -> Option<usize> {
-        if self.budget == 0 { None } else { self.slots.next() }
-    }
-
-    /// Starts a call and polls it at once.
-    fn start(&mut self, call: C, permit: Option<Permit>, signals: &Arc<Signals>) {
-        let place = self.outputs.begin();
-        let index = self.slots.insert(call, permit, place, signals);
-        self.poll(index);
-    }
-
-    /// Polls a call, and takes in hand what is next to be handed on.
+    /// Goes on with a call, and takes in hand what is next to be handed on.
+    #[inline]
     fn poll(&mut self, index: usize) {
         self.budget -= 1;
         let place = self.slots.place(index);
         *self.polling = Some(place);
         let polled = self.slots.poll(index);
         *self.polling = None;
-        let output = match polled {
-            Poll::Pending => return,
-            Poll::Ready(Step::Output(value)) => Output { value, slot: Some(index) },
-            Poll::Ready(Step::Over(Some(value))) => Output { value, slot: None },
+        match polled {
+            Poll::Pending => self.slots.wait(index),
+            Poll::Ready(Step::Output(value)) => {
+                self.give(place, Output { value, call: After::GoesOn(index) });
+            }
+            Poll::Ready(Step::Over(Some(value))) => {
+                self.give(place, Output { value, call: After::Over });
+            }
             Poll::Ready(Step::Over(None)) => {
                 self.outputs.end(place);
-                return self.take_output();
+                self.take_output();
             }
-        };
+        }
+    }
+
+    /// Takes in what came of the first poll of a call.
+    #[inline]
+    fn admit(&mut self, polled: Poll<Step<C::Output>>, permit: Option<Permit>) {
+        match polled {
+            Poll::Pending => {
+                let place = self.outputs.begin();
+                let index = self.slots.admit(permit, place);
+                self.slots.wait(index);
+            }
+            Poll::Ready(Step::Output(value)) => {
+                let place = self.outputs.begin();
+                let index = self.slots.admit(permit, place);
+                self.give(place, Output { value, call: After::GoesOn(index) });
+            }
+            Poll::Ready(Step::Over(Some(value))) => {
+                let place = self.outputs.begin();
+                self.give(place, Output { value, call: After::Over });
+            }
+            // As if there had been no item.
+            Poll::Ready(Step::Over(None)) => {}
+        }
+    }
+
+    /// Takes an output in hand if it is the next to be handed on, or keeps it.
+    fn give(&mut self, place: usize, output: Output<C::Output>) {
         if self.may_take() && self.outputs.is_next(place) {
             self.take_in_hand(output);
         } else {
@@ -250,8 +294,16 @@ impl<C: Call> Turn<'_, C> {
         }
     }
 
+    /// Tells whether an output may be taken in hand.
+    #[inline]
     fn may_take(&self) -> bool {
         self.hand.is_none() && !self.advanced
+    }
+
+    /// Tells whether an output of a call that is not in flight would be the next to be handed on.
+    #[inline]
+    fn is_next_new(&self) -> bool {
+        self.may_take() && self.outputs.is_next_new()
     }
 
     /// Takes the next output in hand, unless there is one or it has to be kept.
@@ -264,7 +316,7 @@ impl<C: Call> Turn<'_, C> {
     }
 
     fn take_in_hand(&mut self, output: Output<C::Output>) {
-        if let Some(slot) = output.slot {
+        if let After::GoesOn(slot) = output.call {
             self.slots.again(slot);
         }
         *self.hand = Some(output);

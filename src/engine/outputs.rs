@@ -28,8 +28,16 @@ enum Order<T> {
 pub(super) struct Output<T> {
     pub(super) value: T,
 
-    /// The slot of the call, if it goes on.
-    pub(super) slot: Option<usize>,
+    pub(super) call: After,
+}
+
+/// What becomes of the call that gave an output.
+#[derive(Clone, Copy)]
+pub(super) enum After {
+    /// It goes on, in this slot.
+    GoesOn(usize),
+    /// It is over.
+    Over,
 }
 
 enum Place<T> {
@@ -52,11 +60,13 @@ impl<T> Outputs<T> {
     }
 
     /// Returns how many calls run, or are over and have an output that was not handed on.
+    #[inline]
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// Counts a call that is about to run, and returns its place in input order.
+    #[inline]
     pub(super) fn begin(&mut self) -> usize {
         self.in_flight += 1;
         match &mut self.order {
@@ -68,7 +78,7 @@ impl<T> Outputs<T> {
         }
     }
 
-    /// Notes an output of the call at `place`, which goes on if it has a `slot`.
+    /// Notes an output of the call at `place`.
     pub(super) fn give(&mut self, place: usize, output: Output<T>) {
         match &mut self.order {
             Order::Completion(waiting) => waiting.push_back(output),
@@ -90,6 +100,7 @@ impl<T> Outputs<T> {
 
     /// Tells whether an output of the call at `place` would be the next one to hand on, so that it
     /// need not be noted at all.
+    #[inline]
     pub(super) fn is_next(&self, place: usize) -> bool {
         match &self.order {
             Order::Completion(waiting) => waiting.is_empty(),
@@ -97,7 +108,18 @@ impl<T> Outputs<T> {
         }
     }
 
+    /// Tells whether an output of a call that was not [begun](Self::begin) would be the next one to
+    /// hand on.
+    #[inline]
+    pub(super) fn is_next_new(&self) -> bool {
+        match &self.order {
+            Order::Completion(waiting) => waiting.is_empty(),
+            Order::Input { places, .. } => places.is_empty(),
+        }
+    }
+
     /// Takes the next output to hand on. It is in flight until [`handed_on`](Self::handed_on).
+    #[inline]
     pub(super) fn take(&mut self) -> Option<Output<T>> {
         match &mut self.order {
             Order::Completion(waiting) => waiting.pop_front(),
@@ -122,13 +144,23 @@ impl<T> Outputs<T> {
 
     /// Notes that an output was handed on which [`take`](Self::take) returned, or which
     /// [was next](Self::is_next).
+    #[inline]
     pub(super) fn handed_on(&mut self, output: &Output<T>) {
-        if output.slot.is_none() {
+        if let After::Over = output.call {
             if let Order::Input { places, first } = &mut self.order {
                 places.pop_front();
                 *first = first.wrapping_add(1);
             }
             self.in_flight -= 1;
+        }
+    }
+
+    /// Tells whether [`take`](Self::take) may have something to do.
+    #[inline]
+    pub(super) fn any(&self) -> bool {
+        match &self.order {
+            Order::Completion(waiting) => !waiting.is_empty(),
+            Order::Input { places, .. } => !matches!(places.front(), None | Some(Place::Running)),
         }
     }
 

@@ -41,6 +41,7 @@ impl Permits {
     }
 
     /// Tells whether there is room for one more item, with so many in flight.
+    #[inline]
     pub(super) fn any_room(&self, in_flight: usize) -> bool {
         match self {
             Self::Private(limit) => in_flight < *limit,
@@ -49,6 +50,7 @@ impl Permits {
     }
 
     /// Takes the permit for a call, if there is one: it is empty where the stage counts alone.
+    #[inline]
     pub(super) fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Option<Permit>> {
         match self {
             Self::Private(_) => Some(None),
@@ -72,10 +74,12 @@ impl Permits {
 
 impl Share {
     /// An item is pulled without a permit in hand, because the stages above may need it.
+    #[inline]
     fn any_room(&self, in_flight: usize) -> bool {
         in_flight < self.semaphore.limit() && self.semaphore.is_free()
     }
 
+    #[inline]
     fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Permit> {
         // Whoever waits was woken when the permit was given back. Without this, a stage that takes
         // it in the same turn would keep them out for ever.

@@ -37,21 +37,25 @@ impl Signals {
     }
 
     /// Returns how often upstream was woken so far.
+    #[inline]
     pub(super) fn upstream_wakes(&self) -> usize {
         self.upstream_wakes.load(Ordering::Acquire)
     }
 
     /// Asks for the next wake to go to `waker`. What happened before must be looked at once more.
+    #[inline]
     pub(crate) fn register(&self, waker: &Waker) {
         self.poller.register(waker);
     }
 
     /// Tells whether a slot was woken that [`take`](Self::take) has not returned.
+    #[inline]
     pub(super) fn any(&self) -> bool {
         self.newest.load(Ordering::Relaxed) != NONE
     }
 
     /// Takes the slots that were woken: returns the newest, or [`NONE`].
+    #[inline]
     pub(super) fn take(&self) -> usize {
         // The common case must not pay for a read-modify-write.
         if self.any() { self.newest.swap(NONE, Ordering::Acquire) } else { NONE }
@@ -104,11 +108,13 @@ impl SlotSignal {
     }
 
     /// Begins the first poll of a new call. Whatever an earlier call's wakers said is void.
+    #[inline]
     pub(super) fn begin(&self) {
         self.state.store(POLLING, Ordering::Relaxed);
     }
 
     /// Begins a poll of a call that was woken, or that goes on in any case.
+    #[inline]
     pub(super) fn resume(&self) {
         // A wake has to happen before the poll that answers it, so it takes a read-modify-write
         // to read from it; without a wake there is nothing to read.
@@ -119,15 +125,18 @@ impl SlotSignal {
 
     /// Ends a poll that was pending. Returns whether the call was woken meanwhile: if so it is not
     /// queued, which is up to the caller.
+    #[inline]
     pub(super) fn end(&self) -> bool {
         self.state.compare_exchange(POLLING, IDLE, Ordering::Release, Ordering::Relaxed).is_err()
     }
 
+    #[inline]
     pub(super) fn next(&self) -> usize {
         self.next.load(Ordering::Relaxed)
     }
 
     /// Links a queued slot of the stage's own list to the next one.
+    #[inline]
     pub(super) fn link(&self, next: usize) {
         self.next.store(next, Ordering::Relaxed);
     }

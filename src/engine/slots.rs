@@ -48,63 +48,77 @@ impl<C: Call> Slots<C> {
         Self { slots: Vec::new(), free: Vec::new(), first: NONE, last: NONE, turn: NONE }
     }
 
-    /// Puts a call into a slot and returns the slot's index. The call is to be polled at once.
-    pub(super) fn insert(
-        &mut self,
-        call: C,
-        permit: Option<Permit>,
-        place: usize,
-        signals: &Arc<Signals>,
-    ) -> usize {
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.slots[index].call.set(Some(call));
-                index
-            }
-            None => {
-                let index = self.slots.len();
-                let signal = SlotSignal::new(signals.clone(), index);
-                self.slots.push(Slot {
-                    call: Box::pin(Some(call)),
-                    permit: None,
-                    place,
-                    waker: Waker::from(signal.clone()),
-                    signal,
-                });
-                index
-            }
+    /// Polls a new call. It has a slot for now; one that is not over is to be
+    /// [admitted](Self::admit), or it is dropped by the next new call.
+    #[inline]
+    pub(super) fn poll_new(&mut self, call: C, signals: &Arc<Signals>) -> Poll<Step<C::Output>> {
+        let index = match self.free.last() {
+            Some(&index) => index,
+            None => self.make(signals),
         };
         let slot = &mut self.slots[index];
-        slot.permit = permit;
-        slot.place = place;
         slot.signal.begin();
+        slot.call.set(Some(call));
+        let mut running = Running { call: slot.call.as_mut(), over: true };
+        let polled = running.poll(&slot.waker);
+        running.over = matches!(polled, Poll::Ready(Step::Over(_)));
+        polled
+    }
+
+    /// Makes a slot and returns its index.
+    #[cold]
+    fn make(&mut self, signals: &Arc<Signals>) -> usize {
+        let index = self.slots.len();
+        let signal = SlotSignal::new(signals.clone(), index);
+        self.slots.push(Slot {
+            call: Box::pin(None),
+            permit: None,
+            place: 0,
+            waker: Waker::from(signal.clone()),
+            signal,
+        });
+        self.free.push(index);
         index
     }
 
-    /// Polls a call that [`insert`](Self::insert) or [`next`](Self::next) returned. A call that is
-    /// over, or that panicked, is dropped and its slot and permit are free when this returns.
-    ///
-    /// A call that gave an output and goes on is in no list until [`again`](Self::again).
+    /// Lets the call that was polled last as a new one keep its slot, and returns the slot's index.
+    pub(super) fn admit(&mut self, permit: Option<Permit>, place: usize) -> usize {
+        let index = self.free.pop().expect("a new call has a slot");
+        let slot = &mut self.slots[index];
+        slot.permit = permit;
+        slot.place = place;
+        index
+    }
+
+    /// Polls a call that [`next`](Self::next) returned. A call that is over, or that panicked, is
+    /// dropped and its slot and permit are free when this returns. One that is pending still has
+    /// to [wait](Self::wait).
+    #[inline]
     pub(super) fn poll(&mut self, index: usize) -> Poll<Step<C::Output>> {
-        let mut running = Running { slots: self, index, over: true };
-        let slot = &mut running.slots.slots[index];
-        let call = slot.call.as_mut().as_pin_mut();
-        let call = call.expect("only a slot with a call is polled");
-        let polled = call.poll(&mut Context::from_waker(&slot.waker));
-        match polled {
-            Poll::Pending => {
-                running.over = false;
-                if slot.signal.end() {
-                    running.slots.again(index);
-                }
-            }
-            Poll::Ready(Step::Output(_)) => running.over = false,
-            Poll::Ready(Step::Over(_)) => {}
+        let slot = &mut self.slots[index];
+        // Whatever happens, given back only after the call is gone.
+        let permit = slot.permit.take();
+        self.free.push(index);
+        let mut running = Running { call: slot.call.as_mut(), over: true };
+        let polled = running.poll(&slot.waker);
+        if !matches!(polled, Poll::Ready(Step::Over(_))) {
+            running.over = false;
+            slot.permit = permit;
+            self.free.pop();
         }
         polled
     }
 
+    /// Leaves a call that was pending to its wakers. It is queued if they were heard meanwhile.
+    #[inline]
+    pub(super) fn wait(&mut self, index: usize) {
+        if self.slots[index].signal.end() {
+            self.again(index);
+        }
+    }
+
     /// Queues a call to be polled in a later turn, without a wake.
+    #[inline]
     pub(super) fn again(&mut self, index: usize) {
         self.slots[index].signal.link(NONE);
         if self.first == NONE {
@@ -113,6 +127,12 @@ impl<C: Call> Slots<C> {
             self.slots[self.last].signal.link(index);
         }
         self.last = index;
+    }
+
+    /// Tells whether calls are to be polled.
+    #[inline]
+    pub(super) fn any_due(&self, signals: &Signals) -> bool {
+        self.any_queued() || signals.any()
     }
 
     /// Begins a turn: what was woken so far can be polled, once each.
@@ -140,6 +160,7 @@ impl<C: Call> Slots<C> {
     }
 
     /// Takes the next call to poll in this turn.
+    #[inline]
     pub(super) fn next(&mut self) -> Option<usize> {
         if self.turn == NONE {
             return None;
@@ -155,11 +176,13 @@ impl<C: Call> Slots<C> {
     }
 
     /// Tells whether calls wait for a later turn that no wake will announce.
+    #[inline]
     pub(super) fn any_queued(&self) -> bool {
         self.first != NONE
     }
 
     /// Returns the place in input order of the call in a slot, or of the one that was there last.
+    #[inline]
     pub(super) fn place(&self, index: usize) -> usize {
         self.slots[index].place
     }
@@ -181,19 +204,24 @@ impl<C> fmt::Debug for Slots<C> {
 
 /// A call while it is polled. Dropping this ends the call, so that a panic does too.
 struct Running<'a, C> {
-    slots: &'a mut Slots<C>,
-    index: usize,
+    call: Pin<&'a mut Option<C>>,
     over: bool,
 }
 
+impl<C: Call> Running<'_, C> {
+    #[inline]
+    fn poll(&mut self, waker: &Waker) -> Poll<Step<C::Output>> {
+        let call = self.call.as_mut().as_pin_mut();
+        let call = call.expect("only a slot with a call is polled");
+        call.poll(&mut Context::from_waker(waker))
+    }
+}
+
 impl<C> Drop for Running<'_, C> {
+    #[inline]
     fn drop(&mut self) {
         if self.over {
-            // The call is dropped last, because that runs the user's code, which may panic.
-            let slot = &mut self.slots.slots[self.index];
-            let _permit = slot.permit.take();
-            self.slots.free.push(self.index);
-            slot.call.set(None);
+            self.call.set(None);
         }
     }
 }

@@ -58,6 +58,7 @@ impl<S: Stream> Upstream<S> {
     }
 
     /// Asks for the next item, for which there is room.
+    #[inline]
     pub(crate) fn pull(mut self: Pin<&mut Self>, signals: &Signals) -> Poll<Option<S::Item>> {
         if let Some(item) = self.as_mut().project().kept.take() {
             return Poll::Ready(Some(item));
@@ -71,6 +72,7 @@ impl<S: Stream> Upstream<S> {
     }
 
     /// Lets the calls of the stages above go on, although there is no room for an item.
+    #[inline]
     pub(crate) fn advance(mut self: Pin<&mut Self>, signals: &Signals) {
         if self.can_advance() && self.woken(signals) {
             let polled = self.as_mut().ask(signals, true);
@@ -84,6 +86,7 @@ impl<S: Stream> Upstream<S> {
     }
 
     /// Polls upstream.
+    #[inline]
     fn ask(self: Pin<&mut Self>, signals: &Signals, advance: bool) -> Poll<Option<S::Item>> {
         let mut this = self.project();
         let Some(stream) = this.stream.as_mut().as_pin_mut() else {
@@ -108,11 +111,13 @@ impl<S: Stream> Upstream<S> {
     }
 
     /// Tells whether upstream may have something to do since it was last polled.
+    #[inline]
     fn woken(&self, signals: &Signals) -> bool {
         self.gave_item || self.seen != signals.upstream_wakes()
     }
 
     /// Tells whether an advance would stop at a stage, rather than pull a source that must wait.
+    #[inline]
     fn can_advance(&self) -> bool {
         self.silent < SILENT && self.kept.is_none() && self.stream.is_some()
     }
@@ -127,6 +132,7 @@ impl<S: Stream> Upstream<S> {
     }
 
     /// Tells whether all items were handed out.
+    #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.stream.is_none() && self.kept.is_none()
     }
