@@ -55,9 +55,12 @@ struct Shared {
     /// Notified once for each permit that can be had: the futures of `acquire`.
     acquirers: Event,
 
-    /// All notified whenever a permit can be had: the stages. A stage may not be polled for long,
-    /// and must not keep the news from the others.
+    /// All notified whenever a permit can be had: the stages that wait for one. A stage may not be
+    /// polled for long, and must not keep the news from the others.
     stages: Event,
+
+    /// All notified when the limit is raised: the stages that have as many items as it allows.
+    raised: Event,
 }
 
 struct State {
@@ -86,6 +89,7 @@ impl Semaphore {
                 state: Mutex::new(State { limit, in_use: 0 }),
                 acquirers: Event::new(),
                 stages: Event::new(),
+                raised: Event::new(),
             }),
         }
     }
@@ -120,10 +124,14 @@ impl Semaphore {
     pub fn set_limit(&self, limit: usize) {
         let mut state = self.state();
         let free_before = state.free();
+        let raised = limit > state.limit;
         state.limit = limit;
         let freed = state.free().saturating_sub(free_before);
         drop(state);
         self.shared.notify(freed);
+        if raised {
+            self.shared.raised.notify(usize::MAX);
+        }
     }
 
     /// Returns how many permits are in use now.
@@ -181,9 +189,16 @@ impl Semaphore {
         Some(Permit { shared: self.shared.clone() })
     }
 
-    /// Tells whether a permit is free now.
-    pub(crate) fn is_free(&self) -> bool {
-        self.state().free() > 0
+    /// Tells whether a stage with so many items in flight may start one more, and if not, why.
+    pub(crate) fn room(&self, in_flight: usize) -> Room {
+        let state = self.state();
+        if in_flight >= state.limit {
+            Room::NoneUnderLimit
+        } else if state.free() == 0 {
+            Room::NoPermit
+        } else {
+            Room::Some
+        }
     }
 
     /// Tells whether anyone waits for a permit.
@@ -191,14 +206,29 @@ impl Semaphore {
         self.shared.acquirers.total_listeners() > 0 || self.shared.stages.total_listeners() > 0
     }
 
-    /// Listens, as a stage, for a permit to become free.
-    pub(crate) fn listen(&self) -> EventListener {
-        self.shared.stages.listen()
+    /// Listens, as a stage, for what [`room`](Self::room) said is missing, or `None` if nothing is.
+    pub(crate) fn listen(&self, room: Room) -> Option<EventListener> {
+        match room {
+            Room::Some => None,
+            Room::NoPermit => Some(self.shared.stages.listen()),
+            Room::NoneUnderLimit => Some(self.shared.raised.listen()),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state()
     }
+}
+
+/// Whether a stage may start one more call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It may.
+    Some,
+    /// All permits are in use.
+    NoPermit,
+    /// It has as many items in flight as the limit allows.
+    NoneUnderLimit,
 }
 
 impl Shared {

@@ -1,3 +1,5 @@
+#![doc = include_str!("README.md")]
+
 mod call;
 mod marks;
 mod outputs;
@@ -165,7 +167,8 @@ impl<S: Stream, C: Call> Engine<S, C> {
         }
         // Between registering and waiting, look once more.
         signals.register(cx.waker());
-        let room_now = !room && this.permits.poll_wait(in_flight, this.held.is_some(), cx);
+        let wants_room = this.held.is_some() || !this.upstream.is_over();
+        let room_now = !room && wants_room && this.permits.poll_wait(in_flight, cx);
         if room_now || signals.any() || this.upstream.is_due(signals, room) {
             cx.waker().wake_by_ref();
         }

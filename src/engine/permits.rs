@@ -7,7 +7,7 @@ use std::task::Context;
 use event_listener::EventListener;
 
 use crate::concurrency::Limit;
-use crate::semaphore::{Permit, Semaphore};
+use crate::semaphore::{Permit, Room, Semaphore};
 
 /// The limit of one stage.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub(super) enum Permits {
 pub(super) struct Share {
     semaphore: Semaphore,
 
-    /// Set while the stage waits for a permit to become free, or for a higher limit.
-    listener: Option<EventListener>,
+    /// Set while the stage waits: for what, and the listener for it.
+    waiting: Option<(Room, EventListener)>,
 
     /// Whether the stage has let those that wait go first since it last took a permit.
     gave_way: bool,
@@ -35,14 +35,14 @@ impl Permits {
         match limit {
             Limit::Private(limit) => Self::Private(limit),
             Limit::Shared(semaphore) => {
-                Self::Shared(Share { semaphore, listener: None, gave_way: false })
+                Self::Shared(Share { semaphore, waiting: None, gave_way: false })
             }
         }
     }
 
     /// Tells whether there is room for one more item, with so many in flight.
     #[inline]
-    pub(super) fn any_room(&self, in_flight: usize) -> bool {
+    pub(super) fn any_room(&mut self, in_flight: usize) -> bool {
         match self {
             Self::Private(limit) => in_flight < *limit,
             Self::Shared(share) => share.any_room(in_flight),
@@ -58,32 +58,29 @@ impl Permits {
         }
     }
 
-    /// Waits until there is room, by someone else's doing, or a permit if that is all it takes.
-    pub(super) fn poll_wait(
-        &mut self,
-        in_flight: usize,
-        permit_only: bool,
-        cx: &mut Context<'_>,
-    ) -> bool {
+    /// Tells whether there is room by now, by someone else's doing; has the task woken if not.
+    pub(super) fn poll_wait(&mut self, in_flight: usize, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Private(_) => false,
-            Self::Shared(share) => share.poll_wait(in_flight, permit_only, cx),
+            Self::Shared(share) => share.poll_wait(in_flight, cx),
         }
     }
 }
 
 impl Share {
     /// An item is pulled without a permit in hand, because the stages above may need it.
-    #[inline]
-    fn any_room(&self, in_flight: usize) -> bool {
-        in_flight < self.semaphore.limit() && self.semaphore.is_free()
+    fn any_room(&mut self, in_flight: usize) -> bool {
+        let any = self.semaphore.room(in_flight) == Room::Some;
+        if any {
+            self.waiting = None;
+        }
+        any
     }
 
-    #[inline]
     fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Permit> {
         // Whoever waits was woken when the permit was given back. Without this, a stage that takes
         // it in the same turn would keep them out for ever.
-        self.listener = None;
+        self.waiting = None;
         if !self.gave_way && self.semaphore.is_awaited() {
             self.gave_way = true;
             cx.waker().wake_by_ref();
@@ -94,23 +91,24 @@ impl Share {
         Some(permit)
     }
 
-    fn poll_wait(&mut self, in_flight: usize, permit_only: bool, cx: &mut Context<'_>) -> bool {
+    fn poll_wait(&mut self, in_flight: usize, cx: &mut Context<'_>) -> bool {
         loop {
-            // Between listening and waiting, look once more.
-            let listener = self.listener.get_or_insert_with(|| self.semaphore.listen());
-            let done = if permit_only {
-                self.semaphore.is_free()
-            } else {
-                in_flight < self.semaphore.limit() && self.semaphore.is_free()
-            };
-            if done {
-                self.listener = None;
-                return true;
+            let room = self.semaphore.room(in_flight);
+            match &mut self.waiting {
+                Some((why, listener)) if *why == room => {
+                    if Pin::new(listener).poll(cx).is_pending() {
+                        return false;
+                    }
+                    self.waiting = None;
+                }
+                // Between listening and waiting, look once more.
+                _ => {
+                    self.waiting = self.semaphore.listen(room).map(|listener| (room, listener));
+                    if self.waiting.is_none() {
+                        return true;
+                    }
+                }
             }
-            if Pin::new(listener).poll(cx).is_pending() {
-                return false;
-            }
-            self.listener = None;
         }
     }
 }
