@@ -11,6 +11,20 @@ use crate::stage::{
 
 /// The stages, as methods of every [`Stream`].
 ///
+/// ```
+/// use flowlet::prelude::*;
+///
+/// async fn fetch(id: u32) -> String {
+///     format!("page {id}")
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let batches: Vec<Vec<String>> =
+///     pipe(1..=5).map_concurrent(20, fetch).batched(2).collect().await;
+/// assert_eq!(batches.len(), 3);
+/// # });
+/// ```
+///
 /// # What all concurrent stages have in common
 ///
 /// **Bound.** A stage with limit `n` never has more than `n` items between "pulled from upstream"

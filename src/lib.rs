@@ -27,6 +27,17 @@ pub use crate::stage::{
 /// It brings [`pipe`], the stages as methods of every stream, and the methods of
 /// [`futures_lite::StreamExt`]. Where `futures::StreamExt` is used instead, whose methods have the
 /// same names, import `flowlet::{FlowExt, pipe}` by name.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::prelude::*;
+///
+/// # futures_lite::future::block_on(async {
+/// let sum = pipe([1, 2]).map_concurrent(2, async |n| n + 1).fold(0, |sum, n| sum + n).await;
+/// assert_eq!(sum, 5);
+/// # });
+/// ```
 pub mod prelude {
     pub use futures_lite::{Stream, StreamExt};
 

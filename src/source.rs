@@ -131,6 +131,19 @@ impl<S: Stream> Source<via::Stream> for S {
 }
 
 /// Which kind of thing a [`Source`] or an [`Expand`](crate::Expand) is, for the compiler.
+///
+/// # Examples
+///
+/// A function that takes streams only, though it gives them to [`pipe`]:
+///
+/// ```
+/// use flowlet::{Pipe, Source, pipe, via};
+///
+/// fn begin<S: Source<via::Stream>>(stream: S) -> Pipe<S::Stream> {
+///     pipe(stream)
+/// }
+/// # drop(begin(futures_lite::stream::once(1)));
+/// ```
 pub mod via {
     /// An iterable.
     #[derive(Debug)]

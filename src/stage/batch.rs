@@ -11,6 +11,16 @@ const INITIAL_CAPACITY: usize = 1024;
 
 pin_project! {
     /// Stream of [`FlowExt::batched`](crate::FlowExt::batched).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::{Batched, Pipe, prelude::*};
+    /// use futures_lite::stream;
+    ///
+    /// let batches: Batched<Pipe<stream::Repeat<u8>>> = pipe(stream::repeat(0)).batched(100);
+    /// # drop(batches);
+    /// ```
     #[must_use = "streams do nothing unless polled"]
     pub struct Batched<S: Stream> {
         // Dropped as soon as it has ended.

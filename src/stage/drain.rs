@@ -7,6 +7,16 @@ use pin_project_lite::pin_project;
 
 pin_project! {
     /// Future of [`FlowExt::drain`](crate::FlowExt::drain).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::{Drain, Pipe, prelude::*};
+    /// use futures_lite::stream;
+    ///
+    /// let drain: Drain<Pipe<stream::Once<u8>>> = pipe(stream::once(0)).drain();
+    /// futures_lite::future::block_on(drain);
+    /// ```
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled or awaited"]
     pub struct Drain<S> {

@@ -10,6 +10,19 @@ use crate::engine::{self, Poller, Signals, Upstream};
 
 /// Stream of [`FlowExt::driven`](crate::FlowExt::driven), whose calls can go on
 /// [alongside](Self::alongside) the consumer's own code.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::prelude::*;
+///
+/// # futures_lite::future::block_on(async {
+/// let mut numbers = pipe([1, 2]).map_concurrent(2, async |n| n + 1).driven();
+/// let first = numbers.next().await;
+/// let waited = numbers.alongside(async { "waited" }).await;
+/// assert_eq!((first, waited), (Some(2), "waited"));
+/// # });
+/// ```
 #[must_use = "streams do nothing unless polled"]
 pub struct Driven<S: Stream> {
     upstream: Pin<Box<Upstream<S>>>,
@@ -98,6 +111,18 @@ impl<S: Stream + fmt::Debug> fmt::Debug for Driven<S> {
 
 pin_project! {
     /// Future of [`Driven::alongside`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let mut numbers = pipe([1, 2]).driven();
+    /// let alongside = numbers.alongside(std::future::ready("done"));
+    /// assert_eq!(alongside.await, "done");
+    /// # });
+    /// ```
     #[must_use = "futures do nothing unless polled or awaited"]
     pub struct Alongside<'a, S: Stream, Fut> {
         driven: &'a mut Driven<S>,

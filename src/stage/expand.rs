@@ -81,6 +81,19 @@ where
 
 pin_project! {
     /// Stream of an [`Expand`]sion that is a future: what the future gives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::Expand;
+    /// use futures_lite::StreamExt;
+    /// use std::pin::pin;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let opening = async { vec![1, 2] }.expand();
+    /// assert_eq!(pin!(opening).next().await, Some(1));
+    /// # });
+    /// ```
     #[must_use = "streams do nothing unless polled"]
     pub struct Opening<Fut: Future, S> {
         open: fn(Fut::Output) -> S,

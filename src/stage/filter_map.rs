@@ -12,6 +12,19 @@ use crate::size_hint::{add_hints, exactly};
 
 pin_project! {
     /// Stream of [`FlowExt::filter_map_concurrent`](crate::FlowExt::filter_map_concurrent).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let mut stage = pipe(["1", "x"]).filter_map_concurrent(2, async |text| text.parse().ok());
+    /// assert_eq!(stage.size_hint(), (0, Some(2)));
+    /// assert_eq!(stage.next().await, Some(1));
+    /// assert_eq!(stage.next().await, None);
+    /// # });
+    /// ```
     #[must_use = "streams do nothing unless polled"]
     pub struct FilterMapConcurrent<S, F, Fut, T>
     where

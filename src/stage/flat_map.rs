@@ -12,6 +12,19 @@ use crate::engine::{Call, Engine, Step};
 
 pin_project! {
     /// Stream of [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// // Open expansions take turns, so those without end are fine.
+    /// let stage = pipe([1, 2]).flat_map_concurrent(2, futures_lite::stream::repeat);
+    /// let first: Vec<u32> = stage.take(4).collect().await;
+    /// assert!(first.contains(&1) && first.contains(&2));
+    /// # });
+    /// ```
     #[must_use = "streams do nothing unless polled"]
     pub struct FlatMapConcurrent<S: Stream, F, E: Expand<Via>, Via> {
         #[pin]

@@ -12,6 +12,24 @@ use crate::size_hint::{add_hints, exactly};
 
 pin_project! {
     /// Stream of [`FlowExt::map_concurrent`](crate::FlowExt::map_concurrent).
+    ///
+    /// # Examples
+    ///
+    /// Where the stage has to be named, name its function by a pointer and box its future:
+    ///
+    /// ```
+    /// use flowlet::{FlowExt, MapConcurrent};
+    /// use futures_lite::future::{self, Boxed, FutureExt};
+    /// use futures_lite::stream::{self, StreamExt};
+    ///
+    /// struct Doubled {
+    ///     stage: MapConcurrent<stream::Once<u32>, fn(u32) -> Boxed<u32>, Boxed<u32>>,
+    /// }
+    ///
+    /// let double = |n| async move { 2 * n }.boxed();
+    /// let mut doubled = Doubled { stage: stream::once(21).map_concurrent(8, double) };
+    /// assert_eq!(future::block_on(doubled.stage.next()), Some(42));
+    /// ```
     #[must_use = "streams do nothing unless polled"]
     pub struct MapConcurrent<S: Stream, F, Fut: Future> {
         #[pin]
