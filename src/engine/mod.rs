@@ -133,12 +133,11 @@ impl<S: Stream, C: Call> Engine<S, C> {
             };
             turn.budget -= 1;
             match turn.slots.poll_new(start(item), signals) {
-                Poll::Ready(Step::Over(Some(value))) if turn.is_next_new() => {
-                    // The shortest way: the call was never in flight for anyone to see.
-                    drop(permit);
-                    if !this.permits.any_room(turn.outputs.in_flight() + 1) {
-                        this.upstream.as_mut().advance(signals);
-                    }
+                // The shortest way: the call was never in flight for anyone to see.
+                Poll::Ready(Step::Over(Some(value)))
+                    if turn.is_next_new()
+                        && this.permits.any_room(turn.outputs.in_flight() + 1) =>
+                {
                     return Poll::Ready(Some(value));
                 }
                 polled => turn.admit(polled, permit),
