@@ -1,0 +1,112 @@
+//! Crawls a web site, and stores its pages and links in an SQLite file.
+//!
+//! `cargo run --release --example crawl` starts a small site of its own and crawls that;
+//! `cargo run --release --example crawl -- --help` tells the rest.
+//!
+//! [`crawl`] is the whole pipeline. Each kind of work has a limit of its own: the network, the
+//! processor and the database. A stage that cannot keep up slows down those above it.
+
+mod arguments;
+mod fetch;
+mod frontier;
+mod page;
+mod progress;
+mod report;
+mod site;
+mod store;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::env;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::thread;
+
+use flowlet::in_thread;
+use flowlet::prelude::*;
+
+use crate::arguments::{Arguments, Command, USAGE};
+use crate::fetch::{Gauge, fetch};
+use crate::frontier::Frontier;
+use crate::page::Page;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::site::Site;
+use crate::store::Store;
+use crate::url::Url;
+
+/// Crawls the site of `start`, with up to `concurrency` requests at once.
+///
+/// A broken link is a finding, and is counted. Only the database can fail.
+async fn crawl(start: &Url, concurrency: NonZeroUsize, store: Store) -> rusqlite::Result<Report> {
+    let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let (mut frontier, queue) = Frontier::new(start.clone());
+    let gauge = Gauge::default();
+    let progress = Progress::new();
+    let mut report = Report::new();
+
+    let stored: Vec<usize> = pipe(queue)
+        .map_concurrent(concurrency, |url| fetch(url, &gauge)) // waits for the network
+        .map_concurrent(cores, in_thread(Page::read)) // keeps the processor busy
+        .inspect(|page| {
+            frontier.add_links_of(page); // the queue grows, or ends
+            report.count(page);
+            progress.show(frontier.seen(), gauge.now());
+        })
+        .batched(50)
+        .map_concurrent(1, in_thread(move |pages| store.insert(pages)))
+        .try_collect() // stops at the first error
+        .await?;
+
+    Ok(report.finish(stored.iter().sum(), gauge.peak()))
+}
+
+async fn run(arguments: Arguments) -> Result<(), String> {
+    let (start, _site) = match arguments.url {
+        Some(url) => (url, None),
+        None => {
+            let site = Site::start(1).await.map_err(|error| format!("its own site: {error}"))?;
+            (site.url(), Some(site)) // served until it is dropped
+        }
+    };
+    let (database, afresh) = match arguments.database {
+        Some(file) => (file, false),
+        None => (env::temp_dir().join("flowlet-crawl.sqlite"), true),
+    };
+    let database_failed = |error| format!("database {}: {error}", database.display());
+
+    let store = Store::open(&database, afresh).map_err(database_failed)?;
+    let report = crawl(&start, arguments.concurrency, store).await.map_err(database_failed)?;
+    if let Some(trouble) = report.why_nothing() {
+        return Err(format!("no page at {start}: {trouble}"));
+    }
+    print(&format!("{report}\nPages and links are in {}\n", database.display()))
+}
+
+/// Prints to stdout. Who reads it may have enough of it early, as `head` does: that is no failure.
+fn print(text: &str) -> Result<(), String> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("stdout: {error}")),
+        _ => Ok(()),
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Command::parse(env::args_os().skip(1)) {
+        Ok(Command::Help) => print(USAGE),
+        Ok(Command::Crawl(arguments)) => smol::block_on(run(arguments)),
+        Err(mistake) => {
+            eprintln!("crawl: {mistake}\nTry --help.");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("crawl: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What came of the crawl.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+use crate::page::{Kind, Page};
+
+/// The numbers of a crawl, to be shown as a table.
+pub(crate) struct Report {
+    /// Addresses at which there is a document.
+    pub(crate) pages: usize,
+    /// Addresses that lead to another one.
+    pub(crate) redirects: usize,
+    /// Addresses at which there is nothing.
+    pub(crate) broken: usize,
+    /// Links in the database.
+    pub(crate) links: usize,
+    /// The most requests at once.
+    pub(crate) peak: usize,
+    /// What it took.
+    time: Duration,
+    /// What all requests took, added up.
+    one_at_a_time: Duration,
+    /// Why the last address that is no page is none.
+    trouble: String,
+    began: Instant,
+}
+
+impl Report {
+    /// Begins to count, and the time to run.
+    pub(crate) fn new() -> Self {
+        Self {
+            pages: 0,
+            redirects: 0,
+            broken: 0,
+            links: 0,
+            peak: 0,
+            time: Duration::ZERO,
+            one_at_a_time: Duration::ZERO,
+            trouble: String::new(),
+            began: Instant::now(),
+        }
+    }
+
+    /// Takes note of a page.
+    pub(crate) fn count(&mut self, page: &Page) {
+        self.one_at_a_time += page.time;
+        match &page.kind {
+            Kind::Document(_) => self.pages += 1,
+            Kind::Redirect => {
+                self.redirects += 1;
+                let links: Vec<String> = page.links.iter().map(ToString::to_string).collect();
+                self.trouble = format!("it redirects to {}", links.join(" "));
+            }
+            Kind::Broken(problem) => {
+                self.broken += 1;
+                self.trouble.clone_from(problem);
+            }
+        }
+    }
+
+    /// Ends the count.
+    pub(crate) fn finish(mut self, links: usize, peak: usize) -> Self {
+        self.links = links;
+        self.peak = peak;
+        self.time = self.began.elapsed();
+        self
+    }
+
+    /// If there was no page at all, the reason.
+    pub(crate) fn why_nothing(&self) -> Option<&str> {
+        (self.pages == 0).then_some(&self.trouble)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_BORDERS_ONLY);
+        for (name, value) in [
+            ("pages", self.pages.to_string()),
+            ("redirects", self.redirects.to_string()),
+            ("broken links", self.broken.to_string()),
+            ("links stored", self.links.to_string()),
+            ("in flight at the peak", self.peak.to_string()),
+            ("time", seconds(self.time)),
+            ("time, one at a time", seconds(self.one_at_a_time)),
+        ] {
+            table.add_row([Cell::new(name), Cell::new(value).set_alignment(CellAlignment::Right)]);
+        }
+        table.fmt(f)
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
