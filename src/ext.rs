@@ -38,7 +38,8 @@ use crate::stage::{
 /// an output back.
 ///
 /// **Calls are never starved.** While a stage is full it has the stages above it go on with their
-/// calls, through any synchronous adaptors in between. While your own code awaits something else,
+/// calls, through any synchronous adaptors in between. (The adaptors' own closures run when an item
+/// passes: a full stage holds those back.) While your own code awaits something else,
 /// [`driven`](Self::driven) does the same.
 ///
 /// **Drop.** Dropping the stream drops every running call at once, then what is above it. Nothing is

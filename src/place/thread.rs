@@ -47,6 +47,27 @@ use blocking::Task;
 /// assert!(lines.iter().all(|lines| lines.is_ok()));
 /// # });
 /// ```
+///
+/// `f` is shared by the threads. What only one of them may use at a time, such as a connection to a
+/// database, goes behind a lock, which with a limit of 1 is never waited for:
+///
+/// ```
+/// use flowlet::in_thread;
+/// use flowlet::prelude::*;
+/// use std::sync::Mutex;
+///
+/// # futures_lite::future::block_on(async {
+/// let log = Mutex::new(Vec::new()); // or a connection
+/// let append = move |line: String| {
+///     let mut log = log.lock().unwrap();
+///     log.push(line);
+///     log.len()
+/// };
+/// let lines = ["one".to_owned(), "two".to_owned()];
+/// let lengths: Vec<usize> = pipe(lines).map_concurrent(1, in_thread(append)).collect().await;
+/// assert_eq!(lengths, [1, 2]);
+/// # });
+/// ```
 pub fn in_thread<F, T, U>(f: F) -> impl Fn(T) -> InThread<F, T, U> + Clone + Send + Sync + 'static
 where
     F: Fn(T) -> U + Send + Sync + 'static,
