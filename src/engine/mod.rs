@@ -8,6 +8,7 @@ mod ready;
 mod slots;
 mod upstream;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ use crate::concurrency::Concurrency;
 use crate::semaphore::Permit;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
-/// How many calls are polled in one turn, started ones included, before the executor gets a chance
-/// to run something else.
+/// How many calls a stage goes on with in one turn, and how many it starts, before the executor gets a
+/// chance to run something else.
 const BUDGET: usize = 256;
 
 pin_project! {
@@ -47,6 +48,9 @@ pin_project! {
 
         // An item that was pulled and waits for a permit of the semaphore.
         held: Option<S::Item>,
+
+        // Calls that go on after an output, and wait for a permit of the semaphore.
+        paused: VecDeque<usize>,
 
         #[pin]
         upstream: Upstream<S>,
@@ -78,6 +82,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
             hand: None,
             polling: None,
             held: None,
+            paused: VecDeque::new(),
             upstream: Upstream::new(stream, &signals),
             permits: Permits::new(concurrency.limit.clone()),
             concurrency,
@@ -100,19 +105,22 @@ impl<S: Stream, C: Call> Engine<S, C> {
             outputs: this.outputs,
             hand: this.hand,
             polling: this.polling,
+            paused: this.paused,
+            permits: this.permits,
+            signals,
             advanced: answer(cx.waker()),
-            budget: BUDGET,
         };
-        if turn.any_due(signals) {
-            turn.go_on(signals);
+        if turn.any_due() {
+            turn.go_on(cx);
         }
 
         // At least one call is started, if one can be, whatever there is to hand on: outputs that
         // are always there must not keep new calls from being started, nor the other way round.
         let mut room = true;
-        while turn.budget > 0 {
+        let mut budget = BUDGET;
+        while budget > 0 {
             let item = if this.held.is_none() {
-                room = this.permits.any_room(turn.outputs.in_flight());
+                room = turn.permits.any_room(turn.outputs.in_flight());
                 if !room {
                     break;
                 }
@@ -126,24 +134,24 @@ impl<S: Stream, C: Call> Engine<S, C> {
             let Some(item) = item else {
                 break;
             };
-            let Some(permit) = this.permits.try_take(cx) else {
+            let Some(permit) = turn.permits.try_take(cx) else {
                 *this.held = Some(item);
                 room = false;
                 break;
             };
-            turn.budget -= 1;
+            budget -= 1;
             match turn.slots.poll_new(start(item), signals) {
                 // The shortest way: the call was never in flight for anyone to see.
                 Poll::Ready(Step::Over(Some(value)))
                     if turn.is_next_new()
-                        && this.permits.any_room(turn.outputs.in_flight() + 1) =>
+                        && turn.permits.any_room(turn.outputs.in_flight() + 1) =>
                 {
                     return Poll::Ready(Some(value));
                 }
                 polled => turn.admit(polled, permit),
             }
             if turn.hand.is_some() {
-                room = this.permits.any_room(turn.outputs.in_flight());
+                room = turn.permits.any_room(turn.outputs.in_flight());
                 break;
             }
         }
@@ -159,16 +167,21 @@ impl<S: Stream, C: Call> Engine<S, C> {
         if in_flight == 0 && this.held.is_none() && this.upstream.is_over() {
             return Poll::Ready(None);
         }
-        if turn.budget == 0 || turn.slots.any_queued() {
+        if budget == 0 || turn.slots.any_queued() {
             // Nothing else would announce them.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         // Between registering and waiting, look once more.
         signals.register(cx.waker());
-        let wants_room = this.held.is_some() || !this.upstream.is_over();
-        let room_now = !room && wants_room && this.permits.poll_wait(in_flight, cx);
-        if room_now || signals.any() || this.upstream.is_due(signals, room) {
+        let wants_permit = this.held.is_some() || !turn.paused.is_empty();
+        let wants_room = !room && !this.upstream.is_over();
+        let may_start = if wants_permit {
+            turn.permits.poll_permit(cx)
+        } else {
+            wants_room && turn.permits.poll_room(in_flight, cx)
+        };
+        if may_start || signals.any() || this.upstream.is_due(signals, room) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -177,7 +190,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
     /// Returns how many calls run, or are over and have an output that was not handed on.
     pub(crate) fn in_flight(&self) -> usize {
         // A call that panicked is still counted until the next turn.
-        self.outputs.in_flight() - usize::from(self.polling.is_some())
+        self.outputs.expected() - usize::from(self.polling.is_some())
     }
 
     /// Bounds the number of items that no call was started for.
@@ -210,30 +223,37 @@ struct Turn<'a, C: Call> {
     outputs: &'a mut Outputs<C::Output>,
     hand: &'a mut Option<Output<C::Output>>,
     polling: &'a mut Option<usize>,
+    paused: &'a mut VecDeque<usize>,
+    permits: &'a mut Permits,
+    signals: &'a Arc<Signals>,
 
     /// Whether outputs are to be kept.
     advanced: bool,
-
-    /// How many more calls may be polled.
-    budget: usize,
 }
 
 impl<C: Call> Turn<'_, C> {
     /// Tells whether there is anything that earlier turns left, or that was woken since.
     #[inline]
-    fn any_due(&self, signals: &Signals) -> bool {
-        self.slots.any_due(signals) || self.outputs.any() || self.polling.is_some()
+    fn any_due(&self) -> bool {
+        self.slots.any_due(self.signals)
+            || self.outputs.any()
+            || self.polling.is_some()
+            || !self.paused.is_empty()
     }
 
     /// Goes on with the calls that were woken, until there is an output to hand on.
-    fn go_on(&mut self, signals: &Signals) {
+    fn go_on(&mut self, cx: &mut Context<'_>) {
         if let Some(place) = self.polling.take() {
             self.outputs.end(place);
         }
-        self.slots.begin_turn(signals);
+        // Those that paused take turns with those that were woken.
+        if let Some(index) = self.resume(cx) {
+            self.slots.again(index, self.signals);
+        }
+        self.slots.begin_turn(self.signals);
         self.take_output();
-        while self.budget > 0 {
-            let Some(index) = self.slots.next() else { break };
+        for _ in 0..BUDGET {
+            let Some(index) = self.slots.next().or_else(|| self.resume(cx)) else { break };
             self.poll(index);
             if self.hand.is_some() {
                 break;
@@ -241,17 +261,26 @@ impl<C: Call> Turn<'_, C> {
         }
     }
 
+    /// Takes the next call that paused, if there is a permit for it to go on with.
+    fn resume(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+        self.paused.front()?;
+        let permit = self.permits.try_take(cx)?;
+        let index = self.paused.pop_front()?;
+        self.slots.resume(index, permit);
+        Some(index)
+    }
+
     /// Goes on with a call, and takes in hand what is next to be handed on.
     #[inline]
     fn poll(&mut self, index: usize) {
-        self.budget -= 1;
         let place = self.slots.place(index);
         *self.polling = Some(place);
         let polled = self.slots.poll(index);
         *self.polling = None;
         match polled {
-            Poll::Pending => self.slots.wait(index),
+            Poll::Pending => self.slots.wait(index, self.signals),
             Poll::Ready(Step::Output(value)) => {
+                drop(self.slots.take_permit(index));
                 self.give(place, Output { value, call: After::GoesOn(index) });
             }
             Poll::Ready(Step::Over(Some(value))) => {
@@ -271,11 +300,12 @@ impl<C: Call> Turn<'_, C> {
             Poll::Pending => {
                 let place = self.outputs.begin();
                 let index = self.slots.admit(permit, place);
-                self.slots.wait(index);
+                self.slots.wait(index, self.signals);
             }
             Poll::Ready(Step::Output(value)) => {
                 let place = self.outputs.begin();
-                let index = self.slots.admit(permit, place);
+                drop(permit);
+                let index = self.slots.admit(None, place);
                 self.give(place, Output { value, call: After::GoesOn(index) });
             }
             Poll::Ready(Step::Over(Some(value))) => {
@@ -319,7 +349,11 @@ impl<C: Call> Turn<'_, C> {
 
     fn take_in_hand(&mut self, output: Output<C::Output>) {
         if let After::GoesOn(slot) = output.call {
-            self.slots.again(slot);
+            if self.permits.are_shared() {
+                self.paused.push_back(slot);
+            } else {
+                self.slots.again(slot, self.signals);
+            }
         }
         *self.hand = Some(output);
     }

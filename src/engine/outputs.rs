@@ -94,6 +94,18 @@ impl<T> Outputs<T> {
             Order::Completion(_) => self.in_flight -= 1,
             Order::Input { places, first } => {
                 places[place.wrapping_sub(*first)] = Place::Over;
+                self.free_places();
+            }
+        }
+    }
+
+    /// Frees the first places, as far as their calls are over without an output.
+    fn free_places(&mut self) {
+        if let Order::Input { places, first } = &mut self.order {
+            while let Some(Place::Over) = places.front() {
+                places.pop_front();
+                *first = first.wrapping_add(1);
+                self.in_flight -= 1;
             }
         }
     }
@@ -123,22 +135,13 @@ impl<T> Outputs<T> {
     pub(super) fn take(&mut self) -> Option<Output<T>> {
         match &mut self.order {
             Order::Completion(waiting) => waiting.pop_front(),
-            Order::Input { places, first } => loop {
-                match places.front_mut()? {
-                    Place::Running => return None,
-                    Place::Over => {
-                        places.pop_front();
-                        *first = first.wrapping_add(1);
-                        self.in_flight -= 1;
-                    }
-                    given @ Place::Given(_) => {
-                        let Place::Given(output) = std::mem::replace(given, Place::Running) else {
-                            unreachable!("the place was just matched");
-                        };
-                        return Some(output);
-                    }
+            Order::Input { places, .. } => {
+                let first = places.front_mut()?;
+                match std::mem::replace(first, Place::Running) {
+                    Place::Given(output) => Some(output),
+                    _ => None,
                 }
-            },
+            }
         }
     }
 
@@ -147,11 +150,13 @@ impl<T> Outputs<T> {
     #[inline]
     pub(super) fn handed_on(&mut self, output: &Output<T>) {
         if let After::Over = output.call {
-            if let Order::Input { places, first } = &mut self.order {
-                places.pop_front();
-                *first = first.wrapping_add(1);
+            match &mut self.order {
+                Order::Completion(_) => self.in_flight -= 1,
+                Order::Input { places, .. } => {
+                    places[0] = Place::Over;
+                    self.free_places();
+                }
             }
-            self.in_flight -= 1;
         }
     }
 
@@ -162,6 +167,17 @@ impl<T> Outputs<T> {
             Order::Completion(waiting) => !waiting.is_empty(),
             Order::Input { places, .. } => !matches!(places.front(), None | Some(Place::Running)),
         }
+    }
+
+    /// Returns how many of those in flight may still give an output.
+    pub(super) fn expected(&self) -> usize {
+        let over = match &self.order {
+            Order::Completion(_) => 0,
+            Order::Input { places, .. } => {
+                places.iter().filter(|place| matches!(place, Place::Over)).count()
+            }
+        };
+        self.in_flight - over
     }
 
     /// Returns how many outputs wait.

@@ -58,11 +58,25 @@ impl Permits {
         }
     }
 
+    /// Tells whether a call needs a permit of a semaphore to run.
+    #[inline]
+    pub(super) fn are_shared(&self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+
     /// Tells whether there is room by now, by someone else's doing; has the task woken if not.
-    pub(super) fn poll_wait(&mut self, in_flight: usize, cx: &mut Context<'_>) -> bool {
+    pub(super) fn poll_room(&mut self, in_flight: usize, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Private(_) => false,
             Self::Shared(share) => share.poll_wait(in_flight, cx),
+        }
+    }
+
+    /// Tells whether there is a permit by now, whatever is in flight; has the task woken if not.
+    pub(super) fn poll_permit(&mut self, cx: &mut Context<'_>) -> bool {
+        match self {
+            Self::Private(_) => false,
+            Self::Shared(share) => share.poll_wait(0, cx),
         }
     }
 }

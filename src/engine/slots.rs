@@ -111,22 +111,30 @@ impl<C: Call> Slots<C> {
 
     /// Leaves a call that was pending to its wakers. It is queued if they were heard meanwhile.
     #[inline]
-    pub(super) fn wait(&mut self, index: usize) {
+    pub(super) fn wait(&mut self, index: usize, signals: &Signals) {
         if self.slots[index].signal.end() {
-            self.again(index);
+            self.again(index, signals);
         }
     }
 
-    /// Queues a call to be polled in a later turn, without a wake.
+    /// Takes the permit of a call that gave an output and pauses.
+    pub(super) fn take_permit(&mut self, index: usize) -> Option<Permit> {
+        self.slots[index].permit.take()
+    }
+
+    /// Gives a call that paused the permit to go on. It is to be polled.
+    pub(super) fn resume(&mut self, index: usize, permit: Option<Permit>) {
+        let slot = &mut self.slots[index];
+        slot.permit = permit;
+        slot.signal.resume();
+    }
+
+    /// Queues a call to be polled in a later turn, without a wake, after all that were woken so far.
     #[inline]
-    pub(super) fn again(&mut self, index: usize) {
+    pub(super) fn again(&mut self, index: usize, signals: &Signals) {
+        self.collect(signals);
         self.slots[index].signal.link(NONE);
-        if self.first == NONE {
-            self.first = index;
-        } else {
-            self.slots[self.last].signal.link(index);
-        }
-        self.last = index;
+        self.append(index, index);
     }
 
     /// Tells whether calls are to be polled.
@@ -137,26 +145,37 @@ impl<C: Call> Slots<C> {
 
     /// Begins a turn: what was woken so far can be polled, once each.
     pub(super) fn begin_turn(&mut self, signals: &Signals) {
-        let mut newest = signals.take();
+        self.collect(signals);
+        self.turn = if self.first == NONE { NONE } else { self.last };
+    }
+
+    /// Queues what was woken, oldest wake first.
+    #[inline]
+    fn collect(&mut self, signals: &Signals) {
+        let newest = signals.take();
         if newest != NONE {
             // Turn the stack round: it links from the newest to the oldest.
-            let last = newest;
-            let mut oldest = NONE;
-            while newest != NONE {
-                let signal = &self.slots[newest].signal;
+            let (mut rest, mut oldest) = (newest, NONE);
+            while rest != NONE {
+                let signal = &self.slots[rest].signal;
                 let older = signal.next();
                 signal.link(oldest);
-                oldest = newest;
-                newest = older;
+                oldest = rest;
+                rest = older;
             }
-            if self.first == NONE {
-                self.first = oldest;
-            } else {
-                self.slots[self.last].signal.link(oldest);
-            }
-            self.last = last;
+            self.append(oldest, newest);
         }
-        self.turn = if self.first == NONE { NONE } else { self.last };
+    }
+
+    /// Appends a list to the one of slots to poll.
+    #[inline]
+    fn append(&mut self, first: usize, last: usize) {
+        if self.first == NONE {
+            self.first = first;
+        } else {
+            self.slots[self.last].signal.link(first);
+        }
+        self.last = last;
     }
 
     /// Takes the next call to poll in this turn.
