@@ -292,6 +292,33 @@ fn two_pipelines_in_one_task<L: Lock>() {
     }
 }
 
+/// A permit of the second stage comes free in the very turn in which it looks for one.
+#[test]
+fn calls_above_take_the_permits_of_a_stage() {
+    for (first, permits) in LIMITS {
+        for (seed, turns) in SEEDS.into_iter().flat_map(|seed| [0, 1, 2].map(|t| (seed, t))) {
+            let semaphore = Semaphore::new(permits);
+            let hold = async |n: u32| {
+                let permit = semaphore.acquire().await;
+                rest(turns).await;
+                drop(permit);
+                n
+            };
+            let pipeline = pipe(0..30).map_concurrent(first, hold).map_concurrent(
+                ordered(&semaphore),
+                async |n| {
+                    rest(turns).await;
+                    n
+                },
+            );
+            let mut outputs: Vec<u32> = run(seed, pipeline.collect())
+                .unwrap_or_else(|stall| panic!("{stall:?}: {first} {permits} {turns}"));
+            outputs.sort_unstable();
+            assert_eq!(outputs, Vec::from_iter(0..30));
+        }
+    }
+}
+
 /// Shapes that nobody thought of.
 fn any_shape<L: Lock>() {
     for seed in 2..400 {

@@ -269,6 +269,19 @@ fn adaptors_that_do_not_poll_upstream_deadlock() {
     }
 }
 
+/// `select` does not ask its first stream when the second one had its turn and gave an item. That
+/// must not count as "no stage above".
+#[test]
+fn select_asks_one_stream_at_a_time() {
+    for habit in HABITS {
+        let lock = Fair::new();
+        let (a, b) = (Site::new(&lock, habit), Site::new(&lock, Habit::First));
+        let above = pipe(0..30).map_concurrent(2, |n| a.call(n));
+        let pipeline = select(above, stream::iter([1000, 1001])).map_concurrent(2, |n| b.call(n));
+        assert_eq!(run(0, pipeline.count()), Ok(32));
+    }
+}
+
 fn what_to_use_instead<L: Lock>() {
     each(|limits, habit, seed, way| {
         let between = Between::<L>::sharing(habit);
