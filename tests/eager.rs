@@ -1,0 +1,351 @@
+//! A stage starts calls as soon as it may, hands on outputs as soon as they are there, and polls
+//! what was woken, once a turn, so that nothing keeps anything else from going on.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use flowlet::ordered;
+use flowlet::prelude::*;
+use futures_lite::stream;
+
+#[path = "support/gate.rs"]
+mod gate;
+#[path = "support/gauge.rs"]
+mod gauge;
+#[path = "support/stages.rs"]
+mod stages;
+#[path = "support/waker.rs"]
+mod waker;
+
+use gate::Gate;
+use gauge::Gauge;
+use stages::Stage;
+use waker::Task;
+
+fn gates(number: usize) -> Vec<Gate> {
+    (0..number).map(|_| Gate::default()).collect()
+}
+
+/// Counts how often `future` is polled.
+async fn counted<F: Future>(polls: &Cell<usize>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        polls.set(polls.get() + 1);
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Never ends, and asks for the next poll in each.
+fn busy() -> impl Future<Output = ()> {
+    poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+#[test]
+fn nothing_happens_before_the_first_poll() {
+    for stage in Stage::ALL {
+        let untouched = stream::poll_fn(|_| panic!("polled"));
+        drop(stage.of(untouched, 3, async |_| ()));
+    }
+}
+
+#[test]
+fn each_poll_starts_calls_up_to_the_limit() {
+    for stage in Stage::ALL {
+        let (running, gates) = (Gauge::default(), gates(50));
+        let mut stream = stage.of(pipe(0..50), 10, |item| {
+            let (unit, passed) = (running.unit(), gates[item].passed());
+            async move {
+                passed.await;
+                drop(unit);
+            }
+        });
+        let task = Task::new();
+        assert!(task.poll_next(&mut stream).is_pending());
+        assert_eq!(running.now(), 10);
+        gates[..4].iter().for_each(Gate::open);
+        assert_eq!(task.settle(&mut stream), ((0..4).collect(), false));
+        assert_eq!(running.now(), 10);
+        gates.iter().for_each(Gate::open);
+        // New calls are ready at once, and take turns with the others.
+        let (mut rest, over) = task.settle(&mut stream);
+        rest.sort_unstable();
+        assert_eq!((rest, over), ((4..50).collect(), true));
+        assert_eq!(running.peak(), 10);
+    }
+}
+
+#[test]
+fn without_a_bound_everything_is_started() {
+    for stage in Stage::ALL {
+        let (running, gate) = (Gauge::default(), Gate::default());
+        let mut stream = stage.of(pipe(0..3000), usize::MAX, |_| {
+            let (unit, passed) = (running.unit(), gate.passed());
+            async move {
+                passed.await;
+                drop(unit);
+            }
+        });
+        let task = Task::new();
+        assert_eq!(task.settle(&mut stream), (vec![], false));
+        assert_eq!((running.now(), running.peak()), (3000, 3000));
+        gate.open();
+        assert_eq!(task.settle(&mut stream), ((0..3000).collect(), true));
+    }
+}
+
+#[test]
+fn a_slow_source_holds_no_output_back() {
+    for stage in Stage::ALL {
+        let (sender, source) = async_channel::unbounded();
+        let mut stream = stage.of(source, 10, async |_| ());
+        let task = Task::new();
+        for item in 0..5 {
+            assert_eq!(task.settle(&mut stream), (vec![], false));
+            sender.try_send(item).unwrap();
+            assert_eq!(task.settle(&mut stream), (vec![item], false));
+        }
+        drop(sender);
+        assert_eq!(task.settle(&mut stream), (vec![], true));
+    }
+}
+
+#[test]
+fn an_output_is_handed_on_while_the_source_and_other_calls_are_silent() {
+    for stage in Stage::ALL {
+        let (sender, source) = async_channel::unbounded();
+        let gates = gates(3);
+        (0..3).for_each(|item| sender.try_send(item).unwrap());
+        let mut stream = stage.of(source, 3, |item| gates[item].passed());
+        let task = Task::new();
+        assert_eq!(task.settle(&mut stream), (vec![], false));
+        gates[1].open();
+        assert_eq!(task.settle(&mut stream), (vec![1], false));
+    }
+}
+
+#[test]
+fn only_calls_that_were_woken_are_polled_and_each_once_a_turn() {
+    for stage in Stage::ALL {
+        let polls: Vec<Cell<usize>> = (0..20).map(Cell::new).collect();
+        polls.iter().for_each(|polls| polls.set(0));
+        let gates = gates(20);
+        let mut stream = stage.of(pipe(0..20), 20, |item| {
+            let passed = gates[item].passed();
+            counted(&polls[item], async {
+                passed.await;
+                pending().await
+            })
+        });
+        let task = Task::new();
+        let counts = || polls.iter().map(Cell::get).collect::<Vec<_>>();
+        let mut expected = vec![1; 20];
+        assert_eq!(task.settle(&mut stream), (vec![], false));
+        assert_eq!(counts(), expected);
+        for gate in [7, 0, 19] {
+            gates[gate].open();
+            assert_eq!(task.settle(&mut stream), (vec![], false));
+            // The second poll of the stage is one that nobody asked for.
+            assert!(task.poll_next(&mut stream).is_pending());
+            expected[gate] = 2;
+            assert_eq!(counts(), expected);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_wakes_itself_is_polled_once_a_turn_and_the_task_is_woken_for_it() {
+    for stage in Stage::ALL {
+        let polls = Cell::new(0);
+        let mut stream = stage.of(pipe(0..2), 5, |item| {
+            counted(&polls, async move {
+                if item == 0 {
+                    busy().await;
+                }
+                pending().await
+            })
+        });
+        let task = Task::new();
+        assert!(task.poll_next(&mut stream).is_pending());
+        assert_eq!(polls.get(), 2);
+        for turn in 3..10 {
+            assert!(task.is_woken());
+            assert!(task.poll_next(&mut stream).is_pending());
+            assert_eq!(polls.get(), turn);
+        }
+    }
+}
+
+#[test]
+fn a_call_that_yields_a_number_of_times_takes_that_many_turns() {
+    let polls = Cell::new(0);
+    let mut stream = Stage::Map.of(pipe(0..1), 1, |_| {
+        counted(&polls, async {
+            for _ in 0..5 {
+                futures_lite::future::yield_now().await;
+            }
+        })
+    });
+    let task = Task::new();
+    for turn in 1..=5 {
+        assert!(task.poll_next(&mut stream).is_pending());
+        assert_eq!(polls.get(), turn);
+    }
+    assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
+}
+
+#[test]
+fn a_busy_call_does_not_starve_the_others() {
+    for stage in Stage::ALL {
+        let gates = gates(4);
+        let mut stream = stage.of(pipe(0..4), 4, |item| {
+            let passed = gates[item].passed();
+            async move {
+                if item == 0 {
+                    busy().await;
+                }
+                passed.await;
+            }
+        });
+        let task = Task::new();
+        assert!(task.poll_next(&mut stream).is_pending());
+        for item in [2, 1, 3] {
+            gates[item].open();
+            assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(item)));
+        }
+        assert!(task.poll_next(&mut stream).is_pending());
+        assert!(task.is_woken());
+    }
+}
+
+#[test]
+fn a_busy_call_does_not_starve_new_ones() {
+    for stage in Stage::ALL {
+        let mut stream = stage.of(pipe(0..), 2, async |item| {
+            if item == 0 {
+                busy().await;
+            }
+        });
+        let task = Task::new();
+        for item in 1..100 {
+            assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(item)));
+        }
+    }
+}
+
+#[test]
+fn a_source_that_is_always_ready_does_not_starve_a_woken_call() {
+    for stage in Stage::ALL {
+        let gate = Gate::default();
+        let mut stream = stage.of(pipe(0..), 3, |item| {
+            let passed = gate.passed();
+            async move {
+                if item == 0 {
+                    passed.await;
+                }
+            }
+        });
+        let task = Task::new();
+        for item in 1..100 {
+            assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(item)));
+        }
+        gate.open();
+        let next: Vec<_> = (0..4).map(|_| task.poll_next(&mut stream)).collect();
+        assert!(next.contains(&Poll::Ready(Some(0))), "{next:?}");
+    }
+}
+
+#[test]
+fn items_that_come_to_nothing_leave_the_executor_a_chance() {
+    let mut stream = pin!(pipe(0..).filter_concurrent(2, async |_: &usize| false));
+    let task = Task::new();
+    for _ in 0..3 {
+        assert!(task.poll_next(&mut stream).is_pending());
+        assert!(task.is_woken());
+    }
+}
+
+#[test]
+fn expansions_without_end_take_turns() {
+    let mut stream = pin!(pipe(0..).flat_map_concurrent(4, stream::repeat));
+    let task = Task::new();
+    let mut outputs = vec![];
+    for _ in 0..400 {
+        match task.poll_next(&mut stream) {
+            Poll::Ready(output) => outputs.extend(output),
+            Poll::Pending => panic!("there is always an output"),
+        }
+    }
+    for item in 0..4 {
+        let number = outputs.iter().filter(|output| **output == item).count();
+        assert!((98..=102).contains(&number), "{number} of {item}");
+    }
+    assert!(outputs[40..].chunks(4).all(|chunk| (0..4).all(|item| chunk.contains(&item))));
+}
+
+#[test]
+fn expansions_without_end_do_not_keep_further_ones_from_opening() {
+    let opened = Cell::new(0);
+    let mut stream = pin!(pipe(0..).flat_map_concurrent(100, |item| {
+        opened.set(opened.get() + 1);
+        stream::repeat(item)
+    }));
+    let task = Task::new();
+    for _ in 0..200 {
+        assert!(task.poll_next(&mut stream).is_ready());
+    }
+    assert_eq!(opened.get(), 100);
+}
+
+#[test]
+fn expansions_without_end_do_not_keep_the_stages_above_from_going_on() {
+    for limit in [1, 3] {
+        let (gate, polls) = (Gate::default(), Cell::new(0));
+        let above = pipe(0..10).map_concurrent(5, |item| {
+            let passed = gate.passed();
+            counted(&polls, async move {
+                if item == 4 {
+                    passed.await;
+                }
+                item
+            })
+        });
+        let mut stream = pin!(above.flat_map_concurrent(limit, stream::repeat));
+        let task = Task::new();
+        for _ in 0..20 {
+            assert!(task.poll_next(&mut stream).is_ready());
+        }
+        // The open expansions, and a full stage above; one of its calls waits.
+        assert_eq!(polls.get(), limit + 5);
+        gate.open();
+        assert!(task.poll_next(&mut stream).is_ready());
+        assert_eq!(polls.get(), limit + 6);
+    }
+}
+
+#[test]
+fn in_order_too_later_calls_are_polled_while_the_first_is_silent() {
+    let trace = RefCell::new(vec![]);
+    let gates = gates(3);
+    let mut stream = Stage::Map.of(pipe(0..3), ordered(3), |item| {
+        let (passed, trace) = (gates[item].passed(), &trace);
+        async move {
+            passed.await;
+            trace.borrow_mut().push(item);
+        }
+    });
+    let task = Task::new();
+    for item in [2, 1] {
+        assert_eq!(task.settle(&mut stream), (vec![], false));
+        gates[item].open();
+    }
+    assert_eq!(task.settle(&mut stream), (vec![], false));
+    assert_eq!(*trace.borrow(), [2, 1]);
+    gates[0].open();
+    assert_eq!(task.settle(&mut stream), (vec![0, 1, 2], true));
+}
