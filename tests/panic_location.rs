@@ -1,0 +1,51 @@
+//! A wrong argument panics at the line of the caller.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind, set_hook, take_hook};
+
+use flowlet::prelude::*;
+use flowlet::{Semaphore, ordered};
+
+thread_local! {
+    /// Where this thread panicked last.
+    static PANICKED: RefCell<Option<(String, u32)>> = const { RefCell::new(None) };
+}
+
+fn note(info: &PanicHookInfo<'_>) {
+    let location = info.location().expect("a panic has a location");
+    PANICKED.set(Some((location.file().to_owned(), location.line())));
+}
+
+/// Checks that `wrong` panics, in this file, on the line of the call or the next two.
+#[track_caller]
+fn check<T>(wrong: impl FnOnce() -> T) {
+    let here = Location::caller();
+    set_hook(Box::new(note));
+    let outcome = catch_unwind(AssertUnwindSafe(|| drop(wrong())));
+    drop(take_hook());
+    assert!(outcome.is_err(), "line {} does not panic", here.line());
+    let (file, line) = PANICKED.take().expect("the hook was called");
+    assert_eq!(file, here.file());
+    assert!((here.line()..here.line() + 3).contains(&line), "{line}, not {}", here.line());
+}
+
+#[test]
+fn it_is_the_callers() {
+    let items = || pipe([1]);
+
+    check(|| items().map_concurrent(0, async |item: i32| item));
+    check(|| items().map_concurrent(ordered(0), async |item: i32| item));
+
+    check(|| items().filter_concurrent(0, async |_: &i32| true));
+    check(|| items().filter_concurrent(ordered(0), async |_: &i32| true));
+
+    check(|| items().filter_map_concurrent(0, async |item: i32| Some(item)));
+    check(|| items().filter_map_concurrent(ordered(0), async |item: i32| Some(item)));
+
+    check(|| items().flat_map_concurrent(0, |item: i32| [item]));
+    check(|| items().flat_map_concurrent(ordered(0), |item: i32| [item]));
+
+    check(|| items().batched(0));
+
+    check(|| Semaphore::new(0));
+}
