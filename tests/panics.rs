@@ -190,9 +190,10 @@ fn after_panics_a_stage_still_starts_as_many_as_it_may() {
                 let (running, gate) = (Gauge::default(), Gate::default());
                 let mut stream =
                     stage.of(pipe([0, 4, 11, 5, 1, 2, 3, 6, 7]), way.clone(), |item| {
-                        let called = call(place, item, &running);
-                        let passed = gate.passed();
+                        let called = call(place, item, &Gauge::default());
+                        let (unit, passed) = (running.unit(), gate.passed());
                         async move {
+                            let _unit = unit;
                             called.await;
                             passed.await;
                         }
