@@ -1,0 +1,181 @@
+//! In the steady state nothing is allocated for an item.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use allocation_counter::measure;
+use flowlet::prelude::*;
+use flowlet::{Concurrency, Semaphore, ordered};
+use futures_lite::future::yield_now;
+
+/// Limits with which the calls fit into a turn, and with which they do not.
+fn limits() -> [Concurrency; 5] {
+    [1.into(), 16.into(), 1000.into(), ordered(1), ordered(16)]
+}
+
+/// Takes some items, without a word to any allocator.
+fn take<S: Stream + Unpin>(stream: &mut S, mut number: usize, mut between: impl FnMut()) {
+    let mut cx = Context::from_waker(Waker::noop());
+    while number > 0 {
+        match stream.poll_next(&mut cx) {
+            Poll::Ready(item) => {
+                black_box(item.expect("an item"));
+                number -= 1;
+            }
+            Poll::Pending => between(),
+        }
+    }
+}
+
+/// Counts what is allocated for a thousand items, after as many as warm everything up.
+fn allocations<S: Stream>(stream: S, mut between: impl FnMut()) -> u64 {
+    let mut stream = pin!(stream);
+    take(&mut stream, 3000, &mut between);
+    measure(|| take(&mut stream, 1000, &mut between)).count_total
+}
+
+/// Calls that wait until they are woken, and their wakers.
+struct Reactor {
+    wakers: RefCell<Vec<Waker>>,
+}
+
+impl Reactor {
+    fn new() -> Self {
+        Self { wakers: RefCell::new(Vec::with_capacity(10_000)) }
+    }
+
+    fn call(&self) -> impl Future<Output = ()> {
+        let mut waited = false;
+        poll_fn(move |cx| {
+            if waited {
+                return Poll::Ready(());
+            }
+            waited = true;
+            self.wakers.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        })
+    }
+
+    fn wake_all(&self) {
+        self.wakers.borrow_mut().drain(..).for_each(Waker::wake);
+    }
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(measure(|| drop(black_box(Box::new(1)))).count_total, 1);
+}
+
+#[test]
+fn of_ready_calls() {
+    for limit in limits() {
+        let mapped = pipe(0..).map_concurrent(limit.clone(), async |item: usize| item);
+        assert_eq!(allocations(mapped, || ()), 0, "{limit:?}");
+        let odd = async |item: &usize| item % 2 == 1;
+        let filtered = pipe(0..).filter_concurrent(limit.clone(), odd);
+        assert_eq!(allocations(filtered, || ()), 0, "{limit:?}");
+    }
+}
+
+#[test]
+fn of_calls_that_take_permits_which_are_free() {
+    for limit in [Semaphore::new(16).into(), ordered(Semaphore::new(16))] {
+        let mapped = pipe(0..).map_concurrent(limit, async |item: usize| {
+            yield_now().await;
+            item
+        });
+        assert_eq!(allocations(mapped, || ()), 0);
+    }
+}
+
+#[test]
+fn of_calls_that_yield() {
+    for limit in limits() {
+        let mapped = pipe(0..).map_concurrent(limit.clone(), async |item: usize| {
+            yield_now().await;
+            item
+        });
+        assert_eq!(allocations(mapped, || ()), 0, "{limit:?}");
+        let filtered = pipe(0..).filter_concurrent(limit.clone(), async |item: &usize| {
+            yield_now().await;
+            item % 2 == 1
+        });
+        assert_eq!(allocations(filtered, || ()), 0, "{limit:?}");
+    }
+}
+
+#[test]
+fn of_calls_that_are_woken() {
+    for limit in limits() {
+        let reactor = Reactor::new();
+        let mapped = pipe(0..).map_concurrent(limit.clone(), async |item: usize| {
+            reactor.call().await;
+            item
+        });
+        assert_eq!(allocations(mapped, || reactor.wake_all()), 0, "{limit:?}");
+        let filtered = pipe(0..).filter_concurrent(limit.clone(), async |item: &usize| {
+            reactor.call().await;
+            item % 2 == 1
+        });
+        assert_eq!(allocations(filtered, || reactor.wake_all()), 0, "{limit:?}");
+    }
+}
+
+#[test]
+fn of_two_stages_of_which_one_is_full() {
+    for limit in limits() {
+        let reactor = Reactor::new();
+        let stream = pipe(0..)
+            .map_concurrent(limit.clone(), async |item: usize| {
+                yield_now().await;
+                item
+            })
+            .map(|item| item + 1)
+            .map_concurrent(3, async |item: usize| {
+                reactor.call().await;
+                item
+            });
+        assert_eq!(allocations(stream.driven(), || reactor.wake_all()), 0, "{limit:?}");
+    }
+}
+
+#[test]
+fn of_a_batch_there_is_one() {
+    for size in [1, 2, 10, 1000] {
+        let mut batches = pin!(pipe(0_usize..).batched(size));
+        take(&mut batches, 3, || ());
+        let counted = measure(|| take(&mut batches, 5, || ()));
+        assert_eq!(counted.count_total, 5);
+        assert_eq!(counted.bytes_total, (5 * size * size_of::<usize>()) as u64);
+    }
+}
+
+#[test]
+fn no_room_is_made_for_calls_that_were_not_started() {
+    for limit in [Concurrency::from(usize::MAX), ordered(usize::MAX)] {
+        let counted = measure(|| {
+            let stream = pipe(0..2).map_concurrent(limit.clone(), async |item: usize| item);
+            black_box(&stream);
+            let stream = pipe(0..2).flat_map_concurrent(limit.clone(), |item: usize| [item]);
+            black_box(&stream);
+        });
+        // The signals of each stage.
+        assert!(counted.count_total <= 2 && counted.bytes_total < 1000, "{counted:?}");
+        let counted = measure(|| {
+            let mut stream = pin!(pipe(0..2).map_concurrent(limit.clone(), async |item: usize| {
+                yield_now().await;
+                item
+            }));
+            take(&mut stream, 2, || ());
+        });
+        assert!(counted.bytes_total < 5000, "{counted:?}");
+    }
+    let counted = measure(|| {
+        let mut batches = pin!(pipe(0..2_usize).batched(usize::MAX));
+        take(&mut batches, 1, || ());
+    });
+    assert!(counted.bytes_total <= 10_000, "{counted:?}");
+}
