@@ -262,3 +262,14 @@ fn of_a_stage_zipped_with_a_plain_stream_one_item_at_most_comes_too_early() {
     gates.iter().for_each(Gate::open);
     assert_eq!(task.settle(&mut stream), ((0..10).collect(), true));
 }
+
+#[test]
+fn in_order_too_a_flat_map_above_a_full_stage_fills_up() {
+    for (a, b) in LIMITS_OF_TWO {
+        for second in Stage::ALL {
+            for way in [ordered(a), ordered(Semaphore::new(a))] {
+                check_full(Stage::FlatMap, a, &way, second, b);
+            }
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -311,4 +312,44 @@ fn huge_hints_do_not_overflow() {
             assert!(upper.is_none_or(|upper| lower <= upper));
         }
     }
+}
+
+#[test]
+fn in_order_what_was_refused_is_not_expected() {
+    let gates: Vec<Gate> = (0..4).map(|_| Gate::default()).collect();
+    let mut stream = pin!(pipe(0..4).filter_concurrent(ordered(4), async |item: &usize| {
+        gates[*item].passed().await;
+        item % 2 == 0
+    }));
+    let task = Task::new();
+    assert_eq!(task.settle(&mut stream), (vec![], false));
+    for (item, hint) in [(3, (0, Some(3))), (2, (1, Some(3))), (1, (1, Some(2)))] {
+        gates[item].open();
+        assert_eq!(task.settle(&mut stream), (vec![], false));
+        assert_eq!(stream.size_hint(), hint, "{item}");
+    }
+}
+
+#[test]
+fn in_order_what_panicked_is_not_expected() {
+    let gate = Gate::default();
+    let mut stream = pin!(pipe(0..3).map_concurrent(ordered(3), async |item: usize| {
+        match item {
+            0 => gate.passed().await,
+            1 => {
+                futures_lite::future::yield_now().await;
+                resume_unwind(Box::new(()))
+            }
+            _ => (),
+        }
+        item
+    }));
+    let task = Task::new();
+    assert!(task.poll_next(&mut stream).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| task.poll_next(&mut stream))).is_err());
+    assert_eq!(stream.size_hint(), (2, Some(2)));
+    assert!(task.poll_next(&mut stream).is_pending());
+    assert_eq!(stream.size_hint(), (2, Some(2)));
+    gate.open();
+    assert_eq!(task.settle(&mut stream), (vec![0, 2], true));
 }

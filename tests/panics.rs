@@ -409,6 +409,25 @@ fn a_pipeline_that_panicked_can_be_dropped() {
 }
 
 #[test]
+fn an_output_is_not_lost_when_a_stage_above_panics_in_the_same_turn() {
+    for stage in Stage::ALL {
+        for limit in [Concurrency::from(1), ordered(1), Semaphore::new(1).into()] {
+            // As the second item comes out above, the call of the first is woken, and panics when
+            // the stage below, which is full with the second, has the stage above go on.
+            let above = pipe(0..4).map_concurrent(2, async |item| {
+                if item == 0 {
+                    yield_now().await;
+                    bang(item)
+                }
+                item
+            });
+            let (items, panics) = survive(stage.of(above, limit, async |_| ()));
+            assert_eq!((items, panics), (vec![1, 2, 3], vec![0]));
+        }
+    }
+}
+
+#[test]
 fn a_future_that_is_polled_once_more_is_not_one_that_panicked() {
     let mut stream = pin!(pipe(0..3).map_concurrent(3, |item| {
         let mut over = false;

@@ -298,6 +298,33 @@ fn stages_of_one_pipeline_share_one_permit() {
     }
 }
 
+#[test]
+fn stages_below_a_flat_map_share_its_one_permit() {
+    for other in Stage::ALL {
+        for third in Stage::ALL {
+            share_one_permit([Stage::FlatMap, other, third]);
+            share_one_permit([other, Stage::FlatMap, third]);
+        }
+    }
+}
+
+#[test]
+fn an_expansion_of_many_and_a_stage_below_share_a_semaphore() {
+    for limit in [1, 2] {
+        for stage in Stage::ALL {
+            let semaphore = Semaphore::new(limit);
+            let above = pipe(0..4).flat_map_concurrent(&semaphore, async |item| {
+                turns(item).await;
+                vec![item; 5]
+            });
+            let mut stream = stage.of(above, &semaphore, turns);
+            let (items, over) = Task::new().settle(&mut stream);
+            assert!(over, "limit {limit}, {stage:?} below: stuck after {items:?}");
+            assert_eq!(items.len(), 20);
+        }
+    }
+}
+
 /// Runs two pipelines, each in a task of its own, and notes whose calls are started.
 fn side_by_side(semaphore: &Semaphore, make: impl Fn(&Rc<RefCell<Vec<u8>>>, u8) -> Boxed<'static>) {
     let trace = Rc::new(RefCell::new(vec![]));
