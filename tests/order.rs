@@ -282,3 +282,24 @@ fn two_stages_in_order_keep_it() {
         assert!(outputs.into_iter().eq(0..11));
     }
 }
+
+#[test]
+fn a_call_that_wakes_itself_comes_after_one_that_was_woken_before() {
+    for stage in Stage::ALL {
+        let gates = gates(2);
+        let mut stream = stage.of(pipe(0..2), 2, |item| {
+            let (passed, neighbour) = (gates[item].passed(), &gates[1]);
+            async move {
+                passed.await;
+                if item == 0 {
+                    neighbour.open();
+                    futures_lite::future::yield_now().await;
+                }
+            }
+        });
+        let task = Task::new();
+        assert_eq!(task.settle(&mut stream), (vec![], false));
+        gates[0].open();
+        assert_eq!(task.settle(&mut stream), (vec![1, 0], true), "{stage:?}");
+    }
+}
