@@ -305,26 +305,26 @@ fn slow_wakes_of_the_source() {
     }
 }
 
-/// Takes any number of wakers and wakes them all, all the time, on two threads.
+/// Wakes all wakers that it was ever given, all the time, on two threads.
 struct Hammer {
     wakers: Arc<Mutex<Vec<Waker>>>,
     stop: Arc<AtomicBool>,
-    rounds: Arc<AtomicUsize>,
+    rounds: Arc<[AtomicUsize; 2]>,
     threads: Vec<thread::JoinHandle<()>>,
 }
 
 impl Hammer {
     fn new() -> Self {
         let wakers: Arc<Mutex<Vec<Waker>>> = Arc::default();
-        let (stop, rounds) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-        let threads = (0..2).map(|_| {
+        let (stop, rounds) = (Arc::<AtomicBool>::default(), Arc::<[AtomicUsize; 2]>::default());
+        let threads = (0..2).map(|number| {
             let (wakers, stop, rounds) = (wakers.clone(), stop.clone(), rounds.clone());
             thread::spawn(move || {
                 while !stop.load(Ordering::SeqCst) {
-                    let some = wakers.lock().unwrap().clone();
-                    some.iter().for_each(Waker::wake_by_ref);
-                    some.into_iter().for_each(Waker::wake);
-                    rounds.fetch_add(1, Ordering::SeqCst);
+                    let all = wakers.lock().unwrap().clone();
+                    all.iter().for_each(Waker::wake_by_ref);
+                    all.into_iter().for_each(Waker::wake);
+                    rounds[number].fetch_add(1, Ordering::SeqCst);
                     thread::yield_now();
                 }
             })
@@ -343,19 +343,20 @@ impl Hammer {
             }
             left -= 1;
             let mut wakers = wakers.lock().unwrap();
-            if wakers.len() >= 64 {
-                wakers.drain(..32);
+            if !wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                wakers.push(cx.waker().clone());
             }
-            wakers.push(cx.waker().clone());
             Poll::Pending
         })
     }
 
-    /// Waits until each thread has gone through all wakers there are now.
+    /// Waits until each thread is done with whatever it does now.
     fn wait(&self) {
-        let rounds = self.rounds.load(Ordering::SeqCst);
-        while self.rounds.load(Ordering::SeqCst) < rounds + 4 {
-            thread::yield_now();
+        for rounds in self.rounds.iter() {
+            let before = rounds.load(Ordering::SeqCst);
+            while rounds.load(Ordering::SeqCst) < before + 2 {
+                thread::yield_now();
+            }
         }
     }
 }
