@@ -1,6 +1,5 @@
 //! A panic reaches the consumer, wherever it comes from, and costs its own item only.
 
-use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
@@ -394,10 +393,12 @@ fn a_pipeline_that_panicked_can_be_dropped() {
                         stage.of(pipe(0..12), limit.clone(), |item| call(place, item, &running));
                     let mut stream: Boxed = stage.of(above, &semaphore, async |_| ());
                     let task = Task::new();
-                    let panics = Cell::new(0);
-                    while panics.get() < number {
-                        let polled = catch_unwind(AssertUnwindSafe(|| task.poll_next(&mut stream)));
-                        panics.set(panics.get() + usize::from(polled.is_err()));
+                    let mut panics = 0;
+                    while panics < number {
+                        match catch_unwind(AssertUnwindSafe(|| task.poll_next(&mut stream))) {
+                            Ok(polled) => assert!(polled.is_ready() || task.is_woken(), "lost"),
+                            Err(_) => panics += 1,
+                        }
                     }
                     // A bomb that is still in there goes off here.
                     let _ = catch_unwind(AssertUnwindSafe(|| drop(stream)));
