@@ -1,0 +1,676 @@
+//! The lock-free parts, in every interleaving and with every reordering that the memory model
+//! allows, as far as loom can go.
+//!
+//! The engine's own files are compiled into this test, with loom's atomics in place of std's. No
+//! thread is ever parked: a wake is a relaxed store, so that nothing but the code under test makes
+//! what happened before a wake visible to the poll that answers it.
+
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_lite::{Stream, stream};
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::thread;
+
+use self::concurrency::Concurrency;
+use self::engine::{Call, Engine, Step};
+use self::ready::{NONE, Signals, SlotSignal};
+use self::semaphore::Semaphore;
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "../src/concurrency.rs"]
+mod concurrency;
+#[allow(dead_code, unreachable_pub, clippy::duplicate_mod)]
+#[path = "../src/engine/mod.rs"]
+mod engine;
+#[allow(dead_code, unreachable_pub, clippy::duplicate_mod)]
+#[path = "../src/engine/ready.rs"]
+mod ready;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../src/semaphore.rs"]
+mod semaphore;
+#[path = "../src/size_hint.rs"]
+mod size_hint;
+
+/// What `src/sync.rs` gives the crate, made of loom's parts.
+mod sync {
+    use std::sync::Mutex;
+    use std::task::Waker;
+
+    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+    const WAITING: usize = 0;
+    const REGISTERING: usize = 1;
+    const WAKING: usize = 2;
+
+    /// The algorithm of `atomic_waker::AtomicWaker`, with the same orderings.
+    #[derive(Debug)]
+    pub(crate) struct AtomicWaker {
+        state: AtomicUsize,
+        // The algorithm allows one thread at a time in here; that is checked.
+        waker: Mutex<Option<Waker>>,
+    }
+
+    impl AtomicWaker {
+        pub(crate) fn new() -> Self {
+            Self { state: AtomicUsize::new(WAITING), waker: Mutex::new(None) }
+        }
+
+        pub(crate) fn register(&self, waker: &Waker) {
+            let state = self.state.compare_exchange(
+                WAITING,
+                REGISTERING,
+                Ordering::Acquire,
+                Ordering::Acquire,
+            );
+            match state.unwrap_or_else(|state| state) {
+                WAITING => {
+                    *self.waker.try_lock().unwrap() = Some(waker.clone());
+                    let registered = self.state.compare_exchange(
+                        REGISTERING,
+                        WAITING,
+                        Ordering::AcqRel,
+                        Ordering::Acquire,
+                    );
+                    if registered.is_err() {
+                        let waker = self.waker.try_lock().unwrap().take().unwrap();
+                        self.state.swap(WAITING, Ordering::AcqRel);
+                        waker.wake();
+                    }
+                }
+                WAKING => waker.wake_by_ref(),
+                _ => unreachable!("only the stage registers"),
+            }
+        }
+
+        pub(crate) fn wake(&self) {
+            if let Some(waker) = self.take() {
+                waker.wake();
+            }
+        }
+
+        pub(crate) fn take(&self) -> Option<Waker> {
+            if self.state.fetch_or(WAKING, Ordering::AcqRel) != WAITING {
+                return None;
+            }
+            let waker = self.waker.try_lock().unwrap().take();
+            self.state.fetch_and(!WAKING, Ordering::Release);
+            waker
+        }
+    }
+}
+
+/// Runs a model in all interleavings with at most `preemptions` preemptions.
+fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 10_000;
+    builder.check(model);
+}
+
+/// Whoever polls the stage: remembers that it was woken, and makes nothing visible by it.
+struct Poller(AtomicBool);
+
+impl Poller {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(AtomicBool::new(false)))
+    }
+
+    fn was_woken(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Wake for Poller {
+    fn wake(self: Arc<Self>) {
+        // A plain store might end up before an earlier `was_woken` in the modification order.
+        self.0.swap(true, Ordering::Relaxed);
+    }
+}
+
+/// Something that happens once, on another thread. Nothing but the wake that follows orders it.
+#[derive(Clone)]
+struct Happening(Arc<Inner>);
+
+struct Inner {
+    happened: AtomicBool,
+    /// Given away once, before the thread that uses it is spawned.
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Happening {
+    fn new() -> Self {
+        let happened = AtomicBool::new(false);
+        Self(Arc::new(Inner { happened, waker: Mutex::new(None) }))
+    }
+
+    fn happened(&self) -> bool {
+        self.0.happened.load(Ordering::Relaxed)
+    }
+
+    /// What a future or a stream does when it waits for it.
+    fn poll(&self, cx: &Context<'_>) -> bool {
+        self.0.waker.lock().unwrap().get_or_insert_with(|| cx.waker().clone());
+        self.happened()
+    }
+
+    fn waker(&self) -> Waker {
+        self.0.waker.lock().unwrap().clone().expect("it is waited for")
+    }
+
+    /// Lets it happen, then wakes.
+    fn happen(&self, waker: &Waker) {
+        self.0.happened.store(true, Ordering::Relaxed);
+        waker.wake_by_ref();
+    }
+
+    /// Lets it happen on a thread of its own.
+    fn spawn(&self) -> thread::JoinHandle<()> {
+        let (this, waker) = (self.clone(), self.waker());
+        thread::spawn(move || this.happen(&waker))
+    }
+}
+
+/// A call that is over when all of its happenings have happened, and gives its number.
+struct Waits {
+    number: usize,
+    all: Vec<Happening>,
+}
+
+impl Call for Waits {
+    type Output = usize;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
+        // All are polled, none short-circuits.
+        let missing = self.all.iter().filter(|one| !one.poll(cx)).count();
+        if missing == 0 { Poll::Ready(Step::Over(Some(self.number))) } else { Poll::Pending }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (1, Some(1))
+    }
+}
+
+/// A stage whose items are the numbers of its calls, with who polls it.
+struct Stage<S: Stream, C: Call, F> {
+    engine: Engine<S, C>,
+    start: F,
+    poller: Arc<Poller>,
+    outputs: Vec<C::Output>,
+    over: bool,
+}
+
+impl<S, C, F> Stage<S, C, F>
+where
+    S: Stream + Unpin,
+    C: Call,
+    F: FnMut(S::Item) -> C,
+{
+    fn new(upstream: S, limit: usize, start: F) -> Self {
+        let engine = Engine::new(upstream, Concurrency::from(limit));
+        Self { engine, start, poller: Poller::new(), outputs: Vec::new(), over: false }
+    }
+
+    /// Polls until it is pending or over.
+    fn run(&mut self) {
+        let waker = Waker::from(self.poller.clone());
+        let mut cx = Context::from_waker(&waker);
+        while !self.over {
+            match Pin::new(&mut self.engine).poll_next(&mut cx, &mut self.start) {
+                Poll::Ready(Some(output)) => self.outputs.push(output),
+                Poll::Ready(None) => self.over = true,
+                Poll::Pending => break,
+            }
+        }
+    }
+
+    /// Polls, at a moment that loom picks, whether it was woken or not.
+    fn run_any_time(&mut self) {
+        self.run();
+    }
+
+    /// With all that was to happen behind: a stage that is not over must have been woken.
+    fn finish(&mut self) {
+        while !self.over {
+            assert!(self.poller.was_woken(), "a wake was lost");
+            self.run();
+        }
+    }
+}
+
+fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn wake_of_each_call_is_answered() {
+    explore(3, || {
+        let happenings = [Happening::new(), Happening::new()];
+        let calls = happenings.clone();
+        let mut stage = Stage::new(stream::iter(0..2), 2, |number| Waits {
+            number,
+            all: vec![calls[number].clone()],
+        });
+        stage.run();
+        let threads = happenings.map(|one| one.spawn());
+        stage.run_any_time();
+        join(threads);
+        stage.finish();
+        stage.outputs.sort();
+        assert_eq!(stage.outputs, [0, 1]);
+    });
+}
+
+#[test]
+fn wakes_while_a_call_is_polled_are_answered() {
+    explore(3, || {
+        let happenings = [Happening::new(), Happening::new()];
+        let all = happenings.to_vec();
+        let mut stage =
+            Stage::new(stream::iter(0..1), 1, |number| Waits { number, all: all.clone() });
+        stage.run();
+        let threads = happenings.map(|one| one.spawn());
+        stage.run_any_time();
+        stage.run_any_time();
+        join(threads);
+        stage.finish();
+        assert_eq!(stage.outputs, [0]);
+    });
+}
+
+/// Polls only when woken, as executors do.
+#[test]
+fn wake_reaches_a_poller_that_waits() {
+    explore(3, || {
+        let happenings = [Happening::new(), Happening::new()];
+        let all = happenings.to_vec();
+        let mut stage =
+            Stage::new(stream::iter(0..1), 1, |number| Waits { number, all: all.clone() });
+        stage.run();
+        let threads = happenings.map(|one| one.spawn());
+        for _ in 0..3 {
+            thread::yield_now();
+            if stage.poller.was_woken() {
+                stage.run();
+            }
+        }
+        join(threads);
+        stage.finish();
+        assert_eq!(stage.outputs, [0]);
+    });
+}
+
+#[test]
+fn first_woken_is_first_polled() {
+    explore(3, || {
+        let happenings = [Happening::new(), Happening::new(), Happening::new()];
+        let calls = happenings.clone();
+        let mut stage = Stage::new(stream::iter(0..3), 3, |number| Waits {
+            number,
+            all: vec![calls[number].clone()],
+        });
+        stage.run();
+        let [first, second, other] = happenings.clone();
+        let wakers = [first.waker(), second.waker()];
+        let in_order = thread::spawn(move || {
+            second.happen(&wakers[1]);
+            first.happen(&wakers[0]);
+        });
+        let other = other.spawn();
+        stage.run_any_time();
+        join([in_order, other]);
+        stage.finish();
+        let place = |number| stage.outputs.iter().position(|output| *output == number);
+        assert!(place(1) < place(0), "{:?}", stage.outputs);
+    });
+}
+
+/// The order across threads: what was woken before, in the sense of "happens before", is first.
+#[test]
+fn first_woken_on_another_thread_is_first_polled() {
+    explore(3, || {
+        let signals = Signals::new();
+        let slots = [0, 1].map(|index| {
+            let slot = SlotSignal::new(signals.clone(), index);
+            slot.begin();
+            assert!(!slot.end());
+            slot
+        });
+        let told = Arc::new(AtomicBool::new(false));
+        let first = {
+            let (slot, told) = (slots[1].clone(), told.clone());
+            thread::spawn(move || {
+                slot.wake();
+                told.store(true, Ordering::Release);
+            })
+        };
+        let second = {
+            let slot = slots[0].clone();
+            thread::spawn(move || {
+                if told.load(Ordering::Acquire) {
+                    slot.wake();
+                }
+            })
+        };
+        let mut taken = take_all(&signals, &slots);
+        join([first, second]);
+        taken.extend(take_all(&signals, &slots));
+        assert!(taken == [1] || taken == [1, 0], "{taken:?}");
+    });
+}
+
+/// Takes what was woken, oldest first.
+fn take_all(signals: &Signals, slots: &[Arc<SlotSignal>]) -> Vec<usize> {
+    let mut taken = Vec::new();
+    let mut index = signals.take();
+    while index != NONE {
+        assert!(taken.len() < slots.len(), "the list has a loop");
+        taken.push(index);
+        index = slots[index].next();
+    }
+    taken.reverse();
+    taken
+}
+
+#[test]
+fn slot_is_listed_once_however_often_woken() {
+    explore(3, || {
+        let signals = Signals::new();
+        let slots = [0, 1].map(|index| {
+            let slot = SlotSignal::new(signals.clone(), index);
+            slot.begin();
+            assert!(!slot.end());
+            slot
+        });
+        let threads = [(0, 1), (1, 0)].map(|(one, other)| {
+            let (one, other) = (slots[one].clone(), slots[other].clone());
+            thread::spawn(move || {
+                one.clone().wake();
+                other.wake();
+                one.wake();
+            })
+        });
+        // Nothing is resumed, so each is taken once in all.
+        let mut taken = take_all(&signals, &slots);
+        join(threads);
+        taken.extend(take_all(&signals, &slots));
+        taken.sort();
+        assert_eq!(taken, [0, 1]);
+    });
+}
+
+/// What is listed again after it was taken and polled is a new wake, and none is lost.
+#[test]
+fn slot_is_listed_again_after_it_was_polled() {
+    explore(3, || {
+        let signals = Signals::new();
+        let slot = SlotSignal::new(signals.clone(), 0);
+        slot.begin();
+        assert!(!slot.end());
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let threads = [(); 2].map(|()| {
+            let (slot, wakes) = (slot.clone(), wakes.clone());
+            thread::spawn(move || {
+                wakes.fetch_add(1, Ordering::Relaxed);
+                slot.wake();
+            })
+        });
+        let mut seen = 0;
+        let mut poll_if_listed = || {
+            while signals.take() != NONE {
+                loop {
+                    slot.resume();
+                    seen = wakes.load(Ordering::Relaxed);
+                    if !slot.end() {
+                        break;
+                    }
+                }
+            }
+            seen
+        };
+        poll_if_listed();
+        join(threads);
+        assert_eq!(poll_if_listed(), 2, "a wake was lost, or what came before it");
+    });
+}
+
+/// An event that is woken for by whoever is registered, which a lock orders.
+#[derive(Clone)]
+struct Event(Arc<loom::sync::Mutex<(bool, Option<Waker>)>>);
+
+impl Event {
+    fn new() -> Self {
+        Self(Arc::new(loom::sync::Mutex::new((false, None))))
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.0.lock().unwrap();
+        if !state.0 {
+            state.1 = Some(cx.waker().clone());
+        }
+        state.0
+    }
+
+    fn set(&self) -> Option<Waker> {
+        let mut state = self.0.lock().unwrap();
+        state.0 = true;
+        state.1.take()
+    }
+}
+
+/// A call that waits for its event.
+struct OnEvent(usize, Event);
+
+impl Call for OnEvent {
+    type Output = usize;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
+        if self.1.poll(cx) { Poll::Ready(Step::Over(Some(self.0))) } else { Poll::Pending }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (1, Some(1))
+    }
+}
+
+/// The waker of a call that is over goes on waking, while its slot has another call.
+#[test]
+fn stale_wakes_do_no_harm() {
+    explore(2, || {
+        let events = [(); 3].map(|()| Event::new());
+        let calls = events.clone();
+        let mut stage =
+            Stage::new(stream::iter(0..3), 1, |number| OnEvent(number, calls[number].clone()));
+        stage.run();
+        let [first, second, third] = events;
+        let stale = thread::spawn(move || {
+            let waker = first.set().expect("the first call waits");
+            waker.wake_by_ref();
+            waker.wake_by_ref();
+            waker.wake();
+        });
+        let current = thread::spawn(move || {
+            for event in [second, third] {
+                if let Some(waker) = event.set() {
+                    waker.wake();
+                }
+            }
+        });
+        stage.run_any_time();
+        join([stale, current]);
+        stage.finish();
+        assert_eq!(stage.outputs, [0, 1, 2]);
+    });
+}
+
+/// An upstream that yields one number once both happenings have happened.
+struct Source {
+    all: Vec<Happening>,
+    left: bool,
+}
+
+impl Stream for Source {
+    type Item = usize;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        if !self.left {
+            return Poll::Ready(None);
+        }
+        let missing = self.all.iter().filter(|one| !one.poll(cx)).count();
+        if missing > 0 {
+            return Poll::Pending;
+        }
+        self.left = false;
+        Poll::Ready(Some(7))
+    }
+}
+
+#[test]
+fn upstream_wakes_are_answered() {
+    explore(3, || {
+        let happenings = [Happening::new(), Happening::new()];
+        let source = Source { all: happenings.to_vec(), left: true };
+        let mut stage = Stage::new(source, 1, |number| Waits { number, all: Vec::new() });
+        stage.run();
+        let threads = happenings.map(|one| one.spawn());
+        stage.run_any_time();
+        stage.run_any_time();
+        join(threads);
+        stage.finish();
+        assert_eq!(stage.outputs, [7]);
+    });
+}
+
+#[test]
+fn upstream_and_calls_are_woken_at_once() {
+    explore(3, || {
+        let happenings = [Happening::new(), Happening::new()];
+        let [call, upstream] = happenings.clone();
+        let source = Source { all: vec![upstream], left: true };
+        let source = Box::pin(stream::StreamExt::chain(stream::iter([0]), source));
+        let mut stage = Stage::new(source, 2, |number| Waits {
+            number,
+            all: if number == 0 { vec![call.clone()] } else { Vec::new() },
+        });
+        stage.run();
+        let threads = happenings.map(|one| one.spawn());
+        stage.run_any_time();
+        join(threads);
+        stage.finish();
+        stage.outputs.sort();
+        assert_eq!(stage.outputs, [0, 7]);
+    });
+}
+
+/// A stage as a stream.
+struct Numbers<S: Stream, F>(Engine<S, Waits>, F);
+
+impl<S, F> Stream for Numbers<S, F>
+where
+    S: Stream + Unpin,
+    F: FnMut(S::Item) -> Waits + Unpin,
+{
+    type Item = usize;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        let this = &mut *self;
+        Pin::new(&mut this.0).poll_next(cx, &mut this.1)
+    }
+}
+
+/// A call that is over once the other stage's calls have been, like one that waits for their lock.
+struct After {
+    number: usize,
+    released: Arc<Mutex<(usize, Vec<Waker>)>>,
+}
+
+impl Call for After {
+    type Output = usize;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
+        let mut released = self.released.lock().unwrap();
+        if released.0 > self.number {
+            return Poll::Ready(Step::Over(Some(self.number)));
+        }
+        released.1.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (1, Some(1))
+    }
+}
+
+/// While a stage is full, the calls of the one above are woken by other threads, and the full
+/// stage's only call waits for one of them.
+#[test]
+fn full_stage_goes_on_with_the_calls_above() {
+    explore(2, || {
+        let happenings = [Happening::new(), Happening::new()];
+        let released = Arc::new(Mutex::new((0, Vec::new())));
+        let calls = happenings.clone();
+        let above =
+            Numbers(Engine::new(stream::iter(0..3), Concurrency::from(2)), move |number: usize| {
+                Waits {
+                    number,
+                    all: if number == 0 { Vec::new() } else { vec![calls[number - 1].clone()] },
+                }
+            });
+        let release = released.clone();
+        // In between lies what gives the lock back: each number that passes releases one.
+        let above = Releasing { above, release };
+        let mut stage =
+            Stage::new(above, 1, |number| After { number: number % 2, released: released.clone() });
+        stage.run();
+        let threads = happenings.map(|one| one.spawn());
+        stage.run_any_time();
+        join(threads);
+        stage.finish();
+        assert_eq!(stage.outputs.len(), 3);
+    });
+}
+
+/// Counts what passes, and wakes who waits for it.
+struct Releasing<S> {
+    above: S,
+    release: Arc<Mutex<(usize, Vec<Waker>)>>,
+}
+
+impl<S: Stream<Item = usize> + Unpin> Stream for Releasing<S> {
+    type Item = usize;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        let polled = Pin::new(&mut self.above).poll_next(cx);
+        if let Poll::Ready(Some(_)) = polled {
+            let mut release = self.release.lock().unwrap();
+            release.0 += 1;
+            let wakers = mem::take(&mut release.1);
+            drop(release);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+        polled
+    }
+}
+
+/// A stage that is dropped while it is woken keeps no waker of whoever polled it.
+#[test]
+fn dropped_stage_forgets_its_poller() {
+    explore(3, || {
+        let happenings = [Happening::new(), Happening::new()];
+        let all = happenings.to_vec();
+        let mut stage =
+            Stage::new(stream::iter(0..1), 1, move |number| Waits { number, all: all.clone() });
+        stage.run();
+        let threads = happenings.clone().map(|one| one.spawn());
+        stage.run_any_time();
+        let poller = stage.poller.clone();
+        drop(stage);
+        join(threads);
+        assert_eq!(Arc::strong_count(&poller), 1);
+        drop(happenings);
+    });
+}
