@@ -228,6 +228,7 @@ where
 
     /// Polls, at a moment that loom picks, whether it was woken or not.
     fn run_any_time(&mut self) {
+        self.poller.was_woken();
         self.run();
     }
 
@@ -401,6 +402,59 @@ fn slot_is_listed_once_however_often_woken() {
         taken.sort();
         assert_eq!(taken, [0, 1]);
     });
+}
+
+/// What the stage wrote into its list before a poll does not come back after a later wake.
+#[test]
+fn only_woken_calls_are_polled() {
+    explore(3, || {
+        let happenings = [Happening::new(), Happening::new()];
+        let polls = Arc::new([(); 2].map(|()| std::sync::atomic::AtomicUsize::new(0)));
+        let (calls, counted) = (happenings.clone(), polls.clone());
+        let mut stage = Stage::new(stream::iter(0..2), 2, move |number| Counted {
+            polls: counted.clone(),
+            call: Waits { number, all: vec![calls[number].clone()] },
+        });
+        stage.run();
+        let wakers = happenings.each_ref().map(Happening::waker);
+        let go = Arc::new(AtomicBool::new(false));
+        let waking = {
+            let (go, waker) = (go.clone(), wakers[0].clone());
+            thread::spawn(move || {
+                if go.load(Ordering::Relaxed) {
+                    waker.wake();
+                }
+            })
+        };
+        // Now the first is linked to the second.
+        wakers.iter().for_each(Waker::wake_by_ref);
+        stage.run_any_time();
+        go.store(true, Ordering::Relaxed);
+        stage.run_any_time();
+        join([waking]);
+        stage.run_any_time();
+        let polls = polls.each_ref().map(|polls| polls.load(Ordering::Relaxed));
+        assert!(polls[0] <= 3 && polls[1] == 2, "{polls:?}");
+    });
+}
+
+/// A call whose polls are counted.
+struct Counted {
+    polls: Arc<[std::sync::atomic::AtomicUsize; 2]>,
+    call: Waits,
+}
+
+impl Call for Counted {
+    type Output = usize;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
+        self.polls[self.call.number].fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.call).poll(cx)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.call.size_hint()
+    }
 }
 
 /// What is listed again after it was taken and polled is a new wake, and none is lost.

@@ -1,0 +1,352 @@
+//! What is `Send`, `Sync`, `Unpin` and safe across unwinding, and that everything is `Debug`
+//! whatever the closures and futures are.
+//!
+//! All of it is decided by the compiler. Nothing of what the `traits!` lines make is ever run.
+
+use std::cell::Cell;
+use std::future::{self, Future};
+use std::marker::{PhantomData, PhantomPinned};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use flowlet::{
+    Acquire, Alongside, Batched, Concurrency, Drain, Driven, Expand, FilterMapConcurrent,
+    FlatMapConcurrent, Flow, FlowExt, InThread, MapConcurrent, Opening, Permit, Pipe, Semaphore,
+    in_thread, ordered, pipe, via,
+};
+use futures_lite::{Stream, StreamExt, stream};
+
+/// `Send` and `Sync`.
+type Yes = u8;
+/// `Send`, not `Sync`.
+type NoSync = Cell<u8>;
+/// Neither.
+type No = Rc<u8>;
+
+/// A stream, future and function of `T` that is what `M` is.
+struct Fake<T, M>(M, PhantomData<fn() -> T>);
+
+impl<T, M> Stream for Fake<T, M> {
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<T>> {
+        unreachable!()
+    }
+}
+
+/// The same as a future.
+struct FakeFuture<T, M>(M, PhantomData<fn() -> T>);
+
+impl<T, M> Future for FakeFuture<T, M> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<T> {
+        unreachable!()
+    }
+}
+
+/// A value of any type, in code that is compiled and never run.
+fn some<T>() -> T {
+    unreachable!()
+}
+
+/// A marker for the second of two implementations, which makes a call ambiguous.
+struct Ambiguous;
+
+macro_rules! ambiguous_if {
+    ($($name:ident: $bound:ident),*) => { $(
+        trait $name<Which> {
+            fn not(&self) {}
+        }
+        impl<T: ?Sized> $name<()> for T {}
+        impl<T: ?Sized + $bound> $name<Ambiguous> for T {}
+    )* };
+}
+
+ambiguous_if!(
+    NotSend: Send,
+    NotSync: Sync,
+    NotUnpin: Unpin,
+    NotUnwindSafe: UnwindSafe,
+    NotRefUnwindSafe: RefUnwindSafe
+);
+
+/// Has the compiler check what the type of a value is, and is not.
+macro_rules! traits {
+    ($value:expr => $($traits:tt)*) => {
+        let _ = || {
+            let value = $value;
+            traits!(@ value $($traits)*);
+        };
+    };
+    (@ $value:ident) => { let _ = $value; };
+    (@ $value:ident !Send $($rest:tt)*) => { NotSend::not(&$value); traits!(@ $value $($rest)*); };
+    (@ $value:ident !Sync $($rest:tt)*) => { NotSync::not(&$value); traits!(@ $value $($rest)*); };
+    (@ $value:ident !Unpin $($rest:tt)*) => { NotUnpin::not(&$value); traits!(@ $value $($rest)*); };
+    (@ $value:ident !UnwindSafe $($rest:tt)*) => {
+        NotUnwindSafe::not(&$value);
+        traits!(@ $value $($rest)*);
+    };
+    (@ $value:ident !RefUnwindSafe $($rest:tt)*) => {
+        NotRefUnwindSafe::not(&$value);
+        traits!(@ $value $($rest)*);
+    };
+    (@ $value:ident $bound:ident $($rest:tt)*) => {
+        {
+            fn is<T: $bound>(_: &T) {}
+            is(&$value);
+        }
+        traits!(@ $value $($rest)*);
+    };
+}
+
+type Map<S, F, Fut> = MapConcurrent<S, F, Fut>;
+type Filter<S, F, Fut, T> = FilterMapConcurrent<S, F, Fut, T>;
+type Flat<S, F, E> = FlatMapConcurrent<S, F, E, via::Stream>;
+type Up<T = Yes, M = Yes> = Fake<T, M>;
+type Fut<T = Yes, M = Yes> = FakeFuture<T, M>;
+
+#[test]
+fn map_concurrent_is_what_its_parts_are() {
+    traits!(some::<Map<Up, Yes, Fut>>() => Send Sync Unpin);
+    // The stream, its items, the function, the future, its output.
+    traits!(some::<Map<Up<Yes, No>, Yes, Fut>>() => !Send !Sync);
+    traits!(some::<Map<Up<No>, Yes, Fut>>() => !Send !Sync);
+    traits!(some::<Map<Up, No, Fut>>() => !Send !Sync);
+    traits!(some::<Map<Up, Yes, Fut<Yes, No>>>() => !Send !Sync);
+    traits!(some::<Map<Up, Yes, Fut<No>>>() => !Send !Sync);
+    traits!(some::<Map<Up<Yes, NoSync>, Yes, Fut>>() => Send !Sync);
+    traits!(some::<Map<Up<NoSync>, Yes, Fut>>() => Send !Sync);
+    traits!(some::<Map<Up, NoSync, Fut>>() => Send !Sync);
+    traits!(some::<Map<Up, Yes, Fut<Yes, NoSync>>>() => Send !Sync);
+    traits!(some::<Map<Up, Yes, Fut<NoSync>>>() => Send !Sync);
+    // Only the stream is pinned in the stage itself.
+    traits!(some::<Map<Up<PhantomPinned>, PhantomPinned, Fut<PhantomPinned, PhantomPinned>>>()
+        => Unpin);
+    traits!(some::<Map<Up<Yes, PhantomPinned>, Yes, Fut>>() => !Unpin);
+}
+
+#[test]
+fn filter_map_concurrent_is_what_its_parts_are() {
+    traits!(some::<Filter<Up, Yes, Fut<Option<Yes>>, Yes>>() => Send Sync Unpin);
+    traits!(some::<Filter<Up<Yes, No>, Yes, Fut<Option<Yes>>, Yes>>() => !Send !Sync);
+    traits!(some::<Filter<Up<No>, Yes, Fut<Option<Yes>>, Yes>>() => !Send !Sync);
+    traits!(some::<Filter<Up, No, Fut<Option<Yes>>, Yes>>() => !Send !Sync);
+    traits!(some::<Filter<Up, Yes, Fut<Option<Yes>, No>, Yes>>() => !Send !Sync);
+    traits!(some::<Filter<Up, Yes, Fut<Option<No>>, No>>() => !Send !Sync);
+    traits!(some::<Filter<Up, Yes, Fut<Option<NoSync>>, NoSync>>() => Send !Sync);
+    type Pinned = PhantomPinned;
+    traits!(some::<Filter<Up<Pinned>, Pinned, Fut<Option<Pinned>, Pinned>, Pinned>>() => Unpin);
+    traits!(some::<Filter<Up<Yes, Pinned>, Yes, Fut<Option<Yes>>, Yes>>() => !Unpin);
+}
+
+#[test]
+fn flat_map_concurrent_is_what_its_parts_are() {
+    traits!(some::<Flat<Up, Yes, Up>>() => Send Sync Unpin);
+    traits!(some::<Flat<Up<Yes, No>, Yes, Up>>() => !Send !Sync);
+    traits!(some::<Flat<Up<No>, Yes, Up>>() => !Send !Sync);
+    traits!(some::<Flat<Up, No, Up>>() => !Send !Sync);
+    traits!(some::<Flat<Up, Yes, Up<Yes, No>>>() => !Send !Sync);
+    traits!(some::<Flat<Up, Yes, Up<No>>>() => !Send !Sync);
+    traits!(some::<Flat<Up, Yes, Up<NoSync>>>() => Send !Sync);
+    traits!(some::<Flat<Up<PhantomPinned>, PhantomPinned, Up<PhantomPinned, PhantomPinned>>>()
+        => Unpin);
+    traits!(some::<Flat<Up<Yes, PhantomPinned>, Yes, Up>>() => !Unpin);
+    // An iterable is held as an iterator: it need not be `Send` itself.
+    type Values<T> = FlatMapConcurrent<Up, Yes, Vec<T>, via::Iterable>;
+    traits!(some::<Values<Yes>>() => Send Sync Unpin);
+    traits!(some::<Values<No>>() => !Send !Sync);
+    type Opened<T, M> = FlatMapConcurrent<Up, Yes, Fut<Up<T>, M>, via::Future<via::Stream>>;
+    traits!(some::<Opened<Yes, Yes>>() => Send Sync Unpin);
+    traits!(some::<Opened<Yes, PhantomPinned>>() => Send Sync Unpin);
+    traits!(some::<Opened<No, Yes>>() => !Send !Sync);
+    traits!(some::<Opened<Yes, No>>() => !Send !Sync);
+}
+
+#[test]
+fn filter_concurrent_is_what_its_parts_are() {
+    traits!(some::<Up>().filter_concurrent(1, async |_| true) => Send Sync Unpin);
+    traits!(some::<Up<Yes, No>>().filter_concurrent(1, async |_| true) => !Send !Sync);
+    traits!(some::<Up<No>>().filter_concurrent(1, async |_| true) => !Send !Sync);
+    traits!(
+        {
+            let captured = some::<No>();
+            some::<Up>().filter_concurrent(1, async move |n| *n == *captured)
+        } => !Send !Sync
+    );
+    // In a function of its own: what a future holds is known when its function is through.
+    fn holding_across_await() -> impl Stream<Item = Yes> {
+        some::<Up>().filter_concurrent(1, async |_| {
+            let held = some::<No>();
+            future::ready(()).await;
+            *held == 0
+        })
+    }
+    traits!(holding_across_await() => !Send !Sync);
+    // Calls share the predicate and borrow their item, so `Send` takes a predicate that is `Sync`,
+    // and items that are.
+    traits!(
+        {
+            let captured = some::<NoSync>();
+            some::<Up>().filter_concurrent(1, async move |n| *n == captured.get())
+        } => !Send !Sync
+    );
+    traits!(
+        some::<Up<Yes, PhantomPinned>>().filter_concurrent(1, async |_| true) => Send Sync !Unpin
+    );
+}
+
+#[test]
+fn other_streams_are_what_their_parts_are() {
+    traits!(some::<Batched<Up>>() => Send Sync Unpin);
+    traits!(some::<Batched<Up<No>>>() => !Send !Sync);
+    traits!(some::<Batched<Up<Yes, No>>>() => !Send !Sync);
+    traits!(some::<Batched<Up<NoSync>>>() => Send !Sync);
+    traits!(some::<Batched<Up<PhantomPinned>>>() => Unpin);
+    traits!(some::<Batched<Up<Yes, PhantomPinned>>>() => !Unpin);
+
+    traits!(some::<Pipe<Up>>() => Send Sync Unpin);
+    // A stream of something `!Send` may be `Send` while it holds none of it.
+    traits!(some::<Pipe<Up<No>>>() => Send Sync Unpin);
+    traits!(some::<Pipe<Up<Yes, No>>>() => !Send !Sync);
+    traits!(some::<Pipe<Up<Yes, PhantomPinned>>>() => !Unpin);
+
+    traits!(some::<Driven<Up>>() => Send Sync Unpin);
+    traits!(some::<Driven<Up<No>>>() => !Send !Sync);
+    traits!(some::<Driven<Up<Yes, No>>>() => !Send !Sync);
+    // It is boxed.
+    traits!(some::<Driven<Up<Yes, PhantomPinned>>>() => Send Sync Unpin);
+
+    traits!(some::<Opening<Fut<Yes>, Up>>() => Send Sync Unpin);
+    traits!(some::<Opening<Fut<No>, Up>>() => Send Sync Unpin);
+    traits!(some::<Opening<Fut<Yes, No>, Up>>() => !Send !Sync);
+    traits!(some::<Opening<Fut, Up<Yes, No>>>() => !Send !Sync);
+    traits!(some::<Opening<Fut<Yes, PhantomPinned>, Up>>() => !Unpin);
+    traits!(some::<Opening<Fut, Up<Yes, PhantomPinned>>>() => !Unpin);
+}
+
+#[test]
+fn futures_are_what_their_parts_are() {
+    traits!(some::<Drain<Up>>() => Send Sync Unpin);
+    traits!(some::<Drain<Up<No>>>() => Send Sync Unpin);
+    traits!(some::<Drain<Up<Yes, No>>>() => !Send !Sync);
+    traits!(some::<Drain<Up<Yes, PhantomPinned>>>() => !Unpin);
+
+    traits!(some::<Alongside<'_, Up, Yes>>() => Send Sync Unpin);
+    traits!(some::<Alongside<'_, Up<Yes, No>, Yes>>() => !Send !Sync);
+    traits!(some::<Alongside<'_, Up, No>>() => !Send !Sync);
+    traits!(some::<Alongside<'_, Up<Yes, NoSync>, Yes>>() => Send !Sync);
+    traits!(some::<Alongside<'_, Up<Yes, PhantomPinned>, Yes>>() => Unpin);
+    traits!(some::<Alongside<'_, Up, PhantomPinned>>() => !Unpin);
+
+    traits!(some::<InThread<Yes, Yes, Yes>>() => Send Sync Unpin);
+    traits!(some::<InThread<No, Yes, Yes>>() => !Send !Sync);
+    // The function is shared by the calls.
+    traits!(some::<InThread<NoSync, Yes, Yes>>() => !Send !Sync);
+    traits!(some::<InThread<Yes, No, Yes>>() => !Send !Sync);
+    traits!(some::<InThread<Yes, Yes, No>>() => !Send);
+    traits!(some::<InThread<Yes, NoSync, NoSync>>() => Send);
+    traits!(some::<InThread<PhantomPinned, PhantomPinned, PhantomPinned>>() => Unpin);
+
+    traits!(some::<Acquire>() => Send Sync Unpin);
+}
+
+#[test]
+fn values_fit_everywhere() {
+    traits!(some::<Concurrency>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
+    traits!(some::<Semaphore>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
+    traits!(some::<Permit>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
+    // A flow holds no item.
+    traits!(some::<Flow<Yes>>() => Send Sync Unpin);
+    traits!(some::<Flow<No, NoSync>>() => Send Sync Unpin);
+    traits!(in_thread(some::<fn(Yes) -> Yes>()) => Send Sync Unpin);
+}
+
+/// Not promised, but a change here should be seen.
+#[test]
+fn unwind_safety_is_what_it_is() {
+    traits!(some::<Batched<Up>>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<Drain<Up>>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<Pipe<Up>>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<Opening<Fut, Up>>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<Acquire>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<InThread<Yes, Yes, Yes>>() => UnwindSafe RefUnwindSafe);
+    // A stage is safe to poll and drop after a panic, but `AtomicWaker` does not say so of itself.
+    traits!(some::<Map<Up, Yes, Fut>>() => !UnwindSafe !RefUnwindSafe);
+    traits!(some::<Filter<Up, Yes, Fut<Option<Yes>>, Yes>>() => !UnwindSafe !RefUnwindSafe);
+    traits!(some::<Flat<Up, Yes, Up>>() => !UnwindSafe !RefUnwindSafe);
+    traits!(some::<Driven<Up>>() => !UnwindSafe !RefUnwindSafe);
+    traits!(some::<Alongside<'_, Up, Yes>>() => !UnwindSafe !RefUnwindSafe);
+    // A boxed closure may be anything.
+    traits!(some::<Flow<Yes>>() => !UnwindSafe !RefUnwindSafe);
+}
+
+/// Neither closures nor futures are `Debug` here.
+#[test]
+fn everything_is_debug() {
+    #[derive(Debug, Clone)]
+    struct Numbers;
+
+    impl Stream for Numbers {
+        type Item = u8;
+
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u8>> {
+            Poll::Ready(Some(0))
+        }
+    }
+
+    fn text(value: impl std::fmt::Debug) -> String {
+        format!("{value:?}")
+    }
+
+    let pending = |_| future::pending::<u8>();
+    let mut map = pipe(Numbers).map_concurrent(2, pending);
+    assert_eq!(
+        text(&map),
+        "MapConcurrent { concurrency: 2, in_flight: 0, upstream: Pipe(Numbers), .. }"
+    );
+    let waker = std::task::Waker::noop();
+    assert!(map.poll_next(&mut Context::from_waker(waker)).is_pending());
+    assert_eq!(
+        text(&map),
+        "MapConcurrent { concurrency: 2, in_flight: 2, upstream: Pipe(Numbers), .. }"
+    );
+    assert_eq!(
+        text(Numbers.filter_map_concurrent(ordered(2), async |n| Some(n))),
+        "FilterMapConcurrent { concurrency: ordered(2), in_flight: 0, upstream: Numbers, .. }"
+    );
+    let semaphore = Semaphore::new(2);
+    assert_eq!(
+        text(Numbers.flat_map_concurrent(&semaphore, async |_| stream::empty::<u8>())),
+        "FlatMapConcurrent { concurrency: Semaphore { limit: 2, in_use: 0 }, in_flight: 0, \
+         upstream: Numbers, .. }"
+    );
+    assert_eq!(
+        text(Numbers.batched(2)),
+        "Batched { size: 2, waiting: 0, upstream: Some(Numbers) }"
+    );
+    let mut driven = Numbers.driven();
+    assert_eq!(text(&driven), "Driven(Numbers)");
+    assert_eq!(
+        text(driven.alongside(future::pending::<()>())),
+        "Alongside { driven: Driven(Numbers), .. }"
+    );
+    assert_eq!(text(FlowExt::drain(Numbers)), "Drain { stream: Some(Numbers) }");
+    assert_eq!(text(Flow::<Rc<u8>>::identity()), "Flow { .. }");
+    assert_eq!(text(in_thread(|n: u8| n)(1)), "InThread(Waiting)");
+    assert_eq!(text((async || [1_u8])().expand()), "Opening { open: false, .. }");
+    let permit = semaphore.try_acquire().unwrap();
+    assert_eq!(text(&permit), "Permit { .. }");
+    assert_eq!(text(&semaphore), "Semaphore { limit: 2, in_use: 1 }");
+    assert_eq!(
+        text(semaphore.acquire()),
+        "Acquire { semaphore: Semaphore { limit: 2, in_use: 1 }, .. }"
+    );
+    assert_eq!(text(Concurrency::from(&semaphore)), "Semaphore { limit: 2, in_use: 1 }");
+}
+
+const _: fn(Fake<(), ()>, FakeFuture<(), ()>) = |fake, future| {
+    let _ = (fake.0, future.0);
+};
