@@ -621,36 +621,61 @@ fn upstream_and_calls_are_woken_at_once() {
 }
 
 /// A stage as a stream.
-struct Numbers<S: Stream, F>(Engine<S, Waits>, F);
+struct Numbers<S: Stream, C: Call, F>(Engine<S, C>, F);
 
-impl<S, F> Stream for Numbers<S, F>
+impl<S, C, F> Stream for Numbers<S, C, F>
 where
     S: Stream + Unpin,
-    F: FnMut(S::Item) -> Waits + Unpin,
+    C: Call,
+    F: FnMut(S::Item) -> C + Unpin,
 {
-    type Item = usize;
+    type Item = C::Output;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<C::Output>> {
         let this = &mut *self;
         Pin::new(&mut this.0).poll_next(cx, &mut this.1)
     }
 }
 
-/// A call that is over once the other stage's calls have been, like one that waits for their lock.
-struct After {
-    number: usize,
-    released: Arc<Mutex<(usize, Vec<Waker>)>>,
-}
+/// Locks that calls give back when they are over, and who waits for them.
+#[derive(Clone, Default)]
+struct Locks(Arc<Mutex<(usize, Vec<Waker>)>>);
 
-impl Call for After {
+/// A call that gives a lock back when it is over.
+struct Gives(Waits, Locks);
+
+impl Call for Gives {
     type Output = usize;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
-        let mut released = self.released.lock().unwrap();
-        if released.0 > self.number {
-            return Poll::Ready(Step::Over(Some(self.number)));
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
+        let polled = Pin::new(&mut self.0).poll(cx);
+        if polled.is_ready() {
+            let mut locks = self.1.0.lock().unwrap();
+            locks.0 += 1;
+            let waiting = mem::take(&mut locks.1);
+            drop(locks);
+            waiting.into_iter().for_each(Waker::wake);
         }
-        released.1.push(cx.waker().clone());
+        polled
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+/// A call that waits until so many locks were given back.
+struct Takes(usize, Locks);
+
+impl Call for Takes {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<()>> {
+        let mut locks = self.1.0.lock().unwrap();
+        if locks.0 >= self.0 {
+            return Poll::Ready(Step::Over(Some(())));
+        }
+        locks.1.push(cx.waker().clone());
         Poll::Pending
     }
 
@@ -659,55 +684,29 @@ impl Call for After {
     }
 }
 
-/// While a stage is full, the calls of the one above are woken by other threads, and the full
-/// stage's only call waits for one of them.
+/// A stage is full with a call that waits for both calls of the stage above, which other threads
+/// wake.
 #[test]
 fn full_stage_goes_on_with_the_calls_above() {
-    explore(2, || {
+    explore(3, || {
         let happenings = [Happening::new(), Happening::new()];
-        let released = Arc::new(Mutex::new((0, Vec::new())));
-        let calls = happenings.clone();
-        let above =
-            Numbers(Engine::new(stream::iter(0..3), Concurrency::from(2)), move |number: usize| {
-                Waits {
-                    number,
-                    all: if number == 0 { Vec::new() } else { vec![calls[number - 1].clone()] },
-                }
-            });
-        let release = released.clone();
-        // In between lies what gives the lock back: each number that passes releases one.
-        let above = Releasing { above, release };
+        let locks = Locks::default();
+        let (calls, given) = (happenings.clone(), locks.clone());
+        let above = Engine::new(stream::iter(0..3), Concurrency::from(2));
+        let above = Numbers(above, move |number: usize| {
+            let all = if number == 0 { Vec::new() } else { vec![calls[number - 1].clone()] };
+            Gives(Waits { number, all }, given.clone())
+        });
         let mut stage =
-            Stage::new(above, 1, |number| After { number: number % 2, released: released.clone() });
+            Stage::new(above, 1, |number| Takes(if number == 0 { 3 } else { 0 }, locks.clone()));
         stage.run();
+        assert!(stage.outputs.is_empty(), "the call waits");
         let threads = happenings.map(|one| one.spawn());
         stage.run_any_time();
         join(threads);
         stage.finish();
         assert_eq!(stage.outputs.len(), 3);
     });
-}
-
-/// Counts what passes, and wakes who waits for it.
-struct Releasing<S> {
-    above: S,
-    release: Arc<Mutex<(usize, Vec<Waker>)>>,
-}
-
-impl<S: Stream<Item = usize> + Unpin> Stream for Releasing<S> {
-    type Item = usize;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<usize>> {
-        let polled = Pin::new(&mut self.above).poll_next(cx);
-        if let Poll::Ready(Some(_)) = polled {
-            let mut release = self.release.lock().unwrap();
-            release.0 += 1;
-            let wakers = mem::take(&mut release.1);
-            drop(release);
-            wakers.into_iter().for_each(Waker::wake);
-        }
-        polled
-    }
 }
 
 /// A stage that is dropped while it is woken keeps no waker of whoever polled it.
