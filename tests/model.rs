@@ -130,8 +130,7 @@ fn any_spec() -> impl Strategy<Value = Spec> {
             items,
             source_pends,
             stages: {
-                keep_permits_apart(&mut stages, &mut false);
-                if locks {
+                if locks || any_shared(&stages) {
                     expand_by_stages(&mut stages);
                 }
                 stages
@@ -145,29 +144,23 @@ fn any_spec() -> impl Strategy<Value = Spec> {
     )
 }
 
-/// An open expansion keeps its permit until its last output was taken, so a flat map must not share
-/// a semaphore with a later stage, which takes them.
-fn keep_permits_apart(stages: &mut [Stage], later: &mut bool) {
-    for stage in stages.iter_mut().rev() {
-        match stage {
-            Stage::FlatMap(limit, _) | Stage::Batched(_, Some(limit)) => {
-                if *later && limit.private.is_none() {
-                    limit.private = Some(3);
-                }
-                *later |= limit.private.is_none();
-            }
-            Stage::Map(limit) | Stage::Filter(limit) | Stage::FilterMap(limit) => {
-                *later |= limit.private.is_none();
-            }
-            Stage::Nested(limit, _) => *later |= limit.private.is_none(),
-            Stage::Flow(inner) => keep_permits_apart(inner, later),
-            _ => {}
-        }
-    }
+/// Tells whether calls share the semaphore.
+fn any_shared(stages: &[Stage]) -> bool {
+    stages.iter().any(|stage| match stage {
+        Stage::Map(limit)
+        | Stage::Filter(limit)
+        | Stage::FilterMap(limit)
+        | Stage::FlatMap(limit, _)
+        | Stage::Nested(limit, _)
+        | Stage::Batched(_, Some(limit)) => limit.private.is_none(),
+        Stage::Flow(inner) => any_shared(inner),
+        _ => false,
+    })
 }
 
 /// An adaptor that has items of its own to give, as `flat_map` has, gives them to an advance, which
-/// does not get to the calls above then. Calls that wait for each other need a stage there.
+/// does not get to the calls above then. Calls that wait for each other, for a lock or for a permit,
+/// need a stage there.
 fn expand_by_stages(stages: &mut [Stage]) {
     for stage in stages {
         match stage {
@@ -596,6 +589,8 @@ struct Running {
     _live: Live,
     /// Whether the item is gone with the call.
     gone: bool,
+    /// Whether the call has a part in the shared semaphore.
+    shares: bool,
 }
 
 /// A stage of the pipeline in its world.
@@ -634,13 +629,10 @@ impl At {
         self.world.expect(running <= most, || {
             format!("stage {} runs {running} calls, {most} are allowed", self.stage)
         });
-        if self.limit.private.is_none() {
-            let running = self.world.shared_running.fetch_add(1, Ordering::Relaxed) + 1;
-            let most = self.world.shared_most;
-            self.world
-                .expect(running <= most, || format!("{running} calls share a semaphore of {most}"));
-        }
-        Running { at: self.clone(), _live: Live::new(&self.world), gone: false }
+        let live = Live::new(&self.world);
+        let mut running = Running { at: self.clone(), _live: live, gone: false, shares: false };
+        running.go_on();
+        running
     }
 
     fn lost(&self, value: u64) -> Lost {
@@ -676,6 +668,25 @@ impl Running {
     fn gone(&mut self, gone: bool) {
         self.gone = gone;
     }
+
+    /// Takes part in the shared semaphore, if the stage does.
+    fn go_on(&mut self) {
+        if self.at.limit.private.is_none() && !self.shares {
+            self.shares = true;
+            let world = &self.at.world;
+            let running = world.shared_running.fetch_add(1, Ordering::Relaxed) + 1;
+            let most = world.shared_most;
+            world
+                .expect(running <= most, || format!("{running} calls share a semaphore of {most}"));
+        }
+    }
+
+    /// Leaves the shared semaphore to others: an expansion does between its outputs.
+    fn pause(&mut self) {
+        if std::mem::take(&mut self.shares) {
+            self.at.world.shared_running.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for Running {
@@ -684,9 +695,7 @@ impl Drop for Running {
             counts.running -= 1;
             counts.gone += usize::from(self.gone || std::thread::panicking());
         });
-        if self.at.limit.private.is_none() {
-            self.at.world.shared_running.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.pause();
     }
 }
 
@@ -974,19 +983,26 @@ fn flat_map(
     let stream = GoesIn(stream, at.clone());
     let limit = at.concurrency();
     /// An iterator that is counted while it is there.
-    fn iterable(own: &At, value: u64, running: Running) -> Box<dyn Iterator<Item = Item> + Send> {
+    fn iterable(
+        own: &At,
+        value: u64,
+        mut running: Running,
+    ) -> Box<dyn Iterator<Item = Item> + Send> {
         let own = own.clone();
         Box::new(expanded(own.stage, value).into_iter().map(move |value| {
-            let _ = &running;
+            running.go_on();
+            running.pause();
             Item::new(&own.world, value)
         }))
     }
     fn streamed(own: &At, value: u64, running: Running) -> Boxed<Item> {
         let left = expanded(own.stage, value).into_iter();
         let state = (own.clone(), running, left);
-        Box::pin(own.watch(stream::unfold(state, |(own, running, mut left)| async move {
+        Box::pin(own.watch(stream::unfold(state, |(own, mut running, mut left)| async move {
             let value = left.next()?;
+            running.go_on();
             own.world.work(own.stage, value).await;
+            running.pause();
             Some((Item::new(&own.world, value), (own, running, left)))
         })))
     }

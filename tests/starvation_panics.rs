@@ -4,17 +4,22 @@
 mod support {
     pub(crate) mod dice;
     pub(crate) mod exec;
+    pub(crate) mod gate;
     pub(crate) mod lock;
     pub(crate) mod window;
 }
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 
+use flowlet::Semaphore;
 use flowlet::prelude::*;
+use futures_lite::{future, stream};
 
 use support::exec::{rest, run};
+use support::gate::Gate;
 use support::lock::{Fair, HABITS, Lock, Site, Unfair, with_each_lock};
 use support::window::Window;
 
@@ -63,4 +68,67 @@ fn a_panic_in_a_stage_above<L: Lock>() {
             assert!(window.peak().unsigned_abs() <= first + second + third);
         }
     }
+}
+
+/// A stage that has not answered yet when it panics is known all the same to be one.
+#[test]
+fn a_panic_in_the_first_poll() {
+    for seed in [0, 1, 41] {
+        let semaphore = Semaphore::new(1);
+        let call = async |n| {
+            rest(3).await;
+            n
+        };
+        let panicking = pipe(0..4).inspect(|n| {
+            if *n == 1 {
+                resume_unwind(Box::new(*n));
+            }
+        });
+        // The second item is asked for in an advance, while the first has the only permit.
+        let above = panicking.map_concurrent(1, async |n| n).map_concurrent(&semaphore, call);
+        let last = above.map_concurrent(&semaphore, call).boxed_local();
+        let outputs = run(seed, PollOn(last).collect::<Vec<u32>>());
+        assert_eq!(outputs, Ok(vec![0, 2, 3]));
+    }
+}
+
+/// An output that was in hand when its stage panicked is kept like any other while the later stage
+/// is full: it does not come out, and does not keep the calls from being polled.
+#[test]
+fn a_panic_with_an_output_in_hand() {
+    let (first, second) = (Gate::default(), Gate::default());
+    let finished = Cell::new(0);
+    let semaphore = Semaphore::new(1);
+    let call = |n: u32| {
+        if n == 2 {
+            resume_unwind(Box::new(n));
+        }
+        let (gate, finished) = (if n == 0 { &first } else { &second }, &finished);
+        async move {
+            gate.passed().await;
+            finished.set(finished.get() + 1);
+            n
+        }
+    };
+    let later = stream::once_future(first.passed()).flat_map(|()| stream::iter(2..4));
+    let above = stream::iter(0..2).chain(later).map_concurrent(3, call);
+    let mut last = pin!(above.map_concurrent(&semaphore, async |n| n));
+    let mut poll = || {
+        let polled = || last.as_mut().poll_next(&mut Context::from_waker(Waker::noop()));
+        catch_unwind(AssertUnwindSafe(polled))
+    };
+
+    assert!(poll().is_ok_and(|polled| polled.is_pending()));
+    first.open();
+    assert!(poll().is_err());
+    assert_eq!(finished.get(), 1, "the output was in hand");
+
+    let permit = semaphore.try_acquire();
+    assert!(poll().is_ok_and(|polled| polled.is_pending()));
+    second.open();
+    assert!(poll().is_ok_and(|polled| polled.is_pending()));
+    assert_eq!(finished.get(), 3, "the other calls go on");
+
+    drop(permit);
+    assert_eq!(future::block_on(last.collect::<Vec<u32>>()), [0, 1, 3]);
 }

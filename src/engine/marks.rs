@@ -26,31 +26,54 @@ thread_local! {
     };
 }
 
-/// The marks of one poll of upstream. Dropping this puts back those that were set before, also
-/// when the poll panics.
-pub(super) struct Asking {
-    before: Marks,
+/// How many polls in a row without an answer it takes to believe that no stage is above. One poll
+/// may miss it, because `select` polls its two streams in turn and returns at the first item.
+const SILENT: u8 = 2;
+
+/// Whether a stage above answers.
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// How many polls ago a stage answered, up to [`SILENT`].
+    silent: u8,
 }
 
-impl Asking {
+impl Answers {
+    /// Nobody was asked yet.
+    pub(super) fn none() -> Self {
+        Self { silent: SILENT }
+    }
+
+    /// Tells whether a stage answered of late.
+    #[inline]
+    pub(super) fn any(&self) -> bool {
+        self.silent < SILENT
+    }
+}
+
+/// The marks of one poll of upstream. Dropping this notes whether a stage answered, and puts back
+/// the marks that were set before, also when the poll panics.
+pub(super) struct Asking<'a> {
+    before: Marks,
+    answers: &'a mut Answers,
+}
+
+impl<'a> Asking<'a> {
     /// Marks the poll that is about to be made with `waker`.
     #[inline]
-    pub(super) fn begin(waker: &Waker, advance: bool) -> Self {
+    pub(super) fn begin(waker: &Waker, advance: bool, answers: &'a mut Answers) -> Self {
         let marks = Marks { poller: waker.data(), advance, answered: false };
-        Self { before: MARKS.replace(marks) }
-    }
-
-    /// Tells whether a stage answered.
-    #[inline]
-    pub(crate) fn answered(&self) -> bool {
-        MARKS.get().answered
+        Self { before: MARKS.replace(marks), answers }
     }
 }
 
-impl Drop for Asking {
+impl Drop for Asking<'_> {
     #[inline]
     fn drop(&mut self) {
-        MARKS.set(self.before);
+        if MARKS.replace(self.before).answered {
+            self.answers.silent = 0;
+        } else if self.answers.silent < SILENT {
+            self.answers.silent += 1;
+        }
     }
 }
 

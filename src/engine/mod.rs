@@ -150,7 +150,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
                 }
                 polled => turn.admit(polled, permit),
             }
-            if turn.hand.is_some() {
+            if turn.hands_on() {
                 room = turn.permits.any_room(turn.outputs.in_flight());
                 break;
             }
@@ -159,9 +159,11 @@ impl<S: Stream, C: Call> Engine<S, C> {
             this.upstream.as_mut().advance(signals);
         }
 
-        if let Some(output) = turn.hand.take() {
-            turn.outputs.handed_on(&output);
-            return Poll::Ready(Some(output.value));
+        if turn.hands_on() {
+            if let Some(output) = turn.hand.take() {
+                turn.outputs.handed_on(&output);
+                return Poll::Ready(Some(output.value));
+            }
         }
         let in_flight = turn.outputs.in_flight();
         if in_flight == 0 && this.held.is_none() && this.upstream.is_over() {
@@ -255,7 +257,7 @@ impl<C: Call> Turn<'_, C> {
         for _ in 0..BUDGET {
             let Some(index) = self.slots.next().or_else(|| self.resume(cx)) else { break };
             self.poll(index);
-            if self.hand.is_some() {
+            if self.hands_on() {
                 break;
             }
         }
@@ -324,6 +326,13 @@ impl<C: Call> Turn<'_, C> {
         } else {
             self.outputs.give(place, output);
         }
+    }
+
+    /// Tells whether the turn has what it is to hand on.
+    #[inline]
+    fn hands_on(&self) -> bool {
+        // In an advance there is an output in hand only if an earlier turn ended with a panic.
+        self.hand.is_some() && !self.advanced
     }
 
     /// Tells whether an output may be taken in hand.

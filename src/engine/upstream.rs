@@ -8,13 +8,9 @@ use std::task::{Context, Poll, Waker};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
-use super::marks::Asking;
+use super::marks::{Answers, Asking};
 use super::ready::Signals;
 use crate::size_hint::{add_hints, exactly};
-
-/// How many polls in a row without an answer it takes to believe that no stage is above. One poll
-/// may miss it, because `select` polls its two streams in turn and returns at the first item.
-const SILENT: u8 = 2;
 
 pin_project! {
     /// An upstream that is pulled when there is room, and advanced when there is none.
@@ -39,8 +35,8 @@ pin_project! {
         // Whether upstream may be pulled without a wake: at first, and after an advance.
         may_pull: bool,
 
-        // How many polls ago a stage answered, up to `SILENT`.
-        silent: u8,
+        // Whether a stage is above.
+        answers: Answers,
     }
 }
 
@@ -53,7 +49,7 @@ impl<S: Stream> Upstream<S> {
             seen: 0,
             gave_item: false,
             may_pull: true,
-            silent: SILENT,
+            answers: Answers::none(),
         }
     }
 
@@ -95,13 +91,8 @@ impl<S: Stream> Upstream<S> {
         *this.seen = signals.upstream_wakes();
         // Should the poll panic, upstream is still to be asked again.
         *this.gave_item = true;
-        let asking = Asking::begin(this.waker, advance);
+        let asking = Asking::begin(this.waker, advance, this.answers);
         let polled = stream.poll_next(&mut Context::from_waker(this.waker));
-        if asking.answered() {
-            *this.silent = 0;
-        } else if *this.silent < SILENT {
-            *this.silent += 1;
-        }
         drop(asking);
         *this.gave_item = matches!(polled, Poll::Ready(Some(_)));
         if let Poll::Ready(None) = polled {
@@ -119,7 +110,7 @@ impl<S: Stream> Upstream<S> {
     /// Tells whether an advance would stop at a stage, rather than pull a source that must wait.
     #[inline]
     fn can_advance(&self) -> bool {
-        self.silent < SILENT && self.kept.is_none() && self.stream.is_some()
+        self.answers.any() && self.kept.is_none() && self.stream.is_some()
     }
 
     /// Tells whether polling upstream is due, by a pull if there is room, else by an advance.
