@@ -45,6 +45,7 @@ use crate::Semaphore;
 pub struct Concurrency {
     pub(crate) limit: Limit,
     pub(crate) ordered: bool,
+    pub(crate) errors_in_turn: bool,
 }
 
 /// Who counts the calls.
@@ -90,6 +91,37 @@ pub fn ordered(concurrency: impl Into<Concurrency>) -> Concurrency {
     Concurrency { ordered: true, ..concurrency.into() }
 }
 
+/// Has the first error of a `try_` stage wait for its turn: what was finished before it is handed out
+/// first.
+///
+/// Takes what [`Concurrency`] is made from. Otherwise an error goes ahead of outputs that were
+/// finished and not taken, because the stages below were busy, and these are dropped. The calls that
+/// run are dropped either way, as soon as the error is there. With [`ordered`] an error always waits
+/// for its turn, and calls for earlier items go on until then. Stages that are not `try_` stages know
+/// no errors: there it changes nothing.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::errors_in_turn;
+/// use flowlet::prelude::*;
+/// use futures_lite::future::yield_now;
+///
+/// # futures_lite::future::block_on(async {
+/// let check = async |n: u32| if n < 3 { Ok(n) } else { Err("three") };
+///
+/// let mut numbers = pipe(1..).map(Ok).try_map_concurrent(errors_in_turn(8), check).driven();
+/// assert_eq!(numbers.next().await, Some(Ok(1)));
+/// numbers.alongside(yield_now()).await; // here the others are finished
+/// assert_eq!(numbers.next().await, Some(Ok(2)));
+/// assert_eq!(numbers.next().await, Some(Err("three")));
+/// assert_eq!(numbers.next().await, None);
+/// # });
+/// ```
+pub fn errors_in_turn(concurrency: impl Into<Concurrency>) -> Concurrency {
+    Concurrency { errors_in_turn: true, ..concurrency.into() }
+}
+
 impl Concurrency {
     /// Refuses a limit that could never start a call.
     #[track_caller]
@@ -104,7 +136,7 @@ impl Concurrency {
 
 impl From<usize> for Concurrency {
     fn from(limit: usize) -> Self {
-        Self { limit: Limit::Private(limit), ordered: false }
+        Self { limit: Limit::Private(limit), ordered: false, errors_in_turn: false }
     }
 }
 
@@ -116,7 +148,7 @@ impl From<NonZeroUsize> for Concurrency {
 
 impl From<Semaphore> for Concurrency {
     fn from(semaphore: Semaphore) -> Self {
-        Self { limit: Limit::Shared(semaphore), ordered: false }
+        Self { limit: Limit::Shared(semaphore), ordered: false, errors_in_turn: false }
     }
 }
 
@@ -128,13 +160,14 @@ impl From<&Semaphore> for Concurrency {
 
 impl fmt::Debug for Concurrency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.ordered {
-            f.write_str("ordered(")?;
+        let wrappers = [(self.errors_in_turn, "errors_in_turn("), (self.ordered, "ordered(")];
+        for (_, wrapper) in wrappers.iter().filter(|(is_set, _)| *is_set) {
+            f.write_str(wrapper)?;
         }
         match &self.limit {
             Limit::Private(limit) => limit.fmt(f)?,
             Limit::Shared(semaphore) => semaphore.fmt(f)?,
         }
-        if self.ordered { f.write_str(")") } else { Ok(()) }
+        wrappers.iter().filter(|(is_set, _)| *is_set).try_for_each(|_| f.write_str(")"))
     }
 }

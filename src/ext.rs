@@ -6,7 +6,7 @@ use crate::Concurrency;
 use crate::flow::Through;
 use crate::stage::{
     Batched, Drain, Driven, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent,
-    filter_concurrent,
+    TakeUntilStopped, filter_concurrent,
 };
 
 /// The stages, as methods of every [`Stream`].
@@ -248,6 +248,47 @@ pub trait FlowExt: Stream {
         Self: Sized,
     {
         Batched::new(self, size)
+    }
+
+    /// Takes items until `stop` is ready, then ends: a graceful stop, right behind the source.
+    ///
+    /// From the moment `stop` is ready no item is pulled from this stream, which is dropped. All that
+    /// was pulled before finishes and comes out: the stages below go on with their calls, batches are
+    /// flushed, and then the pipeline ends as it does when a source is exhausted. To stop at once
+    /// instead, drop the pipeline.
+    ///
+    /// Put it directly behind the source: stages above it are dropped with all their calls. `stop` is
+    /// any future, and is polled whenever an item is asked for; one that is shared by several
+    /// pipelines can be the `recv` of a channel that is closed, or the `listen` of an event.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let (ctrl_c, stop) = async_channel::bounded::<()>(1);
+    ///
+    /// let pages: Vec<Vec<u32>> = pipe(1..)
+    ///     .take_until_stopped(async move { stop.recv().await })
+    ///     .map_concurrent(2, async |id| {
+    ///         if id == 5 {
+    ///             ctrl_c.close();
+    ///         }
+    ///         id
+    ///     })
+    ///     .batched(2)
+    ///     .collect()
+    ///     .await;
+    /// assert_eq!(pages, [vec![1, 2], vec![3, 4], vec![5]]);
+    /// # });
+    /// ```
+    fn take_until_stopped<Fut>(self, stop: Fut) -> TakeUntilStopped<Self, Fut>
+    where
+        Self: Sized,
+        Fut: Future,
+    {
+        TakeUntilStopped::new(self, stop)
     }
 
     /// Sends the stream through a [`Flow`](crate::Flow), a reference to one, or any function from

@@ -10,8 +10,9 @@ mod size_hint;
 mod source;
 mod stage;
 mod sync;
+mod try_ext;
 
-pub use crate::concurrency::{Concurrency, ordered};
+pub use crate::concurrency::{Concurrency, errors_in_turn, ordered};
 pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, Through};
 pub use crate::place::{InThread, in_thread};
@@ -19,14 +20,16 @@ pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::{
     Alongside, Batched, Drain, Driven, Expand, FilterMapConcurrent, FlatMapConcurrent,
-    MapConcurrent, Opening,
+    MapConcurrent, Opened, Opening, TakeUntilStopped, TryBatched, TryDrain, TryExpand,
+    TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
 };
+pub use crate::try_ext::TryFlowExt;
 
 /// What a pipeline is usually written with, for `use flowlet::prelude::*`.
 ///
 /// It brings [`pipe`], the stages as methods of every stream, and the methods of
 /// [`futures_lite::StreamExt`]. Where `futures::StreamExt` is used instead, whose methods have the
-/// same names, import `flowlet::{FlowExt, pipe}` by name.
+/// same names, import `flowlet::{FlowExt, TryFlowExt, pipe}` by name.
 ///
 /// # Examples
 ///
@@ -41,5 +44,5 @@ pub use crate::stage::{
 pub mod prelude {
     pub use futures_lite::{Stream, StreamExt};
 
-    pub use crate::{FlowExt, pipe};
+    pub use crate::{FlowExt, TryFlowExt, pipe};
 }

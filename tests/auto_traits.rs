@@ -81,7 +81,7 @@ macro_rules! traits {
             traits!(@ value $($traits)*);
         };
     };
-    (@ $value:ident) => { let _ = $value; };
+    (@ $value:ident) => { let _value = $value; };
     (@ $value:ident !Send $($rest:tt)*) => { NotSend::not(&$value); traits!(@ $value $($rest)*); };
     (@ $value:ident !Sync $($rest:tt)*) => { NotSync::not(&$value); traits!(@ $value $($rest)*); };
     (@ $value:ident !Unpin $($rest:tt)*) => { NotUnpin::not(&$value); traits!(@ $value $($rest)*); };
@@ -336,7 +336,7 @@ fn everything_is_debug() {
     assert_eq!(text(FlowExt::drain(Numbers)), "Drain { stream: Some(Numbers) }");
     assert_eq!(text(Flow::<Rc<u8>>::identity()), "Flow { .. }");
     assert_eq!(text(in_thread(|n: u8| n)(1)), "InThread(Waiting)");
-    assert_eq!(text((async || [1_u8])().expand()), "Opening { open: false, .. }");
+    assert_eq!(text(async { [1_u8] }.expand()), "Opening { open: false, .. }");
     let permit = semaphore.try_acquire().unwrap();
     assert_eq!(text(&permit), "Permit { .. }");
     assert_eq!(text(&semaphore), "Semaphore { limit: 2, in_use: 1 }");

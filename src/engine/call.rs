@@ -8,6 +8,9 @@ pub(crate) trait Call {
     /// What the stage hands on.
     type Output;
 
+    /// Whether an output can [fail](Self::fails) the stage. If not, that costs nothing.
+    const CAN_FAIL: bool = false;
+
     /// Goes on with the call.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Self::Output>>;
 
@@ -15,6 +18,12 @@ pub(crate) trait Call {
     ///
     /// [`Stream::size_hint`]: futures_lite::Stream::size_hint
     fn size_hint(&self) -> (usize, Option<usize>);
+
+    /// Tells whether an output is the last one of the stage, for which all else is dropped.
+    #[inline]
+    fn fails(_output: &Self::Output) -> bool {
+        false
+    }
 }
 
 /// How far a call got.

@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 mod call;
+mod cleanup;
 mod marks;
 mod outputs;
 mod permits;
@@ -22,6 +23,7 @@ pub(crate) use self::marks::answer;
 pub(crate) use self::ready::Signals;
 pub(crate) use self::upstream::Upstream;
 
+use self::cleanup::Cleanup;
 use self::outputs::{After, Output, Outputs};
 use self::permits::Permits;
 use self::slots::Slots;
@@ -98,15 +100,30 @@ impl<S: Stream, C: Call> Engine<S, C> {
         cx: &mut Context<'_>,
         mut start: impl FnMut(S::Item) -> C,
     ) -> Poll<Option<C::Output>> {
-        let mut this = self.project();
+        self.turn(cx, |_| false, |item| Ok(start(item)))
+    }
+
+    /// The same for items that may be the failure of a stage above: `begin` makes those the failure
+    /// of this one.
+    #[inline]
+    fn turn(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        failed: impl Fn(&S::Item) -> bool,
+        mut begin: impl FnMut(S::Item) -> Result<C, C::Output>,
+    ) -> Poll<Option<C::Output>> {
+        let this = self.project();
         let signals = &this.poller.0;
         let mut turn = Turn {
             slots: this.slots,
             outputs: this.outputs,
             hand: this.hand,
             polling: this.polling,
+            held: this.held,
             paused: this.paused,
+            upstream: this.upstream,
             permits: this.permits,
+            errors_in_turn: this.concurrency.errors_in_turn,
             signals,
             advanced: answer(cx.waker()),
         };
@@ -119,44 +136,60 @@ impl<S: Stream, C: Call> Engine<S, C> {
         let mut room = true;
         let mut budget = BUDGET;
         while budget > 0 {
-            let item = if this.held.is_none() {
-                room = turn.permits.any_room(turn.outputs.in_flight());
+            let item = if turn.held.is_none() {
+                room = turn.any_room();
                 if !room {
                     break;
                 }
-                match this.upstream.as_mut().pull(signals) {
+                match turn.upstream.as_mut().pull(signals) {
                     Poll::Ready(item) => item,
                     Poll::Pending => None,
                 }
             } else {
-                this.held.take()
+                turn.held.take()
             };
             let Some(item) = item else {
                 break;
             };
+            if failed(&item) {
+                turn.pass_on(begin(item));
+                break;
+            }
             let Some(permit) = turn.permits.try_take(cx) else {
-                *this.held = Some(item);
+                *turn.held = Some(item);
                 room = false;
                 break;
             };
             budget -= 1;
-            match turn.slots.poll_new(start(item), signals) {
+            let call = match begin(item) {
+                Ok(call) => call,
+                failure => {
+                    turn.pass_on(failure);
+                    break;
+                }
+            };
+            match turn.slots.poll_new(call, signals) {
                 // The shortest way: the call was never in flight for anyone to see.
                 Poll::Ready(Step::Over(Some(value)))
                     if turn.is_next_new()
-                        && turn.permits.any_room(turn.outputs.in_flight() + 1) =>
+                        && turn.permits.any_room(turn.outputs.in_flight() + 1)
+                        && !C::fails(&value) =>
                 {
                     return Poll::Ready(Some(value));
                 }
                 polled => turn.admit(polled, permit),
             }
             if turn.hands_on() {
-                room = turn.permits.any_room(turn.outputs.in_flight());
+                room = turn.any_room();
                 break;
             }
         }
         if !room {
-            this.upstream.as_mut().advance(signals);
+            turn.upstream.as_mut().advance(signals);
+            // A failure waits for no room.
+            if let Some(item) = turn.upstream.as_mut().take_kept(failed) {
+                turn.pass_on(begin(item));
+            }
         }
 
         if turn.hands_on() {
@@ -166,7 +199,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
             }
         }
         let in_flight = turn.outputs.in_flight();
-        if in_flight == 0 && this.held.is_none() && this.upstream.is_over() {
+        if in_flight == 0 && turn.held.is_none() && turn.upstream.is_over() {
             return Poll::Ready(None);
         }
         if budget == 0 || turn.slots.any_queued() {
@@ -176,14 +209,14 @@ impl<S: Stream, C: Call> Engine<S, C> {
         }
         // Between registering and waiting, look once more.
         signals.register(cx.waker());
-        let wants_permit = this.held.is_some() || !turn.paused.is_empty();
-        let wants_room = !room && !this.upstream.is_over();
+        let wants_permit = turn.held.is_some() || !turn.paused.is_empty();
+        let wants_room = !room && !turn.upstream.is_over();
         let may_start = if wants_permit {
             turn.permits.poll_permit(cx)
         } else {
             wants_room && turn.permits.poll_room(in_flight, cx)
         };
-        if may_start || signals.any() || this.upstream.is_due(signals, room) {
+        if may_start || signals.any() || turn.upstream.is_due(signals, room) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -219,21 +252,41 @@ impl<S: Stream, C: Call> Engine<S, C> {
     }
 }
 
+impl<S, T, E, U, C> Engine<S, C>
+where
+    S: Stream<Item = Result<T, E>>,
+    C: Call<Output = Result<U, E>>,
+{
+    /// One turn of a stage that ends with the first error, its own or one from upstream, and drops
+    /// its calls and upstream before it hands the error on.
+    #[inline]
+    pub(crate) fn try_poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut start: impl FnMut(T) -> C,
+    ) -> Poll<Option<Result<U, E>>> {
+        self.turn(cx, Result::is_err, |item| item.map(&mut start).map_err(Err))
+    }
+}
+
 /// What one turn works with.
-struct Turn<'a, C: Call> {
+struct Turn<'a, S: Stream, C: Call> {
     slots: &'a mut Slots<C>,
     outputs: &'a mut Outputs<C::Output>,
     hand: &'a mut Option<Output<C::Output>>,
     polling: &'a mut Option<usize>,
+    held: &'a mut Option<S::Item>,
     paused: &'a mut VecDeque<usize>,
+    upstream: Pin<&'a mut Upstream<S>>,
     permits: &'a mut Permits,
+    errors_in_turn: bool,
     signals: &'a Arc<Signals>,
 
     /// Whether outputs are to be kept.
     advanced: bool,
 }
 
-impl<C: Call> Turn<'_, C> {
+impl<S: Stream, C: Call> Turn<'_, S, C> {
     /// Tells whether there is anything that earlier turns left, or that was woken since.
     #[inline]
     fn any_due(&self) -> bool {
@@ -241,6 +294,12 @@ impl<C: Call> Turn<'_, C> {
             || self.outputs.any()
             || self.polling.is_some()
             || !self.paused.is_empty()
+    }
+
+    /// Tells whether one more item may be pulled.
+    #[inline]
+    fn any_room(&mut self) -> bool {
+        self.permits.any_room(self.outputs.in_flight())
     }
 
     /// Goes on with the calls that were woken, until there is an output to hand on.
@@ -275,6 +334,9 @@ impl<C: Call> Turn<'_, C> {
     /// Goes on with a call, and takes in hand what is next to be handed on.
     #[inline]
     fn poll(&mut self, index: usize) {
+        if C::CAN_FAIL && !self.slots.is_running(index) {
+            return; // It was cancelled after it was woken.
+        }
         let place = self.slots.place(index);
         *self.polling = Some(place);
         let polled = self.slots.poll(index);
@@ -320,19 +382,63 @@ impl<C: Call> Turn<'_, C> {
     }
 
     /// Takes an output in hand if it is the next to be handed on, or keeps it.
+    #[inline]
     fn give(&mut self, place: usize, output: Output<C::Output>) {
-        if self.may_take() && self.outputs.is_next(place) {
+        if C::fails(&output.value) {
+            self.fail(place, output.value);
+        } else if self.may_take() && self.outputs.is_next(place) {
             self.take_in_hand(output);
         } else {
             self.outputs.give(place, output);
         }
     }
 
+    /// Makes a failure that came instead of an item the stage's own.
+    #[cold]
+    fn pass_on(&mut self, failure: Result<C, C::Output>) {
+        if let Err(value) = failure {
+            let place = self.outputs.begin();
+            self.fail(place, value);
+        }
+    }
+
+    /// Fails: drops the calls that are not before the one at `place`, and upstream, then keeps
+    /// `value` as the last output.
+    #[cold]
+    fn fail(&mut self, place: usize, value: C::Output) {
+        let mut cleanup = Cleanup::new();
+        let keep = self.errors_in_turn;
+        let outputs = &mut *self.outputs;
+        self.slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
+        self.paused.retain(|index| self.slots.is_running(*index));
+        if !outputs.is_ordered() {
+            match &mut *self.hand {
+                Some(output) if keep => output.call = After::Over,
+                hand => cleanup.run(|| *hand = None),
+            }
+        }
+        for cut in outputs.cut(place, keep, usize::from(self.hand.is_some())) {
+            cleanup.run(|| drop(cut));
+        }
+        cleanup.run(|| *self.held = None);
+        self.upstream.as_mut().close(&mut cleanup);
+
+        // Not even an advance keeps it, if there is nothing before it.
+        let failure = Output { value, call: After::Over };
+        if self.hand.is_none() && self.outputs.is_next(place) {
+            *self.hand = Some(failure);
+        } else {
+            self.outputs.give(place, failure);
+        }
+        cleanup.finish();
+    }
+
     /// Tells whether the turn has what it is to hand on.
     #[inline]
     fn hands_on(&self) -> bool {
-        // In an advance there is an output in hand only if an earlier turn ended with a panic.
-        self.hand.is_some() && !self.advanced
+        // In an advance an output is in hand because it is a failure, which nothing holds back, or
+        // because an earlier turn ended with a panic.
+        self.hand.as_ref().is_some_and(|output| !self.advanced || C::fails(&output.value))
     }
 
     /// Tells whether an output may be taken in hand.

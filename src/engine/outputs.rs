@@ -40,7 +40,7 @@ pub(super) enum After {
     Over,
 }
 
-enum Place<T> {
+pub(super) enum Place<T> {
     /// The call runs and has nothing to hand on.
     Running,
     /// The call gave an output and waits until it is taken, or it is over.
@@ -156,6 +156,41 @@ impl<T> Outputs<T> {
                     places[0] = Place::Over;
                     self.free_places();
                 }
+            }
+        }
+    }
+
+    /// Tells whether outputs are handed on in input order.
+    pub(super) fn is_ordered(&self) -> bool {
+        matches!(self.order, Order::Input { .. })
+    }
+
+    /// Tells whether the failure of the call at `place` ends the one at `other` as well: in input
+    /// order those before it still have their turn.
+    pub(super) fn ends_with(&self, place: usize, other: usize) -> bool {
+        match &self.order {
+            Order::Completion(_) => true,
+            Order::Input { first, .. } => other.wrapping_sub(*first) >= place.wrapping_sub(*first),
+        }
+    }
+
+    /// Ends all that the failure of the call at `place` ends, and returns what is to be dropped. The
+    /// failure itself is still to be [given](Self::give).
+    ///
+    /// In completion order the outputs that wait go with the calls, unless they are to be kept. So
+    /// many others were taken and not handed on.
+    pub(super) fn cut(&mut self, place: usize, keep: bool, taken: usize) -> VecDeque<Place<T>> {
+        match &mut self.order {
+            Order::Completion(waiting) => {
+                let cut = if keep { VecDeque::new() } else { std::mem::take(waiting) };
+                waiting.iter_mut().for_each(|output| output.call = After::Over);
+                self.in_flight = waiting.len() + taken + 1;
+                cut.into_iter().map(Place::Given).collect()
+            }
+            Order::Input { places, first } => {
+                let cut = places.split_off(place.wrapping_sub(*first) + 1);
+                self.in_flight = places.len();
+                cut
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::call::{Call, Step};
+use super::cleanup::Cleanup;
 use super::ready::{NONE, Signals, SlotSignal};
 use crate::semaphore::Permit;
 
@@ -198,6 +199,20 @@ impl<C: Call> Slots<C> {
     #[inline]
     pub(super) fn any_queued(&self) -> bool {
         self.first != NONE
+    }
+
+    /// Tells whether there is a call in a slot.
+    #[inline]
+    pub(super) fn is_running(&self, index: usize) -> bool {
+        self.slots[index].call.is_some()
+    }
+
+    /// Drops the calls at such places, for good: their slots are not used again.
+    pub(super) fn cancel(&mut self, at: impl Fn(usize) -> bool, cleanup: &mut Cleanup) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.call.is_some() && at(slot.place)) {
+            cleanup.run(|| slot.call.set(None));
+            cleanup.run(|| slot.permit = None);
+        }
     }
 
     /// Returns the place in input order of the call in a slot, or of the one that was there last.

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use super::cleanup::Cleanup;
 use super::marks::{Answers, Asking};
 use super::ready::Signals;
 use crate::size_hint::{add_hints, exactly};
@@ -79,6 +80,23 @@ impl<S: Stream> Upstream<S> {
             // Upstream may keep outputs by now that nothing will announce.
             *this.may_pull = true;
         }
+    }
+
+    /// Takes the item that an advance brought out, if it is such a one.
+    #[inline]
+    pub(crate) fn take_kept(
+        self: Pin<&mut Self>,
+        such: impl FnOnce(&S::Item) -> bool,
+    ) -> Option<S::Item> {
+        let kept = self.project().kept;
+        if kept.as_ref().is_some_and(such) { kept.take() } else { None }
+    }
+
+    /// Drops upstream before its end.
+    pub(super) fn close(self: Pin<&mut Self>, cleanup: &mut Cleanup) {
+        let mut this = self.project();
+        cleanup.run(|| this.stream.set(None));
+        cleanup.run(|| *this.kept = None);
     }
 
     /// Polls upstream.

@@ -75,12 +75,13 @@ where
     type Stream = Opening<Fut, <Fut::Output as Source<Via>>::Stream>;
 
     fn expand(self) -> Self::Stream {
-        Opening { open: Source::into_stream, state: State::Opening { future: self } }
+        Opening::new(self, Source::into_stream)
     }
 }
 
 pin_project! {
-    /// Stream of an [`Expand`]sion that is a future: what the future gives.
+    /// Stream of an [`Expand`]sion, or a [`TryExpand`](crate::TryExpand)sion, that is a future: what the
+    /// future gives.
     ///
     /// # Examples
     ///
@@ -107,6 +108,12 @@ pin_project! {
     enum State<Fut, S> {
         Opening { #[pin] future: Fut },
         Open { #[pin] stream: S },
+    }
+}
+
+impl<Fut: Future, S> Opening<Fut, S> {
+    pub(super) fn new(future: Fut, open: fn(Fut::Output) -> S) -> Self {
+        Self { open, state: State::Opening { future } }
     }
 }
 

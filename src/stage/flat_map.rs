@@ -36,9 +36,15 @@ pin_project! {
 
 pin_project! {
     /// A call with any number of outputs: an open expansion.
-    struct Many<S> {
+    pub(super) struct Many<S> {
         #[pin]
         stream: S,
+    }
+}
+
+impl<S> Many<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream }
     }
 }
 
@@ -64,7 +70,7 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.engine.poll_next(cx, |item| Many { stream: (this.f)(item).expand() })
+        this.engine.poll_next(cx, |item| Many::new((this.f)(item).expand()))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -40,9 +40,15 @@ pin_project! {
 
 pin_project! {
     /// A call with one output.
-    struct One<Fut> {
+    pub(super) struct One<Fut> {
         #[pin]
         future: Fut,
+    }
+}
+
+impl<Fut> One<Fut> {
+    pub(super) fn new(future: Fut) -> Self {
+        Self { future }
     }
 }
 
@@ -68,7 +74,7 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.engine.poll_next(cx, |item| One { future: (this.f)(item) })
+        this.engine.poll_next(cx, |item| One::new((this.f)(item)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

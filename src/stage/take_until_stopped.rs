@@ -1,0 +1,68 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use crate::size_hint::SizeHint;
+
+pin_project! {
+    /// Stream of [`FlowExt::take_until_stopped`](crate::FlowExt::take_until_stopped).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use futures_lite::{future, stream};
+    ///
+    /// # future::block_on(async {
+    /// let mut endless = stream::repeat(1).take_until_stopped(future::yield_now());
+    /// assert_eq!(endless.next().await, Some(1));
+    /// assert_eq!(endless.next().await, None);
+    /// # });
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub struct TakeUntilStopped<S, Fut> {
+        // Dropped as soon as it has ended, or is to stop.
+        #[pin]
+        stream: Option<S>,
+        #[pin]
+        stop: Option<Fut>,
+    }
+}
+
+impl<S, Fut> TakeUntilStopped<S, Fut> {
+    pub(crate) fn new(stream: S, stop: Fut) -> Self {
+        Self { stream: Some(stream), stop: Some(stop) }
+    }
+}
+
+impl<S: Stream, Fut: Future> Stream for TakeUntilStopped<S, Fut> {
+    type Item = S::Item;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let mut this = self.project();
+        let stopped = this.stop.as_mut().as_pin_mut().is_none_or(|stop| stop.poll(cx).is_ready());
+        let polled = match this.stream.as_mut().as_pin_mut() {
+            Some(stream) if !stopped => stream.poll_next(cx),
+            _ => Poll::Ready(None),
+        };
+        if let Poll::Ready(None) = polled {
+            this.stream.set(None);
+            this.stop.set(None);
+        }
+        polled
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        (0, self.stream.as_ref().map_or(Some(0), |stream| stream.size_hint().1))
+    }
+}
+
+impl<S: fmt::Debug, Fut> fmt::Debug for TakeUntilStopped<S, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TakeUntilStopped").field("upstream", &self.stream).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,177 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::{Stream, stream};
+use pin_project_lite::pin_project;
+
+use super::Opening;
+use crate::size_hint::{SizeHint, exactly};
+use crate::source::{Source, via};
+
+/// An expansion that can fail: an iterable or a stream of `Result`s, or a future of a `Result` of an
+/// iterable or a stream.
+///
+/// [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent) takes a
+/// function that gives one. `Via` says which it is; the compiler finds it out. The trait is sealed.
+///
+/// A future of a `Result` of a stream whose items are `Result`s themselves, such as the lines of a
+/// file that is to be opened first, is to be made a stream of `Result`s: `try_flatten_stream` of
+/// `futures` does that.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::prelude::*;
+/// use futures_lite::stream;
+///
+/// # futures_lite::future::block_on(async {
+/// type Numbers = Result<Vec<u32>, String>;
+///
+/// let ok = |n: u32| -> Result<u32, String> { Ok(n) };
+/// let source = || pipe([Ok::<u32, String>(2)]);
+///
+/// // An iterable and a stream of results.
+/// let a: Numbers = source().try_flat_map_concurrent(1, |n| vec![ok(n); 3]).try_collect().await;
+/// let b: Numbers =
+///     source().try_flat_map_concurrent(1, |n| stream::repeat(ok(n)).take(3)).try_collect().await;
+///
+/// // A future of a result of an iterable and of a stream.
+/// let c: Numbers =
+///     source().try_flat_map_concurrent(1, async |n| Ok(vec![n; 3])).try_collect().await;
+/// let d: Numbers = source()
+///     .try_flat_map_concurrent(1, async |n| Ok(stream::repeat(n).take(3)))
+///     .try_collect()
+///     .await;
+/// assert!(a == b && b == c && c == d);
+/// # });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no expansion that can fail",
+    label = "neither an iterable or stream of `Result`s, nor a future of a `Result` of one",
+    note = "`try_flat_map_concurrent` takes a function that gives an iterable or a `Stream` of \
+            `Result<T, E>`, or a future of `Result<C, E>` where `C` is an iterable or a `Stream`; \
+            for a function that gives a future of a `Result` of one output there is \
+            `try_map_concurrent`"
+)]
+pub trait TryExpand<Via>: sealed::TryExpand<Via> {
+    /// What the expansion yields.
+    type Ok;
+
+    /// How it fails.
+    type Error;
+
+    /// The expansion as a stream.
+    type Stream: Stream<Item = Result<Self::Ok, Self::Error>>;
+
+    /// Makes the expansion a stream.
+    fn try_expand(self) -> Self::Stream;
+}
+
+impl<I, T, E> TryExpand<via::Iterable> for I
+where
+    I: IntoIterator<Item = Result<T, E>>,
+{
+    type Ok = T;
+    type Error = E;
+    type Stream = stream::Iter<I::IntoIter>;
+
+    fn try_expand(self) -> Self::Stream {
+        stream::iter(self)
+    }
+}
+
+impl<S, T, E> TryExpand<via::Stream> for S
+where
+    S: Stream<Item = Result<T, E>>,
+{
+    type Ok = T;
+    type Error = E;
+    type Stream = S;
+
+    fn try_expand(self) -> S {
+        self
+    }
+}
+
+impl<Fut, S, E, Via> TryExpand<via::Future<Via>> for Fut
+where
+    Fut: Future<Output = Result<S, E>>,
+    S: Source<Via>,
+{
+    type Ok = S::Item;
+    type Error = E;
+    type Stream = Opening<Fut, Opened<S::Stream, E>>;
+
+    fn try_expand(self) -> Self::Stream {
+        Opening::new(self, |opened| match opened {
+            Ok(source) => Opened { error: None, stream: Some(source.into_stream()) },
+            Err(error) => Opened { error: Some(error), stream: None },
+        })
+    }
+}
+
+pin_project! {
+    /// Stream of what a future in a [`TryExpand`] gave: its error, or what its iterable or stream
+    /// yields.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::{Opened, TryExpand};
+    /// use futures_lite::StreamExt;
+    /// use std::pin::pin;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let closed = async { Err::<Vec<u32>, _>("closed") }.try_expand();
+    /// assert_eq!(pin!(closed).next().await, Some(Err("closed")));
+    /// # });
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub struct Opened<S, E> {
+        error: Option<E>,
+        #[pin]
+        stream: Option<S>,
+    }
+}
+
+impl<S: Stream, E> Stream for Opened<S, E> {
+    type Item = Result<S::Item, E>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        match this.stream.as_pin_mut() {
+            Some(stream) => stream.poll_next(cx).map(|item| item.map(Ok)),
+            None => Poll::Ready(this.error.take().map(Err)),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let error = exactly(usize::from(self.error.is_some()));
+        self.stream.as_ref().map_or(error, Stream::size_hint)
+    }
+}
+
+impl<S, E> fmt::Debug for Opened<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("open", &self.stream.is_some()).finish_non_exhaustive()
+    }
+}
+
+mod sealed {
+    use super::{Future, Source, Stream, via};
+
+    pub trait TryExpand<Via> {}
+
+    impl<I, T, E> TryExpand<via::Iterable> for I where I: IntoIterator<Item = Result<T, E>> {}
+
+    impl<S, T, E> TryExpand<via::Stream> for S where S: Stream<Item = Result<T, E>> {}
+
+    impl<Fut, S, E, Via> TryExpand<via::Future<Via>> for Fut
+    where
+        Fut: Future<Output = Result<S, E>>,
+        S: Source<Via>,
+    {
+    }
+}

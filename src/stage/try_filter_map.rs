@@ -1,0 +1,107 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use super::try_call::{Try, until_error};
+use crate::Concurrency;
+use crate::engine::{Call, Engine, Step};
+use crate::size_hint::{SizeHint, add_hints, exactly};
+
+pin_project! {
+    /// Stream of [`TryFlowExt::try_filter_map_concurrent`](crate::TryFlowExt::try_filter_map_concurrent).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let check = async |n: i32| if n < 9 { Ok((n > 0).then_some(n)) } else { Err("too many") };
+    ///
+    /// let mut stage = pipe([0, 1, 9]).map(Ok).try_filter_map_concurrent(1, check);
+    /// assert_eq!(stage.size_hint(), (0, Some(3)));
+    /// assert_eq!(stage.next().await, Some(Ok(1)));
+    /// assert_eq!(stage.next().await, Some(Err("too many")));
+    /// assert_eq!(stage.next().await, None);
+    /// # });
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub struct TryFilterMapConcurrent<S, F, Fut, U, E>
+    where
+        S: Stream,
+        Fut: Future<Output = Result<Option<U>, E>>,
+    {
+        #[pin]
+        engine: Engine<S, Try<TryMaybe<Fut>>>,
+        f: F,
+    }
+}
+
+pin_project! {
+    /// A call with an error or at most one output.
+    struct TryMaybe<Fut> {
+        #[pin]
+        future: Fut,
+    }
+}
+
+impl<S, F, Fut, T, U, E> TryFilterMapConcurrent<S, F, Fut, U, E>
+where
+    S: Stream<Item = Result<T, E>>,
+    F: FnMut(T) -> Fut,
+    Fut: Future<Output = Result<Option<U>, E>>,
+{
+    #[track_caller]
+    pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
+        Self { engine: Engine::new(stream, concurrency), f }
+    }
+}
+
+impl<S, F, Fut, T, U, E> Stream for TryFilterMapConcurrent<S, F, Fut, U, E>
+where
+    S: Stream<Item = Result<T, E>>,
+    F: FnMut(T) -> Fut,
+    Fut: Future<Output = Result<Option<U>, E>>,
+{
+    type Item = Result<U, E>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        this.engine.try_poll_next(cx, |item| Try::new(TryMaybe { future: (this.f)(item) }))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let (lower, _) = self.engine.outputs_hint();
+        let all = add_hints(exactly(self.engine.in_flight()), self.engine.items_hint());
+        until_error((lower, all.1))
+    }
+}
+
+impl<Fut, U, E> Call for TryMaybe<Fut>
+where
+    Fut: Future<Output = Result<Option<U>, E>>,
+{
+    type Output = Result<U, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<U, E>>> {
+        self.project().future.poll(cx).map(|output| Step::Over(output.transpose()))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        (0, Some(1))
+    }
+}
+
+impl<S, F, Fut, U, E> fmt::Debug for TryFilterMapConcurrent<S, F, Fut, U, E>
+where
+    S: Stream + fmt::Debug,
+    Fut: Future<Output = Result<Option<U>, E>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt_stage("TryFilterMapConcurrent", f)
+    }
+}

@@ -1,0 +1,80 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use super::map::One;
+use super::try_call::{Try, until_error};
+use crate::Concurrency;
+use crate::engine::Engine;
+use crate::size_hint::{add_hints, exactly};
+
+pin_project! {
+    /// Stream of [`TryFlowExt::try_map_concurrent`](crate::TryFlowExt::try_map_concurrent).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let mut stage = pipe([Ok(1), Err("two"), Ok(3)]).try_map_concurrent(1, async |n| Ok(n * 10));
+    /// assert_eq!(stage.next().await, Some(Ok(10)));
+    /// assert_eq!(stage.next().await, Some(Err("two")));
+    /// assert_eq!(stage.next().await, None);
+    /// # });
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub struct TryMapConcurrent<S, F, Fut, U, E>
+    where
+        S: Stream,
+        Fut: Future<Output = Result<U, E>>,
+    {
+        #[pin]
+        engine: Engine<S, Try<One<Fut>>>,
+        f: F,
+    }
+}
+
+impl<S, F, Fut, T, U, E> TryMapConcurrent<S, F, Fut, U, E>
+where
+    S: Stream<Item = Result<T, E>>,
+    F: FnMut(T) -> Fut,
+    Fut: Future<Output = Result<U, E>>,
+{
+    #[track_caller]
+    pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
+        Self { engine: Engine::new(stream, concurrency), f }
+    }
+}
+
+impl<S, F, Fut, T, U, E> Stream for TryMapConcurrent<S, F, Fut, U, E>
+where
+    S: Stream<Item = Result<T, E>>,
+    F: FnMut(T) -> Fut,
+    Fut: Future<Output = Result<U, E>>,
+{
+    type Item = Result<U, E>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        this.engine.try_poll_next(cx, |item| Try::new(One::new((this.f)(item))))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        until_error(add_hints(exactly(self.engine.in_flight()), self.engine.items_hint()))
+    }
+}
+
+impl<S, F, Fut, U, E> fmt::Debug for TryMapConcurrent<S, F, Fut, U, E>
+where
+    S: Stream + fmt::Debug,
+    Fut: Future<Output = Result<U, E>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt_stage("TryMapConcurrent", f)
+    }
+}

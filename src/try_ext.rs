@@ -1,0 +1,305 @@
+use std::future::Future;
+
+use futures_lite::Stream;
+
+use crate::Concurrency;
+use crate::stage::{
+    TryBatched, TryDrain, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent,
+    TryMapConcurrent, try_filter_concurrent,
+};
+
+/// The stages that stop at the first error, as methods of every [`Stream`] of `Result`s.
+///
+/// A pipeline may begin with a stage that makes `Result`s, such as
+/// [`map_concurrent`](crate::FlowExt::map_concurrent) with a function that may fail, or with
+/// `map(Ok)`.
+///
+/// ```
+/// use flowlet::prelude::*;
+///
+/// async fn fetch(id: u32) -> Result<String, String> {
+///     if id == 4 { Err(format!("no page {id}")) } else { Ok(format!("page {id}")) }
+/// }
+/// async fn store(pages: Vec<String>) -> Result<usize, String> {
+///     Ok(pages.len())
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let stored: Result<Vec<usize>, String> = pipe(1..=9)
+///     .map(Ok)
+///     .try_map_concurrent(3, fetch)
+///     .try_batched(2)
+///     .try_map_concurrent(1, store)
+///     .try_collect()
+///     .await;
+/// assert_eq!(stored, Err("no page 4".to_owned()));
+/// # });
+/// ```
+///
+/// # What all of them have in common
+///
+/// All that is said of [the stages that know no errors](crate::FlowExt#what-all-concurrent-stages-have-in-common)
+/// holds here too. And:
+///
+/// **The first error ends the stage.** As soon as there is one the stage pulls nothing more, drops
+/// its other calls and all that is above it, and only then hands the error on: nothing of the
+/// pipeline above runs when the consumer sees it. Exactly one error comes out, then `None` for ever.
+///
+/// **An error from upstream** is the stage's own: it goes ahead of calls that run, also if the stage
+/// is full, and ends the stage in the same way. The function is not called for it.
+///
+/// **Finished outputs** that were not taken yet, because the stages below were busy, are dropped.
+/// With [`errors_in_turn`](crate::errors_in_turn) they come out first. With
+/// [`ordered`](crate::ordered) an error takes its turn: the calls for earlier items go on until
+/// theirs, and an error of one of those comes out instead.
+///
+/// **What an error cannot stop**: a call in a thread that has begun, of
+/// [`in_thread`](crate::in_thread), finishes there, and its result is discarded. And of what the
+/// stages *below* have in hand nothing is touched until the error gets there: a batch comes out
+/// before it ([`try_batched`](Self::try_batched)), the calls of a `try_` stage are dropped, those of
+/// any other stage go on.
+///
+/// **Panics** of calls, outputs or upstream while they are dropped for an error: everything is
+/// dropped all the same, then the first panic comes out of the poll, and the error out of the next
+/// one. A panic in a call, on the other hand, is no error: it comes out, and the stage can be polled
+/// on.
+///
+/// **Errors of one type.** All stages of a pipeline have the same; `map(|r| r.map_err(..))` goes in
+/// between where they do not.
+pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
+    /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what their
+    /// futures give, up to the first error.
+    ///
+    /// The outputs come as the calls complete; `ordered(limit)` keeps the order of the items. See
+    /// [the trait](TryFlowExt) for what an error does.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use flowlet::ordered;
+    ///
+    /// async fn fetch(id: u32) -> Result<String, String> {
+    ///     if id == 3 { Err(format!("no page {id}")) } else { Ok(format!("page {id}")) }
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let mut pages = pipe(1..).map(Ok).try_map_concurrent(ordered(20), fetch);
+    /// assert_eq!(pages.next().await, Some(Ok("page 1".to_owned())));
+    /// assert_eq!(pages.next().await, Some(Ok("page 2".to_owned())));
+    /// assert_eq!(pages.next().await, Some(Err("no page 3".to_owned())));
+    /// assert_eq!(pages.next().await, None);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn try_map_concurrent<F, Fut, U>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> TryMapConcurrent<Self, F, Fut, U, E>
+    where
+        Self: Sized,
+        F: FnMut(T) -> Fut,
+        Fut: Future<Output = Result<U, E>>,
+    {
+        TryMapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Keeps the items for which `predicate` says `Ok(true)`, with up to `limit` calls running at
+    /// once, up to the first error.
+    ///
+    /// The predicate borrows the item, across awaits too. See
+    /// [`filter_concurrent`](crate::FlowExt::filter_concurrent) for the order of the items and for
+    /// the type of the stream, and [the trait](TryFlowExt) for what an error does.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// async fn is_alive(link: &&str) -> Result<bool, String> {
+    ///     match *link {
+    ///         "/offline" => Err("no network".to_owned()),
+    ///         link => Ok(link != "/404"),
+    ///     }
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let links = ["/home", "/404", "/offline", "/team"];
+    /// let mut alive = Vec::new();
+    /// let mut stage = Box::pin(pipe(links).map(Ok).try_filter_concurrent(1, is_alive));
+    /// let error = loop {
+    ///     match stage.try_next().await {
+    ///         Ok(link) => alive.extend(link),
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert_eq!((alive, error.as_str()), (vec!["/home"], "no network"));
+    /// # });
+    /// ```
+    #[track_caller]
+    fn try_filter_concurrent<P>(
+        self,
+        limit: impl Into<Concurrency>,
+        predicate: P,
+    ) -> impl Stream<Item = Result<T, E>>
+    where
+        Self: Sized,
+        P: AsyncFn(&T) -> Result<bool, E>,
+    {
+        try_filter_concurrent(self, limit.into(), predicate)
+    }
+
+    /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what is
+    /// `Some`, up to the first error.
+    ///
+    /// See [`filter_map_concurrent`](crate::FlowExt::filter_map_concurrent) for the order of the
+    /// outputs, and [the trait](TryFlowExt) for what an error does.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use std::num::ParseIntError;
+    ///
+    /// async fn parse(line: &str) -> Result<Option<u32>, ParseIntError> {
+    ///     if line.starts_with('#') { Ok(None) } else { line.parse().map(Some) }
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let lines = |lines: &'static str| pipe(lines.lines()).map(Ok);
+    ///
+    /// let numbers: Result<Vec<u32>, _> =
+    ///     lines("# two\n1\n2").try_filter_map_concurrent(1, parse).try_collect().await;
+    /// assert_eq!(numbers, Ok(vec![1, 2]));
+    ///
+    /// let broken: Result<Vec<u32>, _> =
+    ///     lines("1\ntwo\n3").try_filter_map_concurrent(1, parse).try_collect().await;
+    /// assert!(broken.is_err());
+    /// # });
+    /// ```
+    #[track_caller]
+    fn try_filter_map_concurrent<F, Fut, U>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> TryFilterMapConcurrent<Self, F, Fut, U, E>
+    where
+        Self: Sized,
+        F: FnMut(T) -> Fut,
+        Fut: Future<Output = Result<Option<U>, E>>,
+    {
+        TryFilterMapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Calls `f` on every item and hands on all that comes of it, with up to `limit` expansions open
+    /// at once, up to the first error.
+    ///
+    /// `f` gives a future of a `Result` of an iterable or a stream, or an iterable or a stream of
+    /// `Result`s: see [`TryExpand`]. See [`flat_map_concurrent`](crate::FlowExt::flat_map_concurrent)
+    /// for how open expansions take turns, and [the trait](TryFlowExt) for what an error does.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// async fn find_links(page: &str) -> Result<Vec<&str>, String> {
+    ///     if page.is_empty() { Err("an empty page".to_owned()) } else { Ok(page.split(' ').collect()) }
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let mut links = pipe(["/a /b", "", "/c"]).map(Ok).try_flat_map_concurrent(1, find_links);
+    /// assert_eq!(links.next().await, Some(Ok("/a")));
+    /// assert_eq!(links.next().await, Some(Ok("/b")));
+    /// assert_eq!(links.next().await, Some(Err("an empty page".to_owned())));
+    /// assert_eq!(links.next().await, None);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn try_flat_map_concurrent<F, X, Via>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> TryFlatMapConcurrent<Self, F, X, Via>
+    where
+        Self: Sized,
+        F: FnMut(T) -> X,
+        X: TryExpand<Via, Error = E>,
+    {
+        TryFlatMapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Collects items into batches of `size`, the last of which may be smaller, and never empty, up
+    /// to the first error.
+    ///
+    /// An error loses nothing: the batch that it breaks off comes out first, then the error, then the
+    /// end. Upstream is dropped before any of this.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `size` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let batches: Vec<Result<Vec<u32>, &str>> =
+    ///     pipe([Ok(1), Ok(2), Ok(3), Err("four"), Ok(5)]).try_batched(2).collect().await;
+    /// assert_eq!(batches, [Ok(vec![1, 2]), Ok(vec![3]), Err("four")]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn try_batched(self, size: usize) -> TryBatched<Self, T, E>
+    where
+        Self: Sized,
+    {
+        TryBatched::new(self, size)
+    }
+
+    /// Runs the pipeline to its end or its first error, for what its stages do, and discards what
+    /// comes out.
+    ///
+    /// # Errors
+    ///
+    /// Gives the first error, after the pipeline was dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # fn main() -> Result<(), String> { futures_lite::future::block_on(async {
+    /// async fn send(mail: &str) -> Result<(), String> {
+    ///     Ok(())
+    /// }
+    /// pipe(["one", "two"]).map(Ok).try_map_concurrent(8, send).try_drain().await?;
+    /// # Ok(()) }) }
+    /// ```
+    fn try_drain(self) -> TryDrain<Self, E>
+    where
+        Self: Sized,
+    {
+        TryDrain::new(self)
+    }
+}
+
+impl<S, T, E> TryFlowExt<T, E> for S where S: Stream<Item = Result<T, E>> + ?Sized {}
