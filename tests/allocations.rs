@@ -108,6 +108,21 @@ fn of_calls_that_yield() {
 }
 
 #[test]
+fn of_calls_that_may_fail() {
+    for limit in limits() {
+        let mapped = pipe(0..).map(Ok).try_map_concurrent(limit.clone(), async |item: usize| {
+            yield_now().await;
+            if item == usize::MAX { Err(item) } else { Ok(item) }
+        });
+        let filtered = mapped.try_filter_concurrent(limit.clone(), async |item: &usize| {
+            yield_now().await;
+            Ok(item % 2 == 1)
+        });
+        assert_eq!(allocations(filtered, || ()), 0, "{limit:?}");
+    }
+}
+
+#[test]
 fn of_calls_that_are_woken() {
     for limit in limits() {
         let reactor = Reactor::new();

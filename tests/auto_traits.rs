@@ -13,8 +13,10 @@ use std::task::{Context, Poll};
 
 use flowlet::{
     Acquire, Alongside, Batched, Concurrency, Drain, Driven, Expand, FilterMapConcurrent,
-    FlatMapConcurrent, Flow, FlowExt, InThread, MapConcurrent, Opening, Permit, Pipe, Semaphore,
-    in_thread, ordered, pipe, via,
+    FlatMapConcurrent, Flow, FlowExt, InThread, MapConcurrent, Opened, Opening, Permit, Pipe,
+    Semaphore, TakeUntilStopped, TryBatched, TryDrain, TryFilterMapConcurrent,
+    TryFlatMapConcurrent, TryFlowExt, TryMapConcurrent, errors_in_turn, in_thread, ordered, pipe,
+    via,
 };
 use futures_lite::{Stream, StreamExt, stream};
 
@@ -198,6 +200,46 @@ fn filter_concurrent_is_what_its_parts_are() {
     );
 }
 
+/// Upstream and the function, as they are said of the stages that know no errors, and the error.
+#[test]
+fn try_stages_are_what_their_parts_are() {
+    type Res<T, E = Yes> = Result<T, E>;
+    type Map<S, F, Fut, E = Yes> = TryMapConcurrent<S, F, Fut, Yes, E>;
+    traits!(some::<Map<Up<Res<Yes>>, Yes, Fut<Res<Yes>>>>() => Send Sync Unpin);
+    traits!(some::<Map<Up<Res<Yes>, No>, Yes, Fut<Res<Yes>>>>() => !Send !Sync);
+    traits!(some::<Map<Up<Res<No>>, Yes, Fut<Res<Yes>>>>() => !Send !Sync);
+    traits!(some::<Map<Up<Res<Yes, No>>, Yes, Fut<Res<Yes, No>>, No>>() => !Send !Sync);
+    traits!(some::<Map<Up<Res<Yes>>, No, Fut<Res<Yes>>>>() => !Send !Sync);
+    traits!(some::<Map<Up<Res<Yes>>, Yes, Fut<Res<Yes>, No>>>() => !Send !Sync);
+    traits!(some::<Map<Up<Res<Yes, NoSync>>, Yes, Fut<Res<Yes, NoSync>>, NoSync>>() => Send !Sync);
+    traits!(some::<Map<Up<Res<Yes>, PhantomPinned>, Yes, Fut<Res<Yes>>>>() => !Unpin);
+
+    type Filter<S, E = Yes> = TryFilterMapConcurrent<S, Yes, Fut<Res<Option<Yes>, E>>, Yes, E>;
+    traits!(some::<Filter<Up<Res<Yes>>>>() => Send Sync Unpin);
+    traits!(some::<Filter<Up<Res<Yes, No>>, No>>() => !Send !Sync);
+    traits!(some::<Filter<Up<Res<Yes>, PhantomPinned>>>() => !Unpin);
+
+    type Flat<S, E = Yes> = TryFlatMapConcurrent<S, Yes, Up<Res<Yes, E>>, via::Stream>;
+    traits!(some::<Flat<Up<Res<Yes>>>>() => Send Sync Unpin);
+    traits!(some::<Flat<Up<Res<Yes, No>>, No>>() => !Send !Sync);
+    traits!(some::<Flat<Up<Res<Yes>, PhantomPinned>>>() => !Unpin);
+
+    let ok = async |_: &Yes| Ok::<bool, Yes>(true);
+    traits!(some::<Up<Res<Yes>>>().try_filter_concurrent(1, ok) => Send Sync);
+    traits!(some::<Up<Res<Yes>, No>>().try_filter_concurrent(1, ok) => !Send !Sync);
+
+    traits!(some::<TryBatched<Up<Res<Yes>>, Yes, Yes>>() => Send Sync Unpin);
+    traits!(some::<TryBatched<Up<Res<Yes>, No>, Yes, Yes>>() => !Send !Sync);
+    traits!(some::<TryBatched<Up<Res<No>>, No, Yes>>() => !Send !Sync);
+    traits!(some::<TryBatched<Up<Res<Yes, No>>, Yes, No>>() => !Send !Sync);
+    traits!(some::<TryBatched<Up<Res<Yes>, PhantomPinned>, Yes, Yes>>() => !Unpin);
+
+    traits!(some::<TryDrain<Up<Res<No>>, Yes>>() => Send Sync Unpin);
+    traits!(some::<TryDrain<Up<Res<Yes>>, No>>() => !Send !Sync);
+    traits!(some::<Opened<Up, Yes>>() => Send Sync Unpin);
+    traits!(some::<Opened<Up, No>>() => !Send !Sync);
+}
+
 #[test]
 fn other_streams_are_what_their_parts_are() {
     traits!(some::<Batched<Up>>() => Send Sync Unpin);
@@ -218,6 +260,12 @@ fn other_streams_are_what_their_parts_are() {
     traits!(some::<Driven<Up<Yes, No>>>() => !Send !Sync);
     // It is boxed.
     traits!(some::<Driven<Up<Yes, PhantomPinned>>>() => Send Sync Unpin);
+
+    traits!(some::<TakeUntilStopped<Up<No>, Fut<No>>>() => Send Sync Unpin);
+    traits!(some::<TakeUntilStopped<Up<Yes, No>, Fut>>() => !Send !Sync);
+    traits!(some::<TakeUntilStopped<Up, Fut<Yes, No>>>() => !Send !Sync);
+    traits!(some::<TakeUntilStopped<Up<Yes, PhantomPinned>, Fut>>() => !Unpin);
+    traits!(some::<TakeUntilStopped<Up, Fut<Yes, PhantomPinned>>>() => !Unpin);
 
     traits!(some::<Opening<Fut<Yes>, Up>>() => Send Sync Unpin);
     traits!(some::<Opening<Fut<No>, Up>>() => Send Sync Unpin);
@@ -297,6 +345,17 @@ fn everything_is_debug() {
         }
     }
 
+    #[derive(Debug)]
+    struct Results;
+
+    impl Stream for Results {
+        type Item = Result<u8, u8>;
+
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready(Some(Ok(0)))
+        }
+    }
+
     fn text(value: impl std::fmt::Debug) -> String {
         format!("{value:?}")
     }
@@ -326,6 +385,35 @@ fn everything_is_debug() {
     assert_eq!(
         text(Numbers.batched(2)),
         "Batched { size: 2, waiting: 0, upstream: Some(Numbers) }"
+    );
+    for (stage, name, limit) in [
+        (
+            text(Results.try_map_concurrent(errors_in_turn(2), async |n| Ok(n))),
+            "TryMapConcurrent",
+            "errors_in_turn(2)",
+        ),
+        (
+            text(Results.try_filter_map_concurrent(2, async |n| Ok(Some(n)))),
+            "TryFilterMapConcurrent",
+            "2",
+        ),
+        (
+            text(Results.try_flat_map_concurrent(errors_in_turn(ordered(2)), async |n| Ok([n]))),
+            "TryFlatMapConcurrent",
+            "errors_in_turn(ordered(2))",
+        ),
+    ] {
+        let parts = format!("concurrency: {limit}, in_flight: 0, upstream: Results");
+        assert_eq!(stage, format!("{name} {{ {parts}, .. }}"));
+    }
+    assert_eq!(
+        text(Results.try_batched(2)),
+        "TryBatched { size: 2, waiting: 0, upstream: Some(Results) }"
+    );
+    assert_eq!(text(Results.try_drain()), "TryDrain { stream: Some(Results), .. }");
+    assert_eq!(
+        text(Numbers.take_until_stopped(pending(0))),
+        "TakeUntilStopped { upstream: Some(Numbers), .. }"
     );
     let mut driven = Numbers.driven();
     assert_eq!(text(&driven), "Driven(Numbers)");

@@ -14,11 +14,14 @@ use futures_lite::stream;
 mod gate;
 #[path = "support/stages.rs"]
 mod stages;
+#[path = "support/try_stages.rs"]
+mod try_stages;
 #[path = "support/waker.rs"]
 mod waker;
 
 use gate::Gate;
 use stages::{Boxed, Stage};
+use try_stages::TryStage;
 use waker::Task;
 
 /// A source that goes on after its end, and is silent before every other item.
@@ -154,6 +157,48 @@ fn every_stage_is_fused_and_its_hints_are_right() {
                 check(pipe(Hostile::new(number, hint)).batched(2).driven()).len(),
                 number.div_ceil(2)
             );
+        }
+    }
+}
+
+/// With an error somewhere, and without one.
+#[test]
+fn so_is_every_stage_of_results() {
+    for hint in HINTS {
+        for limit in limits() {
+            for (number, bad) in [(0, 0), (1, 0), (1, 1), (7, 3), (20, 19), (20, 20)] {
+                let source = || Hostile::new(number, hint).map(Ok);
+                let call = async |item| {
+                    turns(item).await;
+                    if item == bad { Err(item) } else { Ok(()) }
+                };
+                for stage in TryStage::ALL {
+                    let items = check(stage.of(source(), limit.clone(), call));
+                    let error = items.iter().position(Result::is_err);
+                    assert_eq!(error, (bad < number).then(|| items.len() - 1));
+
+                    let above = stage.of(source(), limit.clone(), call);
+                    check(stage.of(above, 2, async |item| {
+                        turns(item + 1).await;
+                        Ok(())
+                    }));
+                }
+                let odd = source().try_filter_concurrent(limit.clone(), async |item: &usize| {
+                    call(*item).await.map(|()| item % 2 == 1)
+                });
+                check(odd);
+                let parts = source().try_flat_map_concurrent(limit.clone(), async |item| {
+                    call(item).await.map(|()| vec![item; item % 4])
+                });
+                check(parts);
+                for size in [1, 2, 3, usize::MAX] {
+                    let failing = source()
+                        .map(|item| item.and_then(|n| if n == bad { Err(n) } else { item }));
+                    let batches = check(failing.try_batched(size));
+                    let numbers = batches.into_iter().flatten().flatten();
+                    assert!(numbers.eq(0..bad.min(number)));
+                }
+            }
         }
     }
 }

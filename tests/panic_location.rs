@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind, set_hook, take_hook};
 
 use flowlet::prelude::*;
-use flowlet::{Semaphore, ordered};
+use flowlet::{Semaphore, errors_in_turn, ordered};
 
 thread_local! {
     /// Where this thread panicked last.
@@ -46,6 +46,15 @@ fn it_is_the_callers() {
     check(|| items().flat_map_concurrent(ordered(0), |item: i32| [item]));
 
     check(|| items().batched(0));
+
+    let results = || items().map(Ok::<i32, ()>);
+
+    check(|| results().try_map_concurrent(0, async |item| Ok(item)));
+    check(|| results().try_filter_concurrent(0, async |_| Ok(true)));
+    check(|| results().try_filter_map_concurrent(0, async |item| Ok(Some(item))));
+    check(|| results().try_flat_map_concurrent(0, async |item| Ok([item])));
+    check(|| results().try_map_concurrent(errors_in_turn(ordered(0)), async |item| Ok(item)));
+    check(|| results().try_batched(0));
 
     check(|| Semaphore::new(0));
 }

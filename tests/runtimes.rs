@@ -224,6 +224,9 @@ on_every_runtime!(
     tasks_feed_each_other,
     cancelled_task_drops_its_calls,
     panics_reach_the_consumer,
+    results_run,
+    an_error_cancels_the_rest,
+    a_stop_drains_the_rest,
 );
 
 /// Counts the calls that run.
@@ -598,4 +601,99 @@ fn panics_reach_the_consumer<R: Runtime>() {
     assert_eq!(sorted(seen), Vec::from_iter((0..20).filter(|n| *n != 7 && *n != 11)));
     assert_eq!(panics.len(), 2);
     assert!(panics.contains(&"seven") && panics.contains(&"eleven"));
+}
+
+/// A call that fails for one number.
+async fn fail_at<R: Runtime>(n: u32, bad: u32) -> Result<u32, u32> {
+    let n = work::<R>(n).await;
+    if n == bad { Err(n) } else { Ok(n) }
+}
+
+/// Every stage of results, in a task.
+fn results<R: Runtime>(
+    permits: &Semaphore,
+    bad: u32,
+) -> impl Future<Output = Result<Vec<Vec<u32>>, u32>> + Send + 'static + use<R> {
+    let permits = permits.clone();
+    pipe(0..40)
+        .map_concurrent(5, move |n| fail_at::<R>(n, bad))
+        .try_map_concurrent(3, async |n| Ok(work::<R>(n).await))
+        .try_filter_concurrent(permits.clone(), async |n: &u32| Ok(is_even::<R>(n).await))
+        .try_filter_map_concurrent(ordered(permits), async |n| Ok(Some(work::<R>(n).await / 2)))
+        .try_flat_map_concurrent(4, async |n| Ok([work::<R>(n).await, 100]))
+        .try_map_concurrent(2, in_thread(Ok))
+        .try_batched(7)
+        .try_collect()
+}
+
+fn results_run<R: Runtime>() {
+    let permits = Semaphore::new(3);
+    let batches = R::run(results::<R>(&permits, 99)).unwrap();
+    let mut numbers = batches.concat();
+    numbers.retain(|n| *n != 100);
+    assert_eq!(sorted(numbers), Vec::from_iter(0..20));
+    assert_eq!(R::run(results::<R>(&permits, 23)), Err(23));
+    assert_eq!(permits.in_use(), 0);
+}
+
+fn an_error_cancels_the_rest<R: Runtime>() {
+    let (gauge, upstream) = (Gauge::default(), Arc::new(()));
+    let (counted, held) = (gauge.clone(), upstream.clone());
+    let left = R::run(async move {
+        let mut numbers = pipe(0..)
+            .inspect(move |_| {
+                let _ = &held;
+            })
+            .map(Ok)
+            .try_map_concurrent(6, move |n| {
+                let entered = counted.enter();
+                async move {
+                    let _entered = entered;
+                    work::<R>(n).await;
+                    match n {
+                        0..10 => Ok(n),
+                        10 => Err(n),
+                        // Never over by itself.
+                        _ => future::pending().await,
+                    }
+                }
+            })
+            .try_map_concurrent(2, async |n| Ok(work::<R>(n).await))
+            .driven();
+        loop {
+            match numbers.try_next().await {
+                Ok(Some(n)) => drop(numbers.alongside(work::<R>(n)).await),
+                Ok(None) => break None,
+                // While the pipeline is still there.
+                Err(n) => break Some((n, gauge.running(), Arc::strong_count(&upstream))),
+            }
+        }
+    });
+    assert_eq!(left, Some((10, 0, 1)));
+}
+
+fn a_stop_drains_the_rest<R: Runtime>() {
+    let (stop, stopped) = async_channel::bounded::<()>(1);
+    let gauge = Gauge::default();
+    let counted = gauge.clone();
+    let batches: Vec<Vec<u32>> = R::run(
+        pipe(0..)
+            .take_until_stopped(async move { stopped.recv().await })
+            .map_concurrent(4, move |n| {
+                let (entered, stop) = (counted.enter(), stop.clone());
+                async move {
+                    let _entered = entered;
+                    if n == 20 {
+                        stop.close();
+                    }
+                    work::<R>(n).await
+                }
+            })
+            .batched(3)
+            .collect(),
+    );
+    let numbers = sorted(batches.concat());
+    assert!((21..=25).contains(&numbers.len()), "{}", numbers.len());
+    assert_eq!(numbers, Vec::from_iter(0..numbers.len() as u32));
+    assert_eq!(gauge.running(), 0);
 }
