@@ -22,7 +22,7 @@ use self::semaphore::Semaphore;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../src/concurrency.rs"]
 mod concurrency;
-#[allow(dead_code, unreachable_pub, clippy::duplicate_mod)]
+#[allow(dead_code, unreachable_pub, unused_imports, clippy::duplicate_mod)]
 #[path = "../src/engine/mod.rs"]
 mod engine;
 #[allow(dead_code, unreachable_pub, clippy::duplicate_mod)]

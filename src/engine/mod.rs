@@ -2,6 +2,7 @@
 
 mod call;
 mod cleanup;
+mod fan_in;
 mod marks;
 mod outputs;
 mod permits;
@@ -19,6 +20,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 pub(crate) use self::call::{Call, Step};
+pub(crate) use self::fan_in::FanIn;
 pub(crate) use self::marks::answer;
 pub(crate) use self::ready::Signals;
 pub(crate) use self::upstream::Upstream;

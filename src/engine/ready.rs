@@ -38,7 +38,7 @@ impl Signals {
 
     /// Returns how often upstream was woken so far.
     #[inline]
-    pub(super) fn upstream_wakes(&self) -> usize {
+    pub(crate) fn upstream_wakes(&self) -> usize {
         self.upstream_wakes.load(Ordering::Acquire)
     }
 
@@ -128,6 +128,12 @@ impl SlotSignal {
     #[inline]
     pub(super) fn end(&self) -> bool {
         self.state.compare_exchange(POLLING, IDLE, Ordering::Release, Ordering::Relaxed).is_err()
+    }
+
+    /// Claims a slot that waits, so that no wake queues it. Returns whether none has.
+    #[inline]
+    pub(super) fn claim(&self) -> bool {
+        self.state.compare_exchange(IDLE, POLLING, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     #[inline]

@@ -61,9 +61,31 @@ impl<C: Call> Slots<C> {
         slot.signal.begin();
         slot.call.set(Some(call));
         let mut running = Running { call: slot.call.as_mut(), over: true };
-        let polled = running.poll(&slot.waker);
+        let polled = running.poll_by(&slot.waker, C::poll);
         running.over = matches!(polled, Poll::Ready(Step::Over(_)));
         polled
+    }
+
+    /// Gives a call a slot, and queues it to be polled in a later turn.
+    pub(super) fn put(&mut self, call: C, signals: &Arc<Signals>) {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.make(signals);
+            self.free.pop().expect("it was made")
+        });
+        let slot = &mut self.slots[index];
+        slot.signal.begin();
+        slot.call.set(Some(call));
+        self.again(index, signals);
+    }
+
+    /// Returns the call in a slot, if there is one.
+    pub(super) fn call(&mut self, index: usize) -> Option<Pin<&mut C>> {
+        self.slots[index].call.as_mut().as_pin_mut()
+    }
+
+    /// Tells whether no slot has a call.
+    pub(super) fn is_empty(&self) -> bool {
+        self.free.len() == self.slots.len()
     }
 
     /// Makes a slot and returns its index.
@@ -96,12 +118,22 @@ impl<C: Call> Slots<C> {
     /// to [wait](Self::wait).
     #[inline]
     pub(super) fn poll(&mut self, index: usize) -> Poll<Step<C::Output>> {
+        self.poll_by(index, C::poll)
+    }
+
+    /// The same, in another way than a call is usually polled.
+    #[inline]
+    pub(super) fn poll_by(
+        &mut self,
+        index: usize,
+        poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<Step<C::Output>>,
+    ) -> Poll<Step<C::Output>> {
         let slot = &mut self.slots[index];
         // Whatever happens, given back only after the call is gone.
         let permit = slot.permit.take();
         self.free.push(index);
         let mut running = Running { call: slot.call.as_mut(), over: true };
-        let polled = running.poll(&slot.waker);
+        let polled = running.poll_by(&slot.waker, poll);
         if !matches!(polled, Poll::Ready(Step::Over(_))) {
             running.over = false;
             slot.permit = permit;
@@ -136,6 +168,13 @@ impl<C: Call> Slots<C> {
         self.collect(signals);
         self.slots[index].signal.link(NONE);
         self.append(index, index);
+    }
+
+    /// Queues a call that [waits](Self::wait), unless its wakers did so.
+    pub(super) fn wake(&mut self, index: usize, signals: &Signals) {
+        if self.slots[index].signal.claim() {
+            self.again(index, signals);
+        }
     }
 
     /// Tells whether calls are to be polled.
@@ -244,10 +283,14 @@ struct Running<'a, C> {
 
 impl<C: Call> Running<'_, C> {
     #[inline]
-    fn poll(&mut self, waker: &Waker) -> Poll<Step<C::Output>> {
+    fn poll_by(
+        &mut self,
+        waker: &Waker,
+        poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<Step<C::Output>>,
+    ) -> Poll<Step<C::Output>> {
         let call = self.call.as_mut().as_pin_mut();
         let call = call.expect("only a slot with a call is polled");
-        call.poll(&mut Context::from_waker(waker))
+        poll(call, &mut Context::from_waker(waker))
     }
 }
 

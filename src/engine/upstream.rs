@@ -127,7 +127,7 @@ impl<S: Stream> Upstream<S> {
 
     /// Tells whether an advance would stop at a stage, rather than pull a source that must wait.
     #[inline]
-    fn can_advance(&self) -> bool {
+    pub(super) fn can_advance(&self) -> bool {
         self.answers.any() && self.kept.is_none() && self.stream.is_some()
     }
 
@@ -137,6 +137,15 @@ impl<S: Stream> Upstream<S> {
             self.kept.is_some() || self.stream.is_some() && (self.may_pull || self.woken(signals))
         } else {
             self.can_advance() && self.woken(signals)
+        }
+    }
+
+    /// Leaves the poller pending, to be woken when polling upstream is due.
+    pub(crate) fn wait(&self, signals: &Signals, cx: &Context<'_>, room: bool) {
+        // Between registering and waiting, look once more.
+        signals.register(cx.waker());
+        if self.is_due(signals, room) {
+            cx.waker().wake_by_ref();
         }
     }
 

@@ -67,16 +67,6 @@ impl<S: Stream> Driven<S> {
     pub fn alongside<Fut: Future>(&mut self, future: Fut) -> Alongside<'_, S, Fut> {
         Alongside { driven: self, future }
     }
-
-    /// Leaves the task pending, to be woken when the stages above have something to do.
-    fn wait(&self, cx: &Context<'_>, room: bool) {
-        let signals = &self.poller.0;
-        // Between registering and waiting, look once more.
-        signals.register(cx.waker());
-        if self.upstream.is_due(signals, room) {
-            cx.waker().wake_by_ref();
-        }
-    }
 }
 
 impl<S: Stream> Stream for Driven<S> {
@@ -93,7 +83,7 @@ impl<S: Stream> Stream for Driven<S> {
             upstream.pull(&this.poller.0)
         };
         if polled.is_pending() {
-            this.wait(cx, !advanced);
+            this.upstream.wait(&this.poller.0, cx, !advanced);
         }
         polled
     }
@@ -140,7 +130,7 @@ impl<S: Stream, Fut: Future> Future for Alongside<'_, S, Fut> {
         if polled.is_pending() {
             let driven = this.driven;
             driven.upstream.as_mut().advance(&driven.poller.0);
-            driven.wait(cx, false);
+            driven.upstream.wait(&driven.poller.0, cx, false);
         }
         polled
     }

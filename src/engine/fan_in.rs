@@ -1,0 +1,184 @@
+//! Many upstreams at once.
+//!
+//! Each is held as a stage holds its one upstream, in a slot of its own, and polled only when it was
+//! woken. An advance is passed on to those that have stages in them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use super::call::{Call, Step};
+use super::marks::answer;
+use super::ready::Signals;
+use super::slots::Slots;
+use super::upstream::Upstream;
+use super::{BUDGET, Poller};
+use crate::size_hint::{SizeHint, add_hints, exactly};
+
+/// Upstreams that take turns.
+pub(crate) struct FanIn<S: Stream> {
+    branches: Slots<Branch<S>>,
+
+    /// The branches that the next pull polls, woken or not. What is to be done with each is noted
+    /// there.
+    to_pull: Vec<usize>,
+
+    poller: Poller,
+}
+
+pin_project! {
+    /// One of the upstreams.
+    struct Branch<S: Stream> {
+        #[pin]
+        upstream: Upstream<S>,
+        signals: Poller,
+
+        // What an advance left for the next pull.
+        left: Option<Left>,
+    }
+}
+
+/// Why a branch is to be pulled though nothing woke it.
+#[derive(Clone, Copy)]
+enum Left {
+    /// It was advanced, and may keep outputs. It waits for its wakers.
+    Advanced,
+    /// It was woken and is to be pulled. It is not queued.
+    PassedOver,
+}
+
+impl<S: Stream> FanIn<S> {
+    pub(crate) fn new() -> Self {
+        Self { branches: Slots::new(), to_pull: Vec::new(), poller: Poller(Signals::new()) }
+    }
+
+    /// Adds a branch, to be polled in the next turn.
+    pub(crate) fn add(&mut self, stream: S) {
+        let signals = Signals::new();
+        let upstream = Upstream::new(stream, &signals);
+        let branch = Branch { upstream, signals: Poller(signals), left: None };
+        self.branches.put(branch, &self.poller.0);
+    }
+
+    /// What the branches wake the poller through.
+    pub(crate) fn signals(&self) -> &Arc<Signals> {
+        &self.poller.0
+    }
+
+    /// Tells whether all branches have ended.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.branches.is_empty()
+    }
+
+    /// One turn: polls the branches that were woken, once each, until one of them gives an item.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<S::Item> {
+        let advanced = answer(cx.waker());
+        if !advanced {
+            self.queue_those_left();
+        }
+        let signals = &self.poller.0;
+        self.branches.begin_turn(signals);
+        for _ in 0..BUDGET {
+            let Some(index) = self.branches.next() else { break };
+            if advanced {
+                self.advance(index);
+            } else if let Poll::Ready(item) = self.pull(index) {
+                return Poll::Ready(item);
+            }
+        }
+        let signals = &self.poller.0;
+        // Between registering and waiting, look once more.
+        signals.register(cx.waker());
+        if self.branches.any_due(signals) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    /// Asks a branch for its next item.
+    fn pull(&mut self, index: usize) -> Poll<S::Item> {
+        let signals = &self.poller.0;
+        match self.branches.poll(index) {
+            Poll::Ready(Step::Output(item)) => {
+                self.branches.again(index, signals);
+                return Poll::Ready(item);
+            }
+            Poll::Ready(Step::Over(_)) => {}
+            Poll::Pending => self.branches.wait(index, signals),
+        }
+        Poll::Pending
+    }
+
+    /// Lets the stages of a branch go on.
+    fn advance(&mut self, index: usize) {
+        let Some(branch) = self.branches.call(index) else { return };
+        let can_advance = branch.upstream.can_advance();
+        let left = if can_advance { Left::Advanced } else { Left::PassedOver };
+        if branch.project().left.replace(left).is_none() {
+            self.to_pull.push(index);
+        }
+        if can_advance && self.branches.poll_by(index, Branch::advance).is_pending() {
+            self.branches.wait(index, &self.poller.0);
+        }
+    }
+
+    /// Queues the branches that an advance left for this pull.
+    fn queue_those_left(&mut self) {
+        let signals = &self.poller.0;
+        for index in self.to_pull.drain(..) {
+            // A branch that has ended may have been followed by another one.
+            let left = self.branches.call(index).and_then(|branch| branch.project().left.take());
+            match left {
+                Some(Left::Advanced) => self.branches.wake(index, signals),
+                Some(Left::PassedOver) => self.branches.again(index, signals),
+                None => {}
+            }
+        }
+    }
+
+    /// Bounds the number of items still to come.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.branches.calls().map(Call::size_hint).fold(exactly(0), add_hints)
+    }
+
+    /// How many branches have not ended.
+    pub(crate) fn count(&self) -> usize {
+        self.branches.calls().count()
+    }
+}
+
+impl<S: Stream> Branch<S> {
+    /// Polls without taking an item.
+    fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
+        let this = self.as_mut().project();
+        this.upstream.advance(&this.signals.0);
+        if self.upstream.is_over() {
+            return Poll::Ready(Step::Over(None));
+        }
+        self.upstream.wait(&self.signals.0, cx, false);
+        Poll::Pending
+    }
+}
+
+impl<S: Stream> Call for Branch<S> {
+    type Output = S::Item;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
+        let this = self.as_mut().project();
+        let polled = this.upstream.pull(&this.signals.0);
+        if polled.is_pending() {
+            self.upstream.wait(&self.signals.0, cx, true);
+        }
+        Poll::Ready(match ready!(polled) {
+            Some(item) => Step::Output(item),
+            None => Step::Over(None),
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.upstream.size_hint()
+    }
+}

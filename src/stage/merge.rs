@@ -1,0 +1,189 @@
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+
+use super::merge_handle::{Incoming, MergeHandle};
+use crate::engine::FanIn;
+use crate::size_hint::SizeHint;
+
+/// Merges streams into one, whose items come as they come.
+///
+/// The streams are of one type; box them where they are not. They take turns: one that always has an
+/// item keeps no other from being heard. Each is polled only when it was woken, so the price of an
+/// item does not grow with their number. More can be added while the merged stream runs, with a
+/// [handle](Merge::handle).
+///
+/// It ends when all of them have, and all handles are gone. A stream that has ended is dropped at
+/// once; dropping the merged stream drops all of them.
+///
+/// As the stages do, it has the stages above it go on while a later stage is full, so their calls are
+/// never starved: that is what `select_all` and the like cannot do.
+///
+/// # Panics
+///
+/// A panic in one of the streams comes out of the poll that ran it. That stream is dropped; the others
+/// are unharmed.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::merge;
+/// use flowlet::prelude::*;
+///
+/// async fn ask(server: &str, id: u32) -> String {
+///     format!("{id} from {server}")
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let servers = ["near", "far"];
+/// let answers = servers.map(|server| pipe(1..=2).map_concurrent(2, move |id| ask(server, id)));
+/// let mut all: Vec<String> = merge(answers).collect().await;
+/// all.sort();
+/// assert_eq!(all, ["1 from far", "1 from near", "2 from far", "2 from near"]);
+/// # });
+/// ```
+pub fn merge<I>(streams: I) -> Merge<I::Item>
+where
+    I: IntoIterator,
+    I::Item: Stream,
+{
+    let mut fan_in = FanIn::new();
+    streams.into_iter().for_each(|stream| fan_in.add(stream));
+    Merge { fan_in, incoming: None, open: false, over: false, seen: 0 }
+}
+
+/// Stream of [`merge`].
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::{Merge, merge, prelude::*};
+/// use futures_lite::stream;
+///
+/// # futures_lite::future::block_on(async {
+/// let merged: Merge<stream::Once<u8>> = merge([stream::once(1), stream::once(2)]);
+/// assert_eq!(merged.size_hint(), (2, Some(2)));
+/// assert_eq!(merged.count().await, 2);
+/// # });
+/// ```
+#[must_use = "streams do nothing unless polled"]
+pub struct Merge<S: Stream> {
+    fan_in: FanIn<S>,
+
+    /// What handles add to, if there ever was one.
+    incoming: Option<Arc<Incoming<S>>>,
+
+    /// Whether streams may still be added.
+    open: bool,
+
+    /// Whether it has ended.
+    over: bool,
+
+    /// The number of wakes when `incoming` was last looked at.
+    seen: usize,
+}
+
+impl<S: Stream> Merge<S> {
+    /// Returns a handle, with which streams can be added, from anywhere and at any time.
+    ///
+    /// The merged stream does not end while there are handles, so drop or
+    /// [close](MergeHandle::close) them when nothing more is to be added. Once it has ended, a handle
+    /// adds nothing.
+    ///
+    /// # Examples
+    ///
+    /// Streams that are found on the way, as links are on pages:
+    ///
+    /// ```
+    /// use flowlet::merge;
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let mut merged = merge([pipe(vec![3])]);
+    /// let handle = merged.handle();
+    /// let mut left = 1;
+    /// let countdown: Vec<u32> = merged
+    ///     .inspect(|n| {
+    ///         if *n > 0 {
+    ///             left += 1;
+    ///             handle.add(pipe(vec![n - 1])).unwrap();
+    ///         }
+    ///         left -= 1;
+    ///         if left == 0 {
+    ///             handle.close();
+    ///         }
+    ///     })
+    ///     .collect()
+    ///     .await;
+    /// assert_eq!(countdown, [3, 2, 1, 0]);
+    /// # });
+    /// ```
+    pub fn handle(&mut self) -> MergeHandle<S> {
+        let new = || Incoming::new(self.fan_in.signals().clone());
+        let incoming = self.incoming.get_or_insert_with(new);
+        if self.over {
+            incoming.close();
+        }
+        let handle = MergeHandle::new(incoming);
+        self.open = incoming.is_open();
+        handle
+    }
+
+    /// Takes in the streams that were added, if anything has changed.
+    fn take_incoming(&mut self) {
+        let wakes = self.fan_in.signals().upstream_wakes();
+        if wakes != self.seen {
+            self.seen = wakes;
+            if let Some(incoming) = &self.incoming {
+                self.open = incoming.is_open();
+                incoming.take().into_iter().for_each(|stream| self.fan_in.add(stream));
+            }
+        }
+    }
+}
+
+impl<S: Stream> Stream for Merge<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let this = &mut *self;
+        this.take_incoming();
+        if let Poll::Ready(item) = this.fan_in.poll_next(cx) {
+            return Poll::Ready(Some(item));
+        }
+        if this.fan_in.signals().upstream_wakes() != this.seen {
+            cx.waker().wake_by_ref();
+        } else if this.fan_in.is_empty() && !this.open {
+            this.over = true;
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (lower, upper) = self.fan_in.size_hint();
+        let all_known = !self.open && self.fan_in.signals().upstream_wakes() == self.seen;
+        (lower, upper.filter(|_| all_known))
+    }
+}
+
+impl<S: Stream> Drop for Merge<S> {
+    fn drop(&mut self) {
+        if let Some(incoming) = &self.incoming {
+            incoming.close();
+            drop(incoming.take());
+        }
+    }
+}
+
+impl<S: Stream> fmt::Debug for Merge<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merge")
+            .field("streams", &self.fan_in.count())
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}
