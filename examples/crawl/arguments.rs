@@ -20,11 +20,14 @@ Usage: crawl [URL] [--concurrency N] [--database FILE]
                     folder for temporary files, which is emptied first)
   --help            print this
 
+Ctrl-C ends the crawl: the pages in flight are waited for and stored, addresses in the
+queue are left. Ctrl-C again quits at once; what is in the database by then is whole.
+
 Plain http only. robots.txt is not read: crawl what is yours.
 
 The tables are pages(url, kind, title, problem) and links(source, target). Exit codes:
-0 after a crawl, broken links or not; 1 if the database failed or no page was found;
-2 for bad arguments.
+0 after a crawl, broken links or not, ended by Ctrl-C or not; 1 if the database failed
+or no page was found; 2 for bad arguments; 130 if Ctrl-C was pressed twice.
 ";
 
 /// What to do.

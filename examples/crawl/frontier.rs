@@ -10,14 +10,15 @@ use crate::url::Url;
 /// The edge between what was crawled and what was not.
 ///
 /// It feeds the queue that the crawl takes its addresses from, and ends it when nothing can come any
-/// more. Pages have to be given back before anything waits for a number of them, such as a batch:
+/// more. If the crawl is stopped, what is in the queue then, and what is found later, is left there.
+/// Pages have to be given back before anything waits for a number of them, such as a batch:
 /// the links that would fill it may be on the pages that are in it.
 pub(crate) struct Frontier {
     /// Where the crawl began, the host of which is not left.
     start: Url,
-    /// All that was ever queued.
+    /// All that was ever found.
     seen: HashSet<Url>,
-    /// How many were queued, and have not come back as pages.
+    /// How many of these have not come back as pages.
     outstanding: usize,
     queue: Sender<Url>,
 }
@@ -32,7 +33,7 @@ impl Frontier {
         (frontier, addresses)
     }
 
-    /// Takes note that `page` was read, and queues what it links to and was not queued before.
+    /// Takes note that `page` was read, and queues what it links to and was not found before.
     pub(crate) fn add_links_of(&mut self, page: &Page) {
         for link in &page.links {
             if link.is_on_site_of(&self.start) {
@@ -50,11 +51,17 @@ impl Frontier {
         self.seen.len()
     }
 
+    /// How many of them were not crawled yet, or, once a crawl was stopped, are left.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
     fn add(&mut self, url: &Url) {
         if !self.seen.contains(url) {
             self.seen.insert(url.clone());
-            // It fails only if nobody crawls any more.
-            self.outstanding += usize::from(self.queue.try_send(url.clone()).is_ok());
+            self.outstanding += 1;
+            // It fails only if the crawl was stopped. Then the address stays outstanding.
+            let _ = self.queue.try_send(url.clone());
         }
     }
 }

@@ -9,6 +9,7 @@
 mod arguments;
 mod fetch;
 mod frontier;
+mod interrupt;
 mod page;
 mod progress;
 mod report;
@@ -30,6 +31,7 @@ use flowlet::prelude::*;
 use crate::arguments::{Arguments, Command, USAGE};
 use crate::fetch::{Gauge, fetch};
 use crate::frontier::Frontier;
+use crate::interrupt::interruptible;
 use crate::page::Page;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -37,10 +39,16 @@ use crate::site::Site;
 use crate::store::Store;
 use crate::url::Url;
 
-/// Crawls the site of `start`, with up to `concurrency` requests at once.
+/// Crawls the site of `start`, with up to `concurrency` requests at once, until `stop` is ready.
 ///
-/// A broken link is a finding, and is counted. Only the database can fail.
-async fn crawl(start: &Url, concurrency: NonZeroUsize, store: Store) -> rusqlite::Result<Report> {
+/// Then no more pages are asked for, and those in flight are stored. A broken link is a finding, and
+/// is counted. Only the database can fail, and that ends the crawl at once.
+async fn crawl(
+    start: &Url,
+    concurrency: NonZeroUsize,
+    store: Store,
+    stop: impl Future,
+) -> rusqlite::Result<Report> {
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let (mut frontier, queue) = Frontier::new(start.clone());
     let gauge = Gauge::default();
@@ -48,6 +56,7 @@ async fn crawl(start: &Url, concurrency: NonZeroUsize, store: Store) -> rusqlite
     let mut report = Report::new();
 
     let stored: Vec<usize> = pipe(queue)
+        .take_until_stopped(stop) // what is in flight goes on
         .map_concurrent(concurrency, |url| fetch(url, &gauge)) // waits for the network
         .map_concurrent(cores, in_thread(Page::read)) // keeps the processor busy
         .inspect(|page| {
@@ -56,14 +65,15 @@ async fn crawl(start: &Url, concurrency: NonZeroUsize, store: Store) -> rusqlite
             progress.show(frontier.seen(), gauge.now());
         })
         .batched(50)
-        .map_concurrent(1, in_thread(move |pages| store.insert(pages)))
-        .try_collect() // stops at the first error
+        .map(Ok) // so far nothing can fail
+        .try_map_concurrent(1, in_thread(move |pages| store.insert(pages))) // an error ends it all
+        .try_collect()
         .await?;
 
-    Ok(report.finish(stored.iter().sum(), gauge.peak()))
+    Ok(report.finish(stored.iter().sum(), gauge.peak(), frontier.outstanding()))
 }
 
-async fn run(arguments: Arguments) -> Result<(), String> {
+async fn run(arguments: Arguments, stop: impl Future) -> Result<(), String> {
     let (start, _site) = match arguments.url {
         Some(url) => (url, None),
         None => {
@@ -78,7 +88,8 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let database_failed = |error| format!("database {}: {error}", database.display());
 
     let store = Store::open(&database, afresh).map_err(database_failed)?;
-    let report = crawl(&start, arguments.concurrency, store).await.map_err(database_failed)?;
+    let report =
+        crawl(&start, arguments.concurrency, store, stop).await.map_err(database_failed)?;
     if let Some(trouble) = report.why_nothing() {
         return Err(format!("no page at {start}: {trouble}"));
     }
@@ -93,10 +104,19 @@ fn print(text: &str) -> Result<(), String> {
     }
 }
 
+/// The exit code of a program that Ctrl-C ended, as shells know it.
+const INTERRUPTED: u8 = 130;
+
 fn main() -> ExitCode {
     let done = match Command::parse(env::args_os().skip(1)) {
         Ok(Command::Help) => print(USAGE),
-        Ok(Command::Crawl(arguments)) => smol::block_on(run(arguments)),
+        Ok(Command::Crawl(arguments)) => {
+            match smol::block_on(interruptible(|stop| run(arguments, stop))) {
+                Ok(Some(done)) => done,
+                Ok(None) => return ExitCode::from(INTERRUPTED),
+                Err(error) => Err(format!("Ctrl-C: {error}")),
+            }
+        }
         Err(mistake) => {
             eprintln!("crawl: {mistake}\nTry --help.");
             return ExitCode::from(2);

@@ -19,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) links: usize,
     /// The most requests at once.
     pub(crate) peak: usize,
+    /// Addresses that were found and not asked for, because the crawl was stopped.
+    pub(crate) left: usize,
     /// What it took.
     time: Duration,
     /// What all requests took, added up.
@@ -37,6 +39,7 @@ impl Report {
             broken: 0,
             links: 0,
             peak: 0,
+            left: 0,
             time: Duration::ZERO,
             one_at_a_time: Duration::ZERO,
             trouble: String::new(),
@@ -62,16 +65,17 @@ impl Report {
     }
 
     /// Ends the count.
-    pub(crate) fn finish(mut self, links: usize, peak: usize) -> Self {
+    pub(crate) fn finish(mut self, links: usize, peak: usize, left: usize) -> Self {
         self.links = links;
         self.peak = peak;
+        self.left = left;
         self.time = self.began.elapsed();
         self
     }
 
-    /// If there was no page at all, the reason.
+    /// If there was no page at all, and none is left to be asked for, the reason.
     pub(crate) fn why_nothing(&self) -> Option<&str> {
-        (self.pages == 0).then_some(&self.trouble)
+        (self.pages == 0 && self.left == 0).then_some(&self.trouble)
     }
 }
 
@@ -79,7 +83,8 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
         table.load_style(presets::UTF8_BORDERS_ONLY);
-        for (name, value) in [
+        let left = (self.left > 0).then(|| ("found, not crawled", self.left.to_string()));
+        let numbers = [
             ("pages", self.pages.to_string()),
             ("redirects", self.redirects.to_string()),
             ("broken links", self.broken.to_string()),
@@ -87,7 +92,8 @@ impl fmt::Display for Report {
             ("in flight at the peak", self.peak.to_string()),
             ("time", seconds(self.time)),
             ("time, one at a time", seconds(self.one_at_a_time)),
-        ] {
+        ];
+        for (name, value) in numbers.into_iter().chain(left) {
             table.add_row([Cell::new(name), Cell::new(value).set_alignment(CellAlignment::Right)]);
         }
         table.fmt(f)

@@ -34,14 +34,27 @@ pub(crate) struct Site {
 
 impl Site {
     /// Serves the site on a free port. Its pages take a `speed`th of the usual time.
+    pub(crate) async fn start(speed: u32) -> io::Result<Self> {
+        Self::serve(move |path, host| async move {
+            Timer::after(latency(&path) / speed).await;
+            answer(&path, &host)
+        })
+        .await
+    }
+
+    /// Serves on a free port what `answer` gives for a path and a host name.
     ///
     /// The server is a pipeline too: any number of connections are served at once.
-    pub(crate) async fn start(speed: u32) -> io::Result<Self> {
+    pub(crate) async fn serve<A, Fut>(answer: A) -> io::Result<Self>
+    where
+        A: Fn(String, String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://{}/", listener.local_addr()?);
         let url = Url::parse(&url).expect("a socket's address makes a URL");
         let server = smol::spawn(async move {
-            let serve = |connection| serve(connection, speed);
+            let serve = |connection| serve(connection, &answer);
             pipe(listener.incoming()).map_concurrent(usize::MAX, serve).drain().await;
         });
         Ok(Self { url, _server: server })
@@ -54,13 +67,16 @@ impl Site {
 }
 
 /// Serves one connection. What goes wrong with it is of interest to its other end only.
-async fn serve(connection: io::Result<TcpStream>, speed: u32) {
+async fn serve<Fut>(connection: io::Result<TcpStream>, answer: impl Fn(String, String) -> Fut)
+where
+    Fut: Future<Output = Response<Full<Bytes>>>,
+{
     let Ok(stream) = connection else { return };
-    let service = service_fn(|request: Request<Incoming>| async move {
-        let path = request.uri().path();
-        Timer::after(latency(path) / speed).await;
+    let service = service_fn(|request: Request<Incoming>| {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        Ok::<_, Infallible>(answer(path, host.unwrap_or("localhost")))
+        let answer =
+            answer(request.uri().path().to_owned(), host.unwrap_or("localhost").to_owned());
+        async { Ok::<_, Infallible>(answer.await) }
     });
     let _ = http1::Builder::new().serve_connection(FuturesIo::new(stream), service).await;
 }
@@ -75,7 +91,7 @@ fn latency(path: &str) -> Duration {
 }
 
 /// What is at a path of the site, which is called `host` by who asks.
-fn answer(path: &str, host: &str) -> Response<Full<Bytes>> {
+pub(crate) fn answer(path: &str, host: &str) -> Response<Full<Bytes>> {
     let number = match path {
         "/" => Some(0),
         _ => path.strip_prefix("/page/").and_then(|number| number.parse().ok()),
