@@ -29,6 +29,9 @@ pub(crate) async fn interruptible<T>(
 #[cfg(all(test, unix))]
 mod tests {
     use std::process::{self, Command};
+    use std::time::Duration;
+
+    use async_io::Timer;
 
     use super::*;
 
@@ -50,11 +53,11 @@ mod tests {
         }));
         assert_eq!(asked.unwrap(), Some(2));
 
-        let dropped: io::Result<Option<()>> = smol::block_on(interruptible(async |stop| {
+        let dropped = smol::block_on(interruptible(async |stop| {
             press_ctrl_c();
             stop.await;
             press_ctrl_c();
-            future::pending().await
+            Timer::after(Duration::from_secs(60)).await; // not waited for
         }));
         assert_eq!(dropped.unwrap(), None);
     }
