@@ -188,9 +188,13 @@ impl<S: Stream, C: Call> Engine<S, C> {
         }
         if !room {
             turn.upstream.as_mut().advance(signals);
-            // A failure waits for no room.
-            if let Some(item) = turn.upstream.as_mut().take_kept(failed) {
-                turn.pass_on(begin(item));
+            // A failure waits for no room, but in input order an item that is held comes first.
+            if turn.upstream.any_kept(failed) {
+                if turn.held.is_some() && turn.outputs.is_ordered() {
+                    turn.upstream.as_mut().end();
+                } else if let Some(item) = turn.upstream.as_mut().take_kept() {
+                    turn.pass_on(begin(item));
+                }
             }
         }
 

@@ -82,21 +82,26 @@ impl<S: Stream> Upstream<S> {
         }
     }
 
-    /// Takes the item that an advance brought out, if it is such a one.
+    /// Tells whether an advance brought out such an item.
     #[inline]
-    pub(crate) fn take_kept(
-        self: Pin<&mut Self>,
-        such: impl FnOnce(&S::Item) -> bool,
-    ) -> Option<S::Item> {
-        let kept = self.project().kept;
-        if kept.as_ref().is_some_and(such) { kept.take() } else { None }
+    pub(super) fn any_kept(&self, such: impl FnOnce(&S::Item) -> bool) -> bool {
+        self.kept.as_ref().is_some_and(such)
     }
 
-    /// Drops upstream before its end.
-    pub(super) fn close(self: Pin<&mut Self>, cleanup: &mut Cleanup) {
-        let mut this = self.project();
-        cleanup.run(|| this.stream.set(None));
-        cleanup.run(|| *this.kept = None);
+    /// Takes the item that an advance brought out.
+    pub(super) fn take_kept(self: Pin<&mut Self>) -> Option<S::Item> {
+        self.project().kept.take()
+    }
+
+    /// Drops upstream before its end. An item that an advance brought out is still to be pulled.
+    pub(super) fn end(self: Pin<&mut Self>) {
+        self.project().stream.set(None);
+    }
+
+    /// Drops upstream before its end, with all that came out of it.
+    pub(super) fn close(mut self: Pin<&mut Self>, cleanup: &mut Cleanup) {
+        cleanup.run(|| self.as_mut().end());
+        cleanup.run(|| *self.project().kept = None);
     }
 
     /// Polls upstream.
