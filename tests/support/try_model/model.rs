@@ -1,0 +1,115 @@
+//! What the stages do to the items, as plain functions.
+
+use std::collections::HashSet;
+
+use super::spec::{Kind, Limit, Spec, Stage};
+
+pub(crate) type Outcome = Result<u64, u64>;
+
+/// What panics took, and the stage it was in.
+pub(crate) type Lost = HashSet<(usize, u64)>;
+
+/// The number of the source among the stages.
+pub(crate) const SOURCE: usize = 0;
+
+pub(crate) fn mix(a: u64, b: u64) -> u64 {
+    let mut z = a.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ b.wrapping_add(0x2545_F491_4F6C_DD1D);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+pub(crate) fn mapped(stage: usize, value: u64) -> u64 {
+    mix(value, stage as u64)
+}
+
+pub(crate) fn is_kept(stage: usize, value: u64) -> bool {
+    mapped(stage, value) % 4 != 0
+}
+
+pub(crate) fn more(stage: usize) -> Vec<u64> {
+    (100..103).map(|n| mix(n, stage as u64)).collect()
+}
+
+pub(crate) fn value_of(outcome: &Outcome) -> u64 {
+    let (Ok(value) | Err(value)) = *outcome;
+    value
+}
+
+impl Spec {
+    /// Gives the value, or the error that a stage makes of it.
+    pub(crate) fn or_error(&self, stage: usize, value: u64) -> Outcome {
+        let fails = self.errors > 0 && mix(mix(self.seed, stage as u64), value) % self.errors == 0;
+        if fails { Err(mix(value, 1000 + stage as u64)) } else { Ok(value) }
+    }
+
+    pub(crate) fn source(&self) -> Vec<Outcome> {
+        (0..self.items).map(|n| self.or_error(SOURCE, mix(n, 0))).collect()
+    }
+
+    /// What a stage makes of an item.
+    pub(crate) fn outcomes(&self, stage: usize, kind: Kind, value: u64) -> Vec<Outcome> {
+        let expanded = (0..mapped(stage, value) % 4).map(|n| mix(value, n));
+        let one = self.or_error(stage, value);
+        match kind {
+            Kind::Map => vec![one.map(|v| mapped(stage, v))],
+            Kind::Filter | Kind::FilterMap if one.is_ok() && !is_kept(stage, value) => vec![],
+            Kind::Filter => vec![one],
+            Kind::FilterMap => vec![one.map(|v| mapped(stage, v))],
+            Kind::Iterable | Kind::Stream => {
+                let mut outcomes = Vec::from_iter(expanded.map(|v| self.or_error(stage, v)));
+                let error = outcomes.iter().position(Result::is_err);
+                outcomes.truncate(error.map_or(outcomes.len(), |error| error + 1));
+                outcomes
+            }
+            _ if one.is_err() => vec![one],
+            _ => expanded.map(Ok).collect(),
+        }
+    }
+
+    /// What would come out of the stages, in order, if errors did not end anything.
+    pub(crate) fn model(&self, lost: &Lost) -> Vec<Outcome> {
+        let mut outcomes = self.source();
+        for (stage, kind) in (1..).zip(flat(&self.stages)) {
+            let lost = |outcome: &Outcome| lost.contains(&(stage, value_of(outcome)));
+            outcomes.retain(|outcome| !lost(outcome));
+            let made = |f: &dyn Fn(u64) -> Vec<Outcome>| {
+                outcomes
+                    .iter()
+                    .flat_map(|outcome| outcome.map_or_else(|e| vec![Err(e)], f))
+                    .collect()
+            };
+            outcomes = match kind {
+                Stage::Try(kind, _) => made(&|v| self.outcomes(stage, *kind, v)),
+                Stage::Map(_) => made(&|v| self.outcomes(stage, Kind::Map, v)),
+                Stage::Batched(..) => made(&|v| vec![self.or_error(stage, v)]),
+                Stage::SyncMap => made(&|v| vec![Ok(mapped(stage, v))]),
+                Stage::Flow(_) | Stage::Driven | Stage::Zipped => outcomes,
+                Stage::Chained(before) => {
+                    let more = more(stage).into_iter().map(Ok).collect();
+                    if *before { [more, outcomes].concat() } else { [outcomes, more].concat() }
+                }
+            };
+            outcomes.retain(|outcome| !lost(outcome));
+        }
+        outcomes
+    }
+
+    pub(crate) fn limits(&self) -> impl Iterator<Item = Limit> {
+        flat(&self.stages).into_iter().filter_map(|stage| match stage {
+            Stage::Try(_, limit) | Stage::Map(limit) | Stage::Batched(_, _, limit) => Some(*limit),
+            _ => None,
+        })
+    }
+}
+
+/// The stages as they are numbered: a flow comes before what is in it.
+pub(crate) fn flat(stages: &[Stage]) -> Vec<&Stage> {
+    stages
+        .iter()
+        .flat_map(|stage| match stage {
+            Stage::Flow(inner) => [vec![stage], flat(inner)].concat(),
+            _ => vec![stage],
+        })
+        .collect()
+}

@@ -1,0 +1,150 @@
+//! What a pipeline is, how it is run, and what fails and panics in it.
+
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) items: u64,
+    pub(crate) source_pends: bool,
+    pub(crate) stages: Vec<Stage>,
+    /// The limit of the semaphore.
+    pub(crate) shared: usize,
+    /// Whether a loop consumes the pipeline that awaits something in its body.
+    pub(crate) alongside: bool,
+    /// Whether calls take a lock that all of them share.
+    pub(crate) locks: bool,
+    /// One in so many fails, or none does.
+    pub(crate) errors: u64,
+    /// Where it panics, and how often that place is passed before.
+    pub(crate) panics: Vec<(Place, usize)>,
+    pub(crate) seed: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    Try(Kind, Limit),
+    /// A stage that is no `try_` stage, over `Result`s.
+    Map(Limit),
+    /// Batches, expanded again into an iterable or a stream.
+    Batched(usize, Kind, Limit),
+    Flow(Vec<Stage>),
+    Driven,
+    SyncMap,
+    Zipped,
+    /// With more items, before or after.
+    Chained(bool),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Kind {
+    Map,
+    Filter,
+    FilterMap,
+    Iterable,
+    Stream,
+    FutureOfIterable,
+    FutureOfStream,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    /// The semaphore if there is none.
+    pub(crate) private: Option<usize>,
+    pub(crate) ordered: bool,
+    pub(crate) errors_in_turn: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Place {
+    Source,
+    Closure,
+    Future,
+    /// The drop of an item, an error, a call or the source.
+    Drop,
+}
+
+pub(crate) fn any_limit() -> impl Strategy<Value = Limit> {
+    let private = prop_oneof![
+        6 => (1..=6_usize).prop_map(Some),
+        1 => Just(Some(usize::MAX)),
+        2 => Just(None),
+    ];
+    (private, any::<bool>(), any::<bool>()).prop_map(|(private, ordered, errors_in_turn)| Limit {
+        private,
+        ordered,
+        errors_in_turn,
+    })
+}
+
+pub(crate) fn any_try_stage() -> impl Strategy<Value = Stage> {
+    let kind = prop_oneof![
+        4 => Just(Kind::Map),
+        1 => Just(Kind::Filter),
+        1 => Just(Kind::FilterMap),
+        1 => Just(Kind::Iterable),
+        1 => Just(Kind::Stream),
+        1 => Just(Kind::FutureOfIterable),
+        1 => Just(Kind::FutureOfStream),
+    ];
+    let expansion = prop_oneof![Just(Kind::Iterable), Just(Kind::Stream)];
+    prop_oneof![
+        6 => (kind, any_limit()).prop_map(|(kind, limit)| Stage::Try(kind, limit)),
+        1 => (1..5_usize, expansion, any_limit())
+            .prop_map(|(size, kind, limit)| Stage::Batched(size, kind, limit)),
+    ]
+}
+
+pub(crate) fn any_adaptor() -> impl Strategy<Value = Stage> {
+    prop_oneof![Just(Stage::Driven), Just(Stage::SyncMap), Just(Stage::Zipped)]
+}
+
+pub(crate) fn any_stage(depth: u32) -> proptest::strategy::BoxedStrategy<Stage> {
+    let flat = prop_oneof![
+        7 => any_try_stage(),
+        2 => any_limit().prop_map(Stage::Map),
+        2 => any_adaptor(),
+        1 => any::<bool>().prop_map(Stage::Chained),
+    ];
+    if depth == 2 {
+        return flat.boxed();
+    }
+    prop_oneof![12 => flat, 1 => vec(any_stage(depth + 1), 0..3).prop_map(Stage::Flow)].boxed()
+}
+
+/// The last stage is a `try_` stage, below which errors end the pipeline.
+pub(crate) fn any_stages() -> impl Strategy<Value = Vec<Stage>> {
+    (vec(any_stage(0), 0..4), any_try_stage(), vec(any_adaptor(), 0..2))
+        .prop_map(|(above, last, below)| [above, vec![last], below].concat())
+}
+
+pub(crate) fn any_panics() -> impl Strategy<Value = Vec<(Place, usize)>> {
+    let often = (
+        prop_oneof![
+            1 => Just(Place::Source),
+            1 => Just(Place::Closure),
+            1 => Just(Place::Future),
+            4 => Just(Place::Drop),
+        ],
+        0..16_usize,
+    );
+    prop_oneof![Just(Vec::new()), vec(often, 1..6)]
+}
+
+pub(crate) fn any_spec() -> impl Strategy<Value = Spec> {
+    let errors = prop_oneof![1 => Just(0), 6 => 4..60_u64];
+    let world = (1..5_usize, any::<bool>(), any::<bool>(), errors, any_panics(), any::<u64>());
+    (0..24_u64, any::<bool>(), any_stages(), world).prop_map(
+        |(items, source_pends, stages, (shared, alongside, locks, errors, panics, seed))| Spec {
+            items,
+            source_pends,
+            stages,
+            shared,
+            alongside,
+            locks,
+            errors,
+            panics,
+            seed,
+        },
+    )
+}

@@ -1,0 +1,217 @@
+//! What a stage is to keep to, and its calls.
+
+use std::iter;
+use std::sync::Arc;
+
+use flowlet::prelude::*;
+use flowlet::{Concurrency, errors_in_turn, ordered};
+use futures_lite::stream::{self, Boxed};
+
+use super::item::{Item, Live, Out, out};
+use super::model::{Outcome, value_of};
+use super::spec::{Kind, Limit, Place};
+use super::watch::Watched;
+use super::world::{Counts, World};
+
+/// A stage of the pipeline in its world.
+#[derive(Clone)]
+pub(crate) struct At {
+    pub(crate) world: Arc<World>,
+    pub(crate) stage: usize,
+    pub(crate) limit: Limit,
+    /// Whether it is a `try_` stage.
+    pub(crate) tries: bool,
+}
+
+impl At {
+    pub(crate) fn concurrency(&self) -> Concurrency {
+        let mut concurrency = match self.limit.private {
+            Some(limit) => Concurrency::from(limit),
+            None => Concurrency::from(&self.world.shared),
+        };
+        if self.limit.ordered {
+            concurrency = ordered(concurrency);
+        }
+        if self.limit.errors_in_turn {
+            concurrency = errors_in_turn(concurrency);
+        }
+        concurrency
+    }
+
+    pub(crate) fn counts<T>(&self, look: impl FnOnce(&mut Counts) -> T) -> T {
+        look(&mut self.world.state().stages[self.stage])
+    }
+
+    pub(crate) fn most(&self) -> usize {
+        self.limit.private.unwrap_or(self.world.spec.shared)
+    }
+
+    /// Begins a call in the stage's function, which may panic and take so many values.
+    pub(crate) fn begin(&self, values: impl IntoIterator<Item = u64>) -> Running {
+        let running = self.start();
+        self.world.may_panic(Place::Closure, self.stage, values);
+        running
+    }
+
+    pub(crate) fn start(&self) -> Running {
+        let (number, running) = self.counts(|counts| {
+            counts.begun += 1;
+            counts.running.insert(counts.begun - 1);
+            (counts.begun - 1, counts.running.len())
+        });
+        // Expansions that share a semaphore have no part in it between their outputs.
+        self.world.expect(running <= self.most(), || {
+            format!("stage {} runs {running} calls, {} are allowed", self.stage, self.most())
+        });
+        let live = Live::new(&self.world, self.stage);
+        Running { at: self.clone(), number, gone: false, live }
+    }
+
+    /// A call that gives an output or an error, or neither.
+    pub(crate) async fn one(
+        self,
+        kind: Kind,
+        mut running: Running,
+        item: &Item,
+    ) -> Result<Option<u64>, Item> {
+        self.world.work(self.stage, item.value).await;
+        self.world.may_panic(Place::Future, self.stage, [item.value]);
+        let outcome = self.world.spec.outcomes(self.stage, kind, item.value).pop();
+        running.gave(outcome);
+        running.end(outcome.is_none());
+        match outcome {
+            Some(Ok(value)) => Ok(Some(value)),
+            Some(Err(error)) => {
+                item.live.use_up();
+                Err(Item::new(&self.world, self.stage, error))
+            }
+            None => {
+                item.live.use_up();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Opens an expansion, after which its future may fail.
+    pub(crate) async fn open(
+        self,
+        running: Running,
+        value: u64,
+    ) -> Result<(Vec<Outcome>, Running), Item> {
+        self.world.work(self.stage, value).await;
+        self.world.may_panic(Place::Future, self.stage, [value]);
+        let outcomes = self.world.spec.outcomes(self.stage, Kind::FutureOfStream, value);
+        if let [Err(error)] = outcomes[..] {
+            let mut running = running;
+            running.gave(Some(Err(error)));
+            running.end(true);
+            return Err(Item::new(&self.world, self.stage, error));
+        }
+        Ok((outcomes, running))
+    }
+
+    pub(crate) fn iterable(
+        &self,
+        outcomes: Vec<Outcome>,
+        mut running: Running,
+    ) -> Box<dyn Iterator<Item = Out> + Send> {
+        let (own, mut left) = (self.clone(), outcomes.into_iter());
+        Box::new(iter::from_fn(move || {
+            let outcome = left.next();
+            running.gave(outcome);
+            if outcome.is_none() {
+                running.end(true);
+            }
+            Some(out(&own.world, own.stage, outcome?))
+        }))
+    }
+
+    pub(crate) fn streamed(&self, outcomes: Vec<Outcome>, running: Running) -> Boxed<Out> {
+        let state = (self.clone(), running, outcomes.into_iter());
+        let items = stream::unfold(state, |(own, mut running, mut left)| async move {
+            let Some(outcome) = left.next() else {
+                running.end(true);
+                return None;
+            };
+            own.world.work(own.stage, value_of(&outcome)).await;
+            let lost = iter::once(&outcome).chain(left.as_slice()).map(value_of);
+            own.world.may_panic(Place::Future, own.stage, lost);
+            running.gave(Some(outcome));
+            Some((out(&own.world, own.stage, outcome), (own, running, left)))
+        });
+        self.watch(items).boxed()
+    }
+
+    pub(crate) fn watch<C>(&self, call: C) -> Watched<C> {
+        Watched { call: Box::pin(call), at: self.clone(), wakes: None }
+    }
+
+    /// Checks a stage that failed after a turn.
+    pub(crate) fn check_failed(&self) {
+        let Some(first) = self.counts(|counts| counts.failed) else { return };
+        let above = self.world.live(self.stage - 1);
+        let running = self.counts(|counts| {
+            let ends = |number: &&usize| !self.limit.ordered || **number >= first;
+            counts.running.iter().filter(ends).count()
+        });
+        self.world.expect((above, running) == (0, 0), || {
+            format!("stage {} failed, {above} are above, {running} run", self.stage)
+        });
+    }
+
+    /// Checks a stage when it hands on its error.
+    pub(crate) fn check_over(&self) {
+        let live = self.world.live(self.stage);
+        let (was_over, waiting) = self.counts(|counts| {
+            let was_over = std::mem::replace(&mut counts.over, true);
+            let first = counts.failed.unwrap_or(0);
+            let in_turn = |(number, _): &&(usize, u64)| !self.limit.ordered || *number < first;
+            (was_over, counts.waiting.iter().filter(in_turn).count())
+        });
+        let skips = waiting > 0 && (self.limit.ordered || self.limit.errors_in_turn);
+        self.world.expect(!was_over && live == 0 && !skips, || {
+            format!(
+                "stage {} hands on an error: over {was_over}, {live} are left, {waiting} waited",
+                self.stage
+            )
+        });
+    }
+}
+
+/// Counts a call as running.
+pub(crate) struct Running {
+    pub(crate) at: At,
+    pub(crate) number: usize,
+    /// Whether the item is gone with the call.
+    pub(crate) gone: bool,
+    pub(crate) live: Live,
+}
+
+impl Running {
+    pub(crate) fn gave(&mut self, outcome: Option<Outcome>) {
+        let number = self.number;
+        self.at.counts(|counts| match outcome {
+            Some(Err(_)) if self.at.tries => {
+                counts.failed = Some(counts.failed.map_or(number, |first| first.min(number)));
+            }
+            Some(outcome) => counts.waiting.push((number, value_of(&outcome))),
+            None => {}
+        });
+    }
+
+    /// Ends the call, and the item if there is nothing to hand on.
+    pub(crate) fn end(&mut self, gone: bool) {
+        self.gone = gone;
+        self.live.use_up();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let gone = self.gone || std::thread::panicking();
+        self.at.counts(|counts| {
+            counts.running.remove(&self.number);
+            counts.gone += usize::from(gone);
+        });
+    }
+}
