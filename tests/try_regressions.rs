@@ -17,24 +17,23 @@ use waker::Task;
 fn an_item_that_waits_for_a_permit_comes_before_an_error_from_upstream() {
     let semaphore = Semaphore::new(1);
     let others = RefCell::new(None);
-    let source = Rc::new(());
-    let alive = source.clone();
+    let between = Rc::new(());
+    let alive = between.clone();
+    let (shared, taken) = (&semaphore, &others);
     let mut stream = Box::pin(
         pipe([1, 2, 3])
-            .map(move |n| {
-                let _source = &source;
-                Ok(n)
-            })
+            .map(Ok)
             .try_map_concurrent(1, async |n| if n == 2 { Err("two") } else { Ok(n) })
-            .inspect(|_| {
-                others.borrow_mut().get_or_insert_with(|| semaphore.try_acquire());
+            .inspect(move |_| {
+                let _between = &between;
+                taken.borrow_mut().get_or_insert_with(|| shared.try_acquire());
             })
             .try_map_concurrent(ordered(&semaphore), async |n| Ok(n * 10)),
     );
 
     let task = Task::new();
     assert!(task.poll_next(&mut stream).is_pending(), "someone else has the permit");
-    assert_eq!(Rc::strong_count(&alive), 1, "upstream failed, and is gone");
+    assert_eq!(Rc::strong_count(&alive), 1, "upstream is gone at once");
     assert_eq!(task.settle(&mut stream), (vec![], false));
 
     drop(others.take());

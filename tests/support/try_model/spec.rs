@@ -134,17 +134,26 @@ pub(crate) fn any_panics() -> impl Strategy<Value = Vec<(Place, usize)>> {
 pub(crate) fn any_spec() -> impl Strategy<Value = Spec> {
     let errors = prop_oneof![1 => Just(0), 6 => 4..60_u64];
     let world = (1..5_usize, any::<bool>(), any::<bool>(), errors, any_panics(), any::<u64>());
-    (0..24_u64, any::<bool>(), any_stages(), world).prop_map(
-        |(items, source_pends, stages, (shared, alongside, locks, errors, panics, seed))| Spec {
-            items,
-            source_pends,
-            stages,
-            shared,
-            alongside,
-            locks,
-            errors,
-            panics,
-            seed,
+    // What is said of a whole pipeline has to be true of whole pipelines.
+    let all = (proptest::bool::weighted(0.3), proptest::bool::weighted(0.2));
+    (0..24_u64, any::<bool>(), any_stages(), all, world).prop_map(
+        |(items, source_pends, mut stages, (all_ordered, all_shared), world)| {
+            each_limit(&mut stages, &|limit| {
+                limit.ordered |= all_ordered;
+                limit.private = limit.private.filter(|_| !all_shared);
+            });
+            let (shared, alongside, locks, errors, panics, seed) = world;
+            Spec { items, source_pends, stages, shared, alongside, locks, errors, panics, seed }
         },
     )
+}
+
+fn each_limit(stages: &mut [Stage], change: &impl Fn(&mut Limit)) {
+    for stage in stages {
+        match stage {
+            Stage::Try(_, limit) | Stage::Map(limit) | Stage::Batched(_, _, limit) => change(limit),
+            Stage::Flow(inner) => each_limit(inner, change),
+            _ => {}
+        }
+    }
 }

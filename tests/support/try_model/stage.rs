@@ -46,6 +46,11 @@ impl At {
         self.limit.private.unwrap_or(self.world.spec.shared)
     }
 
+    /// How many permits a call may have.
+    fn shares(&self) -> usize {
+        usize::from(self.limit.private.is_none())
+    }
+
     /// Begins a call in the stage's function, which may panic and take so many values.
     pub(crate) fn begin(&self, values: impl IntoIterator<Item = u64>) -> Running {
         let running = self.start();
@@ -54,6 +59,7 @@ impl At {
     }
 
     pub(crate) fn start(&self) -> Running {
+        self.world.state().sharing += self.shares();
         let (number, running) = self.counts(|counts| {
             counts.begun += 1;
             counts.running.insert(counts.begun - 1);
@@ -146,8 +152,12 @@ impl At {
         Watched { call: Box::pin(call), at: self.clone(), wakes: None }
     }
 
-    /// Checks a stage that failed after a turn.
-    pub(crate) fn check_failed(&self) {
+    /// Checks a stage after a turn: whether it keeps permits, and whether it failed as it should.
+    pub(crate) fn check_turn(&self) {
+        let (permits, sharing) = (self.world.shared.in_use(), self.world.state().sharing);
+        self.world.expect(permits <= sharing, || {
+            format!("{sharing} calls have {permits} permits after a turn of stage {}", self.stage)
+        });
         let Some(first) = self.counts(|counts| counts.failed) else { return };
         let above = self.world.live(self.stage - 1);
         let running = self.counts(|counts| {
@@ -209,6 +219,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let gone = self.gone || std::thread::panicking();
+        self.at.world.state().sharing -= self.at.shares();
         self.at.counts(|counts| {
             counts.running.remove(&self.number);
             counts.gone += usize::from(gone);

@@ -121,8 +121,13 @@ impl<S: Stream<Item = Out> + Unpin> Stream for OutOf<S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Out>> {
         let Self { stream, at, one_to_one } = &mut *self;
         let polled = catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx)));
-        at.check_failed();
+        at.check_turn();
         let mut polled = polled.unwrap_or_else(|panic| resume_unwind(panic));
+        let (failed, over) = at.counts(|counts| (counts.failed.is_some(), counts.over));
+        let at_once = failed && !over && !at.limit.ordered && !at.limit.errors_in_turn;
+        at.world.expect(!at_once || matches!(polled, Poll::Ready(Some(Err(_)))), || {
+            format!("stage {} has something before its error", at.stage)
+        });
         if let Poll::Ready(Some(item)) = &mut polled {
             let (Ok(handed) | Err(handed)) = item;
             handed.enter(at.stage + 1);
@@ -131,11 +136,7 @@ impl<S: Stream<Item = Out> + Unpin> Stream for OutOf<S> {
                 let place = counts.waiting.iter().position(|(_, value)| *value == handed.value);
                 place.map(|place| counts.waiting.remove(place));
             });
-            let (failed, over) = at.counts(|counts| (counts.failed.is_some(), counts.over));
-            let cleared = !at.limit.ordered && !at.limit.errors_in_turn;
-            at.world.expect(!(over || failed && cleared && item.is_ok()), || {
-                format!("stage {} goes on after its error", at.stage)
-            });
+            at.world.expect(!over, || format!("stage {} goes on after its error", at.stage));
             if item.is_err() && at.tries {
                 at.check_over();
             }

@@ -30,6 +30,8 @@ pub(crate) struct State {
     /// How often each place where it may panic was passed.
     pub(crate) passed: [usize; 4],
     pub(crate) thrown: usize,
+    /// Calls that there are of stages that share the semaphore.
+    pub(crate) sharing: usize,
     pub(crate) lost: Lost,
     /// What went against a promise.
     pub(crate) broken: Vec<String>,
@@ -70,6 +72,7 @@ impl World {
                 stages: stages.collect(),
                 passed: [0; 4],
                 thrown: 0,
+                sharing: 0,
                 lost: Lost::new(),
                 broken: Vec::new(),
             }),
