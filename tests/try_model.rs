@@ -193,11 +193,11 @@ fn check(spec: &Spec, lost: &Lost, came: &Came) {
     assert!(distinct.is_subset(&HashSet::from_iter(&model)), "something came from nowhere");
 
     let end = model.iter().position(Result::is_err).unwrap_or(model.len());
-    if spec.limits().all(|limit| limit.ordered) {
+    if spec.in_order(|limit| limit.ordered) {
         let first = &model[..model.len().min(end + 1)];
         assert!(first.starts_with(&came.outcomes), "{:?} of {first:?}", came.outcomes);
         assert!(!came.over || came.outcomes == first, "{:?} of {first:?}", came.outcomes);
-    } else if spec.limits().all(|limit| limit.ordered || limit.private == Some(1)) {
+    } else if spec.in_order(|limit| limit.ordered || limit.private == Some(1)) {
         assert!(model[..end].starts_with(&came.outcomes[..came.outcomes.len() - errors]));
     }
     if came.over {

@@ -37,13 +37,17 @@ pub(crate) fn build(
                 stream.map(move |item| item.map(|item| item.map(|v| mapped(stage, v)))).boxed()
             }
             Stage::Zipped => stream.zip(stream::repeat(())).map(|(item, ())| item).boxed(),
-            Stage::Chained(before) => {
+            Stage::Chained(_) | Stage::Joined => {
                 let live = Live::new(world, stage);
                 let more = stream::iter(more(stage)).map(move |value| {
                     let _ = &live;
                     out(&own, stage, Ok(value))
                 });
-                if *before { more.chain(stream).boxed() } else { stream.chain(more).boxed() }
+                match spec {
+                    Stage::Chained(true) => more.chain(stream).boxed(),
+                    Stage::Chained(false) => stream.chain(more).boxed(),
+                    _ => futures_util::stream::select(stream, more).boxed(),
+                }
             }
         };
         stage += flat(std::slice::from_ref(spec)).len();

@@ -85,9 +85,13 @@ impl Spec {
                 Stage::Batched(..) => made(&|v| vec![self.or_error(stage, v)]),
                 Stage::SyncMap => made(&|v| vec![Ok(mapped(stage, v))]),
                 Stage::Flow(_) | Stage::Driven | Stage::Zipped => outcomes,
-                Stage::Chained(before) => {
+                Stage::Chained(_) | Stage::Joined => {
                     let more = more(stage).into_iter().map(Ok).collect();
-                    if *before { [more, outcomes].concat() } else { [outcomes, more].concat() }
+                    if matches!(kind, Stage::Chained(true)) {
+                        [more, outcomes].concat()
+                    } else {
+                        [outcomes, more].concat()
+                    }
                 }
             };
             outcomes.retain(|outcome| !lost(outcome));
@@ -95,7 +99,13 @@ impl Spec {
         outcomes
     }
 
-    pub(crate) fn limits(&self) -> impl Iterator<Item = Limit> {
+    /// Tells whether all stages keep the order, given which limits do.
+    pub(crate) fn in_order(&self, keeps: impl Fn(Limit) -> bool) -> bool {
+        let joins = flat(&self.stages).iter().any(|stage| matches!(stage, Stage::Joined));
+        !joins && self.limits().all(keeps)
+    }
+
+    fn limits(&self) -> impl Iterator<Item = Limit> {
         flat(&self.stages).into_iter().filter_map(|stage| match stage {
             Stage::Try(_, limit) | Stage::Map(limit) | Stage::Batched(_, _, limit) => Some(*limit),
             _ => None,

@@ -34,6 +34,8 @@ pub(crate) enum Stage {
     Zipped,
     /// With more items, before or after.
     Chained(bool),
+    /// With more items, in turns.
+    Joined,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,6 +107,7 @@ pub(crate) fn any_stage(depth: u32) -> proptest::strategy::BoxedStrategy<Stage> 
         2 => any_limit().prop_map(Stage::Map),
         2 => any_adaptor(),
         1 => any::<bool>().prop_map(Stage::Chained),
+        1 => Just(Stage::Joined),
     ];
     if depth == 2 {
         return flat.boxed();
@@ -138,22 +141,33 @@ pub(crate) fn any_spec() -> impl Strategy<Value = Spec> {
     let all = (proptest::bool::weighted(0.3), proptest::bool::weighted(0.2));
     (0..24_u64, any::<bool>(), any_stages(), all, world).prop_map(
         |(items, source_pends, mut stages, (all_ordered, all_shared), world)| {
-            each_limit(&mut stages, &|limit| {
-                limit.ordered |= all_ordered;
-                limit.private = limit.private.filter(|_| !all_shared);
-            });
             let (shared, alongside, locks, errors, panics, seed) = world;
+            let mut any_shared = false;
+            each_stage(&mut stages, &mut |stage| {
+                if let Stage::Try(_, limit) | Stage::Map(limit) | Stage::Batched(_, _, limit) =
+                    stage
+                {
+                    limit.ordered |= all_ordered;
+                    limit.private = limit.private.filter(|_| !all_shared);
+                    any_shared |= limit.private.is_none();
+                }
+            });
+            // Items that come in an advance keep it from calls that others may wait for.
+            each_stage(&mut stages, &mut |stage| {
+                if matches!(stage, Stage::Joined) && (locks || any_shared) {
+                    *stage = Stage::Zipped;
+                }
+            });
             Spec { items, source_pends, stages, shared, alongside, locks, errors, panics, seed }
         },
     )
 }
 
-fn each_limit(stages: &mut [Stage], change: &impl Fn(&mut Limit)) {
+fn each_stage(stages: &mut [Stage], change: &mut impl FnMut(&mut Stage)) {
     for stage in stages {
-        match stage {
-            Stage::Try(_, limit) | Stage::Map(limit) | Stage::Batched(_, _, limit) => change(limit),
-            Stage::Flow(inner) => each_limit(inner, change),
-            _ => {}
+        change(stage);
+        if let Stage::Flow(inner) = stage {
+            each_stage(inner, change);
         }
     }
 }
