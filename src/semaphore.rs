@@ -16,14 +16,17 @@ use event_listener::{Event, EventListener};
 /// [changed](Self::set_limit) while they run, and code outside the stages takes part with
 /// [`acquire`](Self::acquire). Clones are handles to the same semaphore.
 ///
-/// A stage takes a permit when it starts a call and gives it back when the call is over. It also
+/// A stage takes a permit when it starts a call and gives it back when the call is over; an expansion
+/// of a flat map gives it back whenever it gave an output, and takes one to go on. A stage also
 /// keeps no more than [`limit`](Self::limit) items between "pulled" and "handed on" itself, outputs
 /// that wait for the consumer included, as a stage with a limit of its own does. Stages of one
 /// pipeline can share a semaphore of any limit, 1 included: a stage never holds a permit while it
-/// waits for an item.
+/// waits for an item. (Adaptors between them that have items of their own to give, as the plain
+/// `flat_map` has, can undo that, as with any lock: `flat_map_concurrent(1, f)` does not.)
 ///
 /// A permit that was given back goes to whoever asks first. So that a busy stage does not keep all
-/// others out, it lets those that wait go first once before it takes a permit again.
+/// others out, it lets those that wait go first once before it takes a permit again. All stages that
+/// wait are woken then, so hundreds of pipelines at one semaphore cost hundreds of polls a permit.
 ///
 /// # Examples
 ///

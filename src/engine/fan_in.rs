@@ -75,20 +75,23 @@ impl<S: Stream> FanIn<S> {
 
     /// One turn: polls the branches that were woken, once each, until one of them gives an item.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<S::Item> {
-        let advanced = answer(cx.waker());
-        if !advanced {
+        let answer = answer(cx.waker());
+        let mut budget = answer.budget;
+        if !answer.advanced {
             self.queue_those_left();
         }
-        let signals = &self.poller.0;
-        self.branches.begin_turn(signals);
-        for _ in 0..BUDGET {
+        self.branches.begin_turn(&self.poller.0);
+        while budget > 0 {
             let Some(index) = self.branches.next() else { break };
-            if advanced {
-                self.advance(index);
-            } else if let Poll::Ready(item) = self.pull(index) {
+            if answer.advanced {
+                self.advance(index, &mut budget);
+            } else if let Poll::Ready(item) = self.pull(index, &mut budget) {
+                answer.finish(budget, false);
                 return Poll::Ready(item);
             }
+            budget = budget.saturating_sub(1);
         }
+        answer.finish(budget, self.is_empty());
         let signals = &self.poller.0;
         // Between registering and waiting, look once more.
         signals.register(cx.waker());
@@ -99,9 +102,9 @@ impl<S: Stream> FanIn<S> {
     }
 
     /// Asks a branch for its next item.
-    fn pull(&mut self, index: usize) -> Poll<S::Item> {
+    fn pull(&mut self, index: usize, budget: &mut usize) -> Poll<S::Item> {
         let signals = &self.poller.0;
-        match self.branches.poll(index) {
+        match self.branches.poll_by(index, |branch, cx| branch.pull(cx, budget)) {
             Poll::Ready(Step::Output(item)) => {
                 self.branches.again(index, signals);
                 return Poll::Ready(item);
@@ -113,14 +116,16 @@ impl<S: Stream> FanIn<S> {
     }
 
     /// Lets the stages of a branch go on.
-    fn advance(&mut self, index: usize) {
+    fn advance(&mut self, index: usize, budget: &mut usize) {
         let Some(branch) = self.branches.call(index) else { return };
         let can_advance = branch.upstream.can_advance();
         let left = if can_advance { Left::Advanced } else { Left::PassedOver };
         if branch.project().left.replace(left).is_none() {
             self.to_pull.push(index);
         }
-        if can_advance && self.branches.poll_by(index, Branch::advance).is_pending() {
+        let advance =
+            |branch: Pin<&mut Branch<S>>, cx: &mut Context<'_>| branch.advance(cx, budget);
+        if can_advance && self.branches.poll_by(index, advance).is_pending() {
             self.branches.wait(index, &self.poller.0);
         }
     }
@@ -151,10 +156,31 @@ impl<S: Stream> FanIn<S> {
 }
 
 impl<S: Stream> Branch<S> {
-    /// Polls without taking an item.
-    fn advance(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
+    /// Asks for the next item.
+    fn pull(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> Poll<Step<S::Item>> {
         let this = self.as_mut().project();
-        this.upstream.advance(&this.signals.0);
+        let polled = this.upstream.pull(&this.signals.0, budget);
+        if polled.is_pending() {
+            self.upstream.wait(&self.signals.0, cx, true);
+        }
+        Poll::Ready(match ready!(polled) {
+            Some(item) => Step::Output(item),
+            None => Step::Over(None),
+        })
+    }
+
+    /// Lets the stages go on, without taking an item.
+    fn advance(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        budget: &mut usize,
+    ) -> Poll<Step<S::Item>> {
+        let this = self.as_mut().project();
+        this.upstream.advance(&this.signals.0, budget);
         if self.upstream.is_over() {
             return Poll::Ready(Step::Over(None));
         }
@@ -166,16 +192,8 @@ impl<S: Stream> Branch<S> {
 impl<S: Stream> Call for Branch<S> {
     type Output = S::Item;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
-        let this = self.as_mut().project();
-        let polled = this.upstream.pull(&this.signals.0);
-        if polled.is_pending() {
-            self.upstream.wait(&self.signals.0, cx, true);
-        }
-        Poll::Ready(match ready!(polled) {
-            Some(item) => Step::Output(item),
-            None => Step::Over(None),
-        })
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
+        self.pull(cx, &mut { BUDGET })
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -8,6 +8,10 @@ use std::cell::Cell;
 use std::ptr;
 use std::task::Waker;
 
+/// How many calls the stages of a pipeline poll and start, all together, before the executor gets a
+/// chance to run something else.
+pub(crate) const BUDGET: usize = 512;
+
 #[derive(Clone, Copy)]
 struct Marks {
     /// The data pointer of the waker that a stage is polling upstream with. It is only compared.
@@ -16,18 +20,30 @@ struct Marks {
     /// Whether that poll is an advance.
     advance: bool,
 
-    /// Whether a stage above recognized the waker.
-    answered: bool,
+    /// What is left of the budget.
+    budget: usize,
+
+    /// How many stages recognized the waker, and have not ended.
+    answers: usize,
+
+    /// Whether a stage has ended.
+    ended: bool,
 }
 
 thread_local! {
     static MARKS: Cell<Marks> = const {
-        Cell::new(Marks { poller: ptr::null(), advance: false, answered: false })
+        Cell::new(Marks {
+            poller: ptr::null(),
+            advance: false,
+            budget: BUDGET,
+            answers: 0,
+            ended: false,
+        })
     };
 }
 
-/// How many polls in a row without an answer it takes to believe that no stage is above. One poll
-/// may miss it, because `select` polls its two streams in turn and returns at the first item.
+/// How many polls in a row that gave neither an answer nor an item it takes to believe that no stage
+/// is above. One poll may miss it, because adaptors such as `select` poll their streams in turn.
 const SILENT: u8 = 2;
 
 /// Whether a stage above answers.
@@ -55,35 +71,73 @@ impl Answers {
 pub(super) struct Asking<'a> {
     before: Marks,
     answers: &'a mut Answers,
+    budget: &'a mut usize,
+
+    /// Whether the poll may have missed a stage, because an item came from elsewhere.
+    pub(super) gave_item: bool,
 }
 
 impl<'a> Asking<'a> {
     /// Marks the poll that is about to be made with `waker`.
     #[inline]
-    pub(super) fn begin(waker: &Waker, advance: bool, answers: &'a mut Answers) -> Self {
-        let marks = Marks { poller: waker.data(), advance, answered: false };
-        Self { before: MARKS.replace(marks), answers }
+    pub(super) fn begin(
+        waker: &Waker,
+        advance: bool,
+        answers: &'a mut Answers,
+        budget: &'a mut usize,
+    ) -> Self {
+        let poller = waker.data();
+        let marks = Marks { poller, advance, budget: *budget, answers: 0, ended: false };
+        Self { before: MARKS.replace(marks), answers, budget, gave_item: true }
     }
 }
 
 impl Drop for Asking<'_> {
     #[inline]
     fn drop(&mut self) {
-        if MARKS.replace(self.before).answered {
+        let marks = MARKS.replace(self.before);
+        *self.budget = marks.budget;
+        if marks.answers > 0 {
             self.answers.silent = 0;
-        } else if self.answers.silent < SILENT {
+        } else if marks.ended {
+            self.answers.silent = SILENT;
+        } else if self.answers.silent < SILENT && !self.gave_item {
             self.answers.silent += 1;
         }
     }
 }
 
-/// Answers the stage that polls with `waker`, if one does, and returns whether this is an advance.
+/// What a stage is told by whoever polls it.
+pub(crate) struct Answer {
+    /// Whether a stage polls it, and got an answer.
+    is_asked: bool,
+
+    /// Whether this is an advance.
+    pub(crate) advanced: bool,
+
+    /// How much it may do.
+    pub(crate) budget: usize,
+}
+
+/// Answers the stage that polls with `waker`, if one does.
 #[inline]
-pub(crate) fn answer(waker: &Waker) -> bool {
+pub(crate) fn answer(waker: &Waker) -> Answer {
     let marks = MARKS.get();
-    let asked = marks.poller == waker.data() && !marks.poller.is_null();
-    if asked && !marks.answered {
-        MARKS.set(Marks { answered: true, ..marks });
+    if marks.poller != waker.data() || marks.poller.is_null() {
+        return Answer { is_asked: false, advanced: false, budget: BUDGET };
     }
-    asked && marks.advance
+    MARKS.set(Marks { answers: marks.answers + 1, ..marks });
+    Answer { is_asked: true, advanced: marks.advance, budget: marks.budget }
+}
+
+impl Answer {
+    /// Gives back what is left of the budget, and says whether the stage has ended.
+    #[inline]
+    pub(crate) fn finish(self, budget: usize, ended: bool) {
+        if self.is_asked {
+            let marks = MARKS.get();
+            let answers = marks.answers.saturating_sub(usize::from(ended));
+            MARKS.set(Marks { budget, answers, ended: marks.ended || ended, ..marks });
+        }
+    }
 }

@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 
 pub(crate) use self::call::{Call, Step};
 pub(crate) use self::fan_in::FanIn;
-pub(crate) use self::marks::answer;
+pub(crate) use self::marks::{BUDGET, answer};
 pub(crate) use self::ready::Signals;
 pub(crate) use self::upstream::Upstream;
 
@@ -32,10 +32,6 @@ use self::slots::Slots;
 use crate::concurrency::Concurrency;
 use crate::semaphore::Permit;
 use crate::size_hint::{SizeHint, add_hints, exactly};
-
-/// How many calls a stage goes on with in one turn, and how many it starts, before the executor gets a
-/// chance to run something else.
-const BUDGET: usize = 256;
 
 pin_project! {
     /// The calls of one stage.
@@ -112,8 +108,28 @@ impl<S: Stream, C: Call> Engine<S, C> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         failed: impl Fn(&S::Item) -> bool,
+        begin: impl FnMut(S::Item) -> Result<C, C::Output>,
+    ) -> Poll<Option<C::Output>> {
+        let answer = answer(cx.waker());
+        let mut budget = answer.budget;
+        let polled = self.turn_within(&mut budget, answer.advanced, cx, failed, begin);
+        answer.finish(budget, matches!(polled, Poll::Ready(None)));
+        polled
+    }
+
+    #[inline]
+    fn turn_within(
+        self: Pin<&mut Self>,
+        budget: &mut usize,
+        advanced: bool,
+        cx: &mut Context<'_>,
+        failed: impl Fn(&S::Item) -> bool,
         mut begin: impl FnMut(S::Item) -> Result<C, C::Output>,
     ) -> Poll<Option<C::Output>> {
+        if *budget == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let this = self.project();
         let signals = &this.poller.0;
         let mut turn = Turn {
@@ -127,23 +143,24 @@ impl<S: Stream, C: Call> Engine<S, C> {
             permits: this.permits,
             errors_in_turn: this.concurrency.errors_in_turn,
             signals,
-            advanced: answer(cx.waker()),
+            advanced,
         };
+        turn.permits.begin_turn();
         if turn.any_due() {
-            turn.go_on(cx);
+            turn.go_on(budget, cx);
+            *budget = (*budget).max(1); // so that new calls have their turn as well
         }
 
         // At least one call is started, if one can be, whatever there is to hand on: outputs that
         // are always there must not keep new calls from being started, nor the other way round.
         let mut room = true;
-        let mut budget = BUDGET;
-        while budget > 0 {
+        while *budget > 0 {
             let item = if turn.held.is_none() {
                 room = turn.any_room();
                 if !room {
                     break;
                 }
-                match turn.upstream.as_mut().pull(signals) {
+                match turn.upstream.as_mut().pull(signals, budget) {
                     Poll::Ready(item) => item,
                     Poll::Pending => None,
                 }
@@ -162,7 +179,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
                 room = false;
                 break;
             };
-            budget -= 1;
+            *budget = budget.saturating_sub(1);
             let call = match begin(item) {
                 Ok(call) => call,
                 failure => {
@@ -187,7 +204,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
             }
         }
         if !room {
-            turn.upstream.as_mut().advance(signals);
+            turn.upstream.as_mut().advance(signals, budget);
             // A failure waits for no room, but in input order an item that is held comes first.
             if turn.upstream.any_kept(failed) {
                 if turn.held.is_some() && turn.outputs.is_ordered() {
@@ -208,7 +225,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
         if in_flight == 0 && turn.held.is_none() && turn.upstream.is_over() {
             return Poll::Ready(None);
         }
-        if budget == 0 || turn.slots.any_queued() {
+        if *budget == 0 || turn.slots.any_queued() {
             // Nothing else would announce them.
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -218,7 +235,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
         let wants_permit = turn.held.is_some() || !turn.paused.is_empty();
         let wants_room = !room && !turn.upstream.is_over();
         let may_start = if wants_permit {
-            turn.permits.poll_permit(cx)
+            turn.permits.poll_room(0, cx)
         } else {
             wants_room && turn.permits.poll_room(in_flight, cx)
         };
@@ -309,7 +326,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     }
 
     /// Goes on with the calls that were woken, until there is an output to hand on.
-    fn go_on(&mut self, cx: &mut Context<'_>) {
+    fn go_on(&mut self, budget: &mut usize, cx: &mut Context<'_>) {
         if let Some(place) = self.polling.take() {
             self.outputs.end(place);
         }
@@ -319,8 +336,11 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         }
         self.slots.begin_turn(self.signals);
         self.take_output();
-        for _ in 0..BUDGET {
+        // At least half of it is for new calls and for the stages above, of which each does the same.
+        let half = *budget / 2;
+        while *budget > half {
             let Some(index) = self.slots.next().or_else(|| self.resume(cx)) else { break };
+            *budget -= 1;
             self.poll(index);
             if self.hands_on() {
                 break;
@@ -330,6 +350,10 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
 
     /// Takes the next call that paused, if there is a permit for it to go on with.
     fn resume(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+        // The stage below may need the permit for what it is about to be handed.
+        if !self.advanced && (self.hand.is_some() || self.outputs.any()) {
+            return None;
+        }
         self.paused.front()?;
         let permit = self.permits.try_take(cx)?;
         let index = self.paused.pop_front()?;
@@ -350,8 +374,10 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         match polled {
             Poll::Pending => self.slots.wait(index, self.signals),
             Poll::Ready(Step::Output(value)) => {
-                drop(self.slots.take_permit(index));
+                let permit = self.slots.take_permit(index);
                 self.give(place, Output { value, call: After::GoesOn(index) });
+                // Last, as it wakes others, who may panic.
+                drop(permit);
             }
             Poll::Ready(Step::Over(Some(value))) => {
                 self.give(place, Output { value, call: After::Over });
@@ -374,9 +400,9 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
             }
             Poll::Ready(Step::Output(value)) => {
                 let place = self.outputs.begin();
-                drop(permit);
                 let index = self.slots.admit(None, place);
                 self.give(place, Output { value, call: After::GoesOn(index) });
+                drop(permit);
             }
             Poll::Ready(Step::Over(Some(value))) => {
                 let place = self.outputs.begin();

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::Context;
 
-use event_listener::EventListener;
+use event_listener::{EventListener, Listener};
 
 use crate::concurrency::Limit;
 use crate::semaphore::{Permit, Room, Semaphore};
@@ -28,6 +28,9 @@ pub(super) struct Share {
 
     /// Whether the stage has let those that wait go first since it last took a permit.
     gave_way: bool,
+
+    /// Whether it does so in this turn.
+    gives_way: bool,
 }
 
 impl Permits {
@@ -35,8 +38,16 @@ impl Permits {
         match limit {
             Limit::Private(limit) => Self::Private(limit),
             Limit::Shared(semaphore) => {
-                Self::Shared(Share { semaphore, waiting: None, gave_way: false })
+                Self::Shared(Share { semaphore, waiting: None, gave_way: false, gives_way: false })
             }
+        }
+    }
+
+    /// Begins a turn, in which way may be given to those that wait.
+    #[inline]
+    pub(super) fn begin_turn(&mut self) {
+        if let Self::Shared(share) = self {
+            share.gives_way = false;
         }
     }
 
@@ -71,14 +82,6 @@ impl Permits {
             Self::Shared(share) => share.poll_wait(in_flight, cx),
         }
     }
-
-    /// Tells whether there is a permit by now, whatever is in flight; has the task woken if not.
-    pub(super) fn poll_permit(&mut self, cx: &mut Context<'_>) -> bool {
-        match self {
-            Self::Private(_) => false,
-            Self::Shared(share) => share.poll_wait(0, cx),
-        }
-    }
 }
 
 impl Share {
@@ -86,7 +89,7 @@ impl Share {
     fn any_room(&mut self, in_flight: usize) -> bool {
         let any = self.semaphore.room(in_flight) == Room::Some;
         if any {
-            self.waiting = None;
+            self.stop_waiting();
         }
         any
     }
@@ -94,15 +97,27 @@ impl Share {
     fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Permit> {
         // Whoever waits was woken when the permit was given back. Without this, a stage that takes
         // it in the same turn would keep them out for ever.
-        self.waiting = None;
+        self.stop_waiting();
+        if self.gives_way {
+            return None;
+        }
         if !self.gave_way && self.semaphore.is_awaited() {
             self.gave_way = true;
+            self.gives_way = true;
             cx.waker().wake_by_ref();
             return None;
         }
         let permit = self.semaphore.try_acquire()?;
         self.gave_way = false;
         Some(permit)
+    }
+
+    /// Stops to wait. All that wait are told of a permit, so the news is not to be passed on, as
+    /// dropping a listener would: to one that began to listen since, which would pass it on in turn.
+    fn stop_waiting(&mut self) {
+        if let Some((_, listener)) = self.waiting.take() {
+            listener.discard();
+        }
     }
 
     fn poll_wait(&mut self, in_flight: usize, cx: &mut Context<'_>) -> bool {
@@ -117,6 +132,7 @@ impl Share {
                 }
                 // Between listening and waiting, look once more.
                 _ => {
+                    self.stop_waiting();
                     self.waiting = self.semaphore.listen(room).map(|listener| (room, listener));
                     if self.waiting.is_none() {
                         return true;
@@ -124,5 +140,11 @@ impl Share {
                 }
             }
         }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.stop_waiting();
     }
 }

@@ -63,6 +63,8 @@ impl<C: Call> Slots<C> {
         let mut running = Running { call: slot.call.as_mut(), over: true };
         let polled = running.poll_by(&slot.waker, C::poll);
         running.over = matches!(polled, Poll::Ready(Step::Over(_)));
+        // Before the return, which would leak the output if the call panics as it is dropped.
+        drop(running);
         polled
     }
 
@@ -138,6 +140,10 @@ impl<C: Call> Slots<C> {
             running.over = false;
             slot.permit = permit;
             self.free.pop();
+        } else {
+            // Before the return, which would leak the output if one of them panics.
+            drop(running);
+            drop(permit);
         }
         polled
     }

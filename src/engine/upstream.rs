@@ -56,23 +56,27 @@ impl<S: Stream> Upstream<S> {
 
     /// Asks for the next item, for which there is room.
     #[inline]
-    pub(crate) fn pull(mut self: Pin<&mut Self>, signals: &Signals) -> Poll<Option<S::Item>> {
+    pub(crate) fn pull(
+        mut self: Pin<&mut Self>,
+        signals: &Signals,
+        budget: &mut usize,
+    ) -> Poll<Option<S::Item>> {
         if let Some(item) = self.as_mut().project().kept.take() {
             return Poll::Ready(Some(item));
         }
         if self.stream.is_some() && !self.may_pull && !self.woken(signals) {
             return Poll::Pending;
         }
-        let polled = self.as_mut().ask(signals, false);
+        let polled = self.as_mut().ask(signals, false, budget);
         *self.project().may_pull = false;
         polled
     }
 
     /// Lets the calls of the stages above go on, although there is no room for an item.
     #[inline]
-    pub(crate) fn advance(mut self: Pin<&mut Self>, signals: &Signals) {
+    pub(crate) fn advance(mut self: Pin<&mut Self>, signals: &Signals, budget: &mut usize) {
         if self.can_advance() && self.woken(signals) {
-            let polled = self.as_mut().ask(signals, true);
+            let polled = self.as_mut().ask(signals, true, budget);
             let this = self.project();
             if let Poll::Ready(item) = polled {
                 *this.kept = item;
@@ -106,7 +110,12 @@ impl<S: Stream> Upstream<S> {
 
     /// Polls upstream.
     #[inline]
-    fn ask(self: Pin<&mut Self>, signals: &Signals, advance: bool) -> Poll<Option<S::Item>> {
+    fn ask(
+        self: Pin<&mut Self>,
+        signals: &Signals,
+        advance: bool,
+        budget: &mut usize,
+    ) -> Poll<Option<S::Item>> {
         let mut this = self.project();
         let Some(stream) = this.stream.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
@@ -114,10 +123,11 @@ impl<S: Stream> Upstream<S> {
         *this.seen = signals.upstream_wakes();
         // Should the poll panic, upstream is still to be asked again.
         *this.gave_item = true;
-        let asking = Asking::begin(this.waker, advance, this.answers);
+        let mut asking = Asking::begin(this.waker, advance, this.answers, budget);
         let polled = stream.poll_next(&mut Context::from_waker(this.waker));
-        drop(asking);
         *this.gave_item = matches!(polled, Poll::Ready(Some(_)));
+        asking.gave_item = *this.gave_item;
+        drop(asking);
         if let Poll::Ready(None) = polled {
             this.stream.set(None);
         }

@@ -74,17 +74,19 @@ impl<S: Stream> Stream for Driven<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = &mut *self;
-        let advanced = engine::answer(cx.waker());
+        let answer = engine::answer(cx.waker());
+        let mut budget = answer.budget;
         let upstream = this.upstream.as_mut();
-        let polled = if advanced {
-            upstream.advance(&this.poller.0);
+        let polled = if answer.advanced {
+            upstream.advance(&this.poller.0, &mut budget);
             if this.upstream.is_over() { Poll::Ready(None) } else { Poll::Pending }
         } else {
-            upstream.pull(&this.poller.0)
+            upstream.pull(&this.poller.0, &mut budget)
         };
         if polled.is_pending() {
-            this.upstream.wait(&this.poller.0, cx, !advanced);
+            this.upstream.wait(&this.poller.0, cx, !answer.advanced);
         }
+        answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled
     }
 
@@ -129,7 +131,7 @@ impl<S: Stream, Fut: Future> Future for Alongside<'_, S, Fut> {
         let polled = this.future.poll(cx);
         if polled.is_pending() {
             let driven = this.driven;
-            driven.upstream.as_mut().advance(&driven.poller.0);
+            driven.upstream.as_mut().advance(&driven.poller.0, &mut { engine::BUDGET });
             driven.upstream.wait(&driven.poller.0, cx, false);
         }
         polled
