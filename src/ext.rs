@@ -1,12 +1,13 @@
 use std::future::Future;
 
 use futures_lite::Stream;
+use futures_lite::future::Boxed;
 
 use crate::Concurrency;
 use crate::flow::Through;
 use crate::stage::{
     Batched, Drain, Driven, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent,
-    TakeUntilStopped, filter_concurrent,
+    Prefetch, TakeUntilStopped, filter_concurrent,
 };
 
 /// The stages, as methods of every [`Stream`].
@@ -379,6 +380,67 @@ pub trait FlowExt: Stream {
         Self: Sized,
     {
         Driven::new(self)
+    }
+
+    /// Runs everything above as a task of its own, which pulls up to `limit` items ahead, so that
+    /// the stages above and those below run on several cores.
+    ///
+    /// A pipeline is polled by one task, and so shares one core. With a `prefetch` between two
+    /// stages it shares two, with another one three. Besides, what is above goes on while nobody
+    /// polls the pipeline. For one stage whose calls are to spread over many cores there is
+    /// [`in_task`](crate::in_task), which also says what `spawn` is for each executor; here it is
+    /// called once. Items keep their order. What is above goes to another thread, so it must be
+    /// `Send` and own what it uses; for what is not there is [`driven`](Self::driven), which needs
+    /// no task.
+    ///
+    /// # Bound
+    ///
+    /// Never more than `limit` items are between "pulled from upstream" and "handed on". While that
+    /// many wait, the stages above go on with the calls they started.
+    ///
+    /// # Drop
+    ///
+    /// Nothing is spawned before the first poll. Dropping the stream drops the items that wait, and
+    /// cancels the task: it is woken, and in its next turn on the executor drops all that is above
+    /// without polling it again. If the task has a thread at that moment it goes on until it would
+    /// have to wait, and pulls no more than one item.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `limit` is 0.
+    ///
+    /// A panic in what is above comes out of the stream, with its payload, after the items that were
+    /// pulled before it. The executor never sees it. If the stream is polled again, and not sooner,
+    /// the task goes on.
+    ///
+    /// The stream also panics if `spawn` does; and if the task is dropped before it has reached the
+    /// end, by `spawn` or by an executor that is shut down, after the items that it had pulled.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// # fn parse(line: &str) -> u32 { line.len() as u32 }
+    /// # fn render(number: u32) -> String { number.to_string() }
+    ///
+    /// # smol::block_on(async {
+    /// let rendered: Vec<String> = pipe(["a line", "one more"])
+    ///     .map(parse)
+    ///     .prefetch(16, |task| smol::spawn(task).detach()) // `parse` has a core of its own
+    ///     .map(render)
+    ///     .collect()
+    ///     .await;
+    /// assert_eq!(rendered, ["6", "8"]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn prefetch<Spawn>(self, limit: usize, spawn: Spawn) -> Prefetch<Self, Spawn>
+    where
+        Self: Sized + Send + 'static,
+        Self::Item: Send,
+        Spawn: FnOnce(Boxed<()>),
+    {
+        Prefetch::new(self, limit, spawn)
     }
 }
 

@@ -20,8 +20,8 @@ pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::{
     Alongside, Batched, Drain, Driven, Expand, FilterMapConcurrent, FlatMapConcurrent,
-    MapConcurrent, Merge, MergeHandle, Opened, Opening, TakeUntilStopped, TryBatched, TryDrain,
-    TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent, merge,
+    MapConcurrent, Merge, MergeHandle, Opened, Opening, Prefetch, TakeUntilStopped, TryBatched,
+    TryDrain, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent, merge,
 };
 pub use crate::try_ext::TryFlowExt;
 

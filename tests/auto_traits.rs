@@ -13,10 +13,10 @@ use std::task::{Context, Poll};
 
 use flowlet::{
     Acquire, Alongside, Batched, Concurrency, Drain, Driven, Expand, FilterMapConcurrent,
-    FlatMapConcurrent, Flow, FlowExt, InThread, MapConcurrent, Opened, Opening, Permit, Pipe,
-    Semaphore, TakeUntilStopped, TryBatched, TryDrain, TryFilterMapConcurrent,
-    TryFlatMapConcurrent, TryFlowExt, TryMapConcurrent, errors_in_turn, in_thread, ordered, pipe,
-    via,
+    FlatMapConcurrent, Flow, FlowExt, InTask, InThread, MapConcurrent, Opened, Opening, Permit,
+    Pipe, Prefetch, Semaphore, TakeUntilStopped, TryBatched, TryDrain, TryFilterMapConcurrent,
+    TryFlatMapConcurrent, TryFlowExt, TryMapConcurrent, errors_in_turn, in_local_task, in_task,
+    in_thread, ordered, pipe, via,
 };
 use futures_lite::{Stream, StreamExt, stream};
 
@@ -267,6 +267,14 @@ fn other_streams_are_what_their_parts_are() {
     traits!(some::<TakeUntilStopped<Up<Yes, PhantomPinned>, Fut>>() => !Unpin);
     traits!(some::<TakeUntilStopped<Up, Fut<Yes, PhantomPinned>>>() => !Unpin);
 
+    traits!(some::<Prefetch<Up, Yes>>() => Send Sync Unpin);
+    traits!(some::<Prefetch<Up<No>, Yes>>() => !Send !Sync);
+    traits!(some::<Prefetch<Up<Yes, No>, Yes>>() => !Send !Sync);
+    traits!(some::<Prefetch<Up, No>>() => !Send !Sync);
+    traits!(some::<Prefetch<Up<NoSync>, Yes>>() => Send !Sync);
+    // Upstream is boxed in the task.
+    traits!(some::<Prefetch<Up<Yes, PhantomPinned>, PhantomPinned>>() => Send Sync Unpin);
+
     traits!(some::<Opening<Fut<Yes>, Up>>() => Send Sync Unpin);
     traits!(some::<Opening<Fut<No>, Up>>() => Send Sync Unpin);
     traits!(some::<Opening<Fut<Yes, No>, Up>>() => !Send !Sync);
@@ -298,6 +306,16 @@ fn futures_are_what_their_parts_are() {
     traits!(some::<InThread<Yes, NoSync, NoSync>>() => Send);
     traits!(some::<InThread<PhantomPinned, PhantomPinned, PhantomPinned>>() => Unpin);
 
+    // A task is given away to be spawned, and need not be `Sync`.
+    traits!(some::<InTask<Yes, NoSync, Yes>>() => Send !Sync Unpin);
+    traits!(some::<InTask<Yes, Yes, NoSync>>() => Send Sync Unpin);
+    traits!(some::<InTask<No, Yes, Yes>>() => !Send !Sync);
+    // The function to spawn with is shared by the calls.
+    traits!(some::<InTask<NoSync, Yes, Yes>>() => !Send !Sync);
+    traits!(some::<InTask<Yes, No, Yes>>() => !Send !Sync);
+    traits!(some::<InTask<Yes, Yes, No>>() => !Send !Sync);
+    traits!(some::<InTask<PhantomPinned, PhantomPinned, PhantomPinned>>() => Unpin);
+
     traits!(some::<Acquire>() => Send Sync Unpin);
 }
 
@@ -310,6 +328,15 @@ fn values_fit_everywhere() {
     traits!(some::<Flow<Yes>>() => Send Sync Unpin);
     traits!(some::<Flow<No, NoSync>>() => Send Sync Unpin);
     traits!(in_thread(some::<fn(Yes) -> Yes>()) => Send Sync Unpin);
+    traits!(in_task(drop, some::<fn(Yes) -> Fut>()) => Send Sync Unpin);
+    // As far as `spawn` does.
+    traits!(
+        {
+            let executor = some::<No>();
+            in_task(move |_| drop(executor.clone()), some::<fn(Yes) -> Fut>())
+        } => !Send !Sync
+    );
+    traits!(in_local_task(drop, some::<fn(No) -> Fut<No, No>>()) => Unpin);
 }
 
 /// Not promised, but a change here should be seen.
@@ -424,6 +451,13 @@ fn everything_is_debug() {
     assert_eq!(text(FlowExt::drain(Numbers)), "Drain { stream: Some(Numbers) }");
     assert_eq!(text(Flow::<Rc<u8>>::identity()), "Flow { .. }");
     assert_eq!(text(in_thread(|n: u8| n)(1)), "InThread(Waiting)");
+    let task = |_| future::pending::<()>();
+    assert_eq!(text(in_task(drop, task)(1)), "InTask(Waiting)");
+    let tasks = Cell::new(None);
+    let mut prefetch = Numbers.prefetch(2, |task| tasks.set(Some(task)));
+    assert_eq!(text(&prefetch), "Prefetch { limit: 2, upstream: Numbers, .. }");
+    assert!(prefetch.poll_next(&mut Context::from_waker(waker)).is_pending());
+    assert_eq!(text(&prefetch), "Prefetch { limit: 2, waiting: 0, .. }");
     assert_eq!(text(async { [1_u8] }.expand()), "Opening { open: false, .. }");
     let permit = semaphore.try_acquire().unwrap();
     assert_eq!(text(&permit), "Permit { .. }");

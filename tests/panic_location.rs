@@ -47,6 +47,8 @@ fn it_is_the_callers() {
 
     check(|| items().batched(0));
 
+    check(|| items().prefetch(0, drop));
+
     let results = || items().map(Ok::<i32, ()>);
 
     check(|| results().try_map_concurrent(0, async |item| Ok(item)));

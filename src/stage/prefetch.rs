@@ -1,0 +1,234 @@
+use std::any::Any;
+use std::fmt;
+use std::mem;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use async_channel::{Receiver, Sender};
+use futures_lite::future::{Boxed, FutureExt, yield_now};
+use futures_lite::{Stream, StreamExt};
+
+use crate::engine;
+use crate::place::handle::{Handle, task};
+use crate::semaphore::{Permit, Semaphore};
+use crate::size_hint::{SizeHint, exactly};
+use crate::stage::Driven;
+
+/// How many items the task pulls before it lets the executor run something else.
+const BUDGET: usize = 32;
+
+/// Stream of [`FlowExt::prefetch`](crate::FlowExt::prefetch).
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::{Pipe, Prefetch, prelude::*};
+/// use futures_lite::{future, stream};
+///
+/// type Spawn = fn(future::Boxed<()>);
+///
+/// let spawn: Spawn = |task| smol::spawn(task).detach();
+/// let zeros: Prefetch<Pipe<stream::Repeat<u8>>, Spawn> = pipe(stream::repeat(0)).prefetch(8, spawn);
+/// # drop(zeros);
+/// ```
+#[must_use = "streams do nothing unless polled"]
+pub struct Prefetch<S: Stream, Spawn> {
+    limit: usize,
+    state: State<S, Spawn>,
+}
+
+enum State<S: Stream, Spawn> {
+    /// Not polled yet.
+    Waiting(S, Spawn),
+    /// Upstream is in the task.
+    Running(Running<S::Item>),
+    /// All was handed out.
+    Ended,
+}
+
+/// What the consumer holds of the task.
+struct Running<T> {
+    // Before the items, so that the task is cancelled when dropping those makes room.
+    task: Handle<()>,
+    pulled: Pulled<T>,
+
+    /// An item that came in an advance.
+    kept: Option<(T, Permit)>,
+
+    /// The places for items.
+    room: Semaphore,
+
+    /// How many items are still to be handed on, by what upstream said at the beginning.
+    expected: SizeHint,
+}
+
+/// What comes of asking upstream: an item with the place it takes, or a panic.
+type Message<T> = Result<(T, Permit), Box<dyn Any + Send>>;
+
+/// What was pulled, in its order. Dropped, it drops what waits at once, not when the task goes.
+struct Pulled<T>(Pin<Box<Receiver<Message<T>>>>);
+
+impl<T> Drop for Pulled<T> {
+    fn drop(&mut self) {
+        self.0.close();
+        while self.0.try_recv().is_ok() {}
+    }
+}
+
+impl<S, Spawn> Prefetch<S, Spawn>
+where
+    S: Stream<Item: Send> + Send + 'static,
+    Spawn: FnOnce(Boxed<()>),
+{
+    #[track_caller]
+    pub(crate) fn new(stream: S, limit: usize, spawn: Spawn) -> Self {
+        assert!(limit > 0, "the number of items to prefetch must be at least 1");
+        Self { limit, state: State::Waiting(stream, spawn) }
+    }
+
+    /// Has the executor begin with the task.
+    fn start(stream: S, limit: usize, spawn: Spawn) -> Running<S::Item> {
+        let expected = stream.size_hint();
+        let room = Semaphore::new(limit);
+        // It never holds more messages than there are permits, and one panic.
+        let (sender, receiver) = async_channel::unbounded();
+        let (task, handle) = task(fill(Driven::new(stream), room.clone(), sender));
+        let running = Running {
+            task: handle,
+            pulled: Pulled(Box::pin(receiver)),
+            kept: None,
+            room,
+            expected,
+        };
+        spawn(task.boxed());
+        running
+    }
+}
+
+/// Pulls, whenever there is room, until upstream ends or the consumer is gone.
+async fn fill<S: Stream>(mut stream: Driven<S>, room: Semaphore, pulled: Sender<Message<S::Item>>) {
+    for count in 1_usize.. {
+        let pull = pull(&mut stream, &room, count % BUDGET == 0);
+        let message = match AssertUnwindSafe(pull).catch_unwind().await {
+            Ok(Some(item)) => Ok(item),
+            Ok(None) => return,
+            Err(panic) => {
+                // Whether upstream is asked again is up to the consumer.
+                room.set_limit(0);
+                Err(panic)
+            }
+        };
+        if pulled.try_send(message).is_err() {
+            return;
+        }
+    }
+}
+
+/// Pulls one item as soon as there is room, and has the stages above go on until then.
+async fn pull<S: Stream>(
+    stream: &mut Driven<S>,
+    room: &Semaphore,
+    give_way: bool,
+) -> Option<(S::Item, Permit)> {
+    if give_way {
+        stream.alongside(yield_now()).await;
+    }
+    let permit = stream.alongside(room.acquire()).await;
+    let item = stream.next().await?;
+    Some((item, permit))
+}
+
+impl<T> Running<T> {
+    /// Returns how many items were pulled and not handed on.
+    fn waiting(&self) -> usize {
+        // A panic waits if the task does.
+        let waiting = self.pulled.0.len();
+        let panics = usize::from(self.room.limit() == 0).min(waiting);
+        waiting - panics + usize::from(self.kept.is_some())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (lower, upper) = self.expected;
+        (lower.max(self.waiting()), upper)
+    }
+
+    /// Makes room for one more.
+    fn hand_on(&mut self, (item, permit): (T, Permit)) -> T {
+        let (lower, upper) = self.expected;
+        self.expected = (lower.saturating_sub(1), upper.map(|upper| upper.saturating_sub(1)));
+        drop(permit);
+        item
+    }
+}
+
+// Upstream is not pinned before it is in the task.
+impl<S: Stream, Spawn> Unpin for Prefetch<S, Spawn> {}
+
+impl<S, Spawn> Stream for Prefetch<S, Spawn>
+where
+    S: Stream<Item: Send> + Send + 'static,
+    Spawn: FnOnce(Boxed<()>),
+{
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let advanced = engine::answer(cx.waker());
+        let this = &mut *self;
+        if let State::Waiting(..) = this.state {
+            if let State::Waiting(stream, spawn) = mem::replace(&mut this.state, State::Ended) {
+                this.state = State::Running(Self::start(stream, this.limit, spawn));
+            }
+        }
+        let State::Running(running) = &mut this.state else {
+            return Poll::Ready(None);
+        };
+        let item = match running.kept.take() {
+            Some(item) => item,
+            None => match ready!(running.pulled.0.as_mut().poll_next(cx)) {
+                Some(Ok(item)) => item,
+                Some(Err(panic)) => {
+                    // Nobody knows what is still to come.
+                    running.expected.0 = 0;
+                    running.room.set_limit(this.limit);
+                    resume_unwind(panic);
+                }
+                None => {
+                    let outcome = ready!(running.task.poll(cx));
+                    this.state = State::Ended;
+                    outcome.output();
+                    return Poll::Ready(None);
+                }
+            },
+        };
+        if advanced {
+            running.kept = Some(item);
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(running.hand_on(item)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            State::Waiting(stream, _) => stream.size_hint(),
+            State::Running(running) => running.size_hint(),
+            State::Ended => exactly(0),
+        }
+    }
+}
+
+impl<S: Stream + fmt::Debug, Spawn> fmt::Debug for Prefetch<S, Spawn> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut prefetch = f.debug_struct("Prefetch");
+        prefetch.field("limit", &self.limit);
+        match &self.state {
+            State::Waiting(stream, _) => prefetch.field("upstream", stream).finish_non_exhaustive(),
+            State::Running(running) => {
+                prefetch.field("waiting", &running.waiting()).finish_non_exhaustive()
+            }
+            State::Ended => {
+                prefetch.field("upstream", &format_args!("Ended")).finish_non_exhaustive()
+            }
+        }
+    }
+}
