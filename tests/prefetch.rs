@@ -1,15 +1,15 @@
 //! Stages above a `prefetch` run as a task of their own.
 
-use std::future::Future;
+use std::future::{self, Future};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
-use std::task::{Context, Poll, Wake};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use flowlet::prelude::*;
-use flowlet::{Flow, in_task, ordered};
+use flowlet::{Driven, Flow, in_task, ordered};
 use futures_lite::future::{Boxed, block_on, yield_now};
 use futures_lite::{FutureExt, stream};
 use futures_util::stream::select;
@@ -347,6 +347,82 @@ fn dropped_it_drops_what_waits_at_once_and_upstream_in_the_next_turn() {
     }
 }
 
+/// What waits makes room when it is dropped, but nothing is pulled any more.
+#[test]
+fn while_it_is_dropped_nothing_is_pulled() {
+    struct Poller(Arc<Mutex<Option<Tasks>>>);
+    impl Drop for Poller {
+        fn drop(&mut self) {
+            let tasks = self.0.lock().unwrap().take();
+            if let Some(tasks) = tasks {
+                assert!(tasks.is_woken(0));
+                assert!(tasks.poll(0).is_ready());
+            }
+        }
+    }
+    let (seen, tasks, task) = (Seen::default(), Tasks::new(), Task::new());
+    let slot: Arc<Mutex<Option<Tasks>>> = Arc::default();
+    let source = seen.source({
+        let slot = Arc::clone(&slot);
+        move |_| Poll::Ready(Some(Poller(slot.clone())))
+    });
+    let mut stream = source.prefetch(2, tasks.spawn());
+    assert!(task.poll_next(&mut stream).is_pending());
+    tasks.run();
+    *slot.lock().unwrap() = Some(tasks);
+    drop(stream);
+    assert!(slot.lock().unwrap().is_none());
+    assert_eq!((seen.polls(), seen.sources.now()), (2, 0));
+}
+
+/// The same while a thread has the task, which is to find nobody there when it has pulled.
+#[test]
+fn while_it_is_dropped_nothing_is_taken() {
+    #[derive(Clone)]
+    struct Ends(Arc<Mutex<(mpsc::Sender<()>, mpsc::Receiver<&'static str>)>>);
+    /// The first item has the task's thread go on, and waits for what that does.
+    struct Item(Option<Ends>);
+    impl Drop for Item {
+        fn drop(&mut self) {
+            if let Some(Ends(ends)) = self.0.take() {
+                let ends = ends.lock().unwrap();
+                ends.0.send(()).unwrap();
+                assert_eq!(ends.1.recv().unwrap(), "gone");
+            }
+        }
+    }
+    struct Says(mpsc::Sender<&'static str>);
+    impl Drop for Says {
+        fn drop(&mut self) {
+            let _ = self.0.send("gone");
+        }
+    }
+    let (seen, tasks, task) = (Seen::default(), Tasks::new(), Task::new());
+    let (go_on, wait) = mpsc::channel();
+    let (say, said) = mpsc::channel();
+    let (begin, begun) = mpsc::channel();
+    let (ends, says) = (Ends(Arc::new(Mutex::new((go_on, said)))), Says(say));
+    let source = seen.source(move |n| match n {
+        0 => Poll::Ready(Some(Item(Some(ends.clone())))),
+        1 => {
+            begin.send(()).unwrap();
+            wait.recv().unwrap();
+            Poll::Ready(Some(Item(None)))
+        }
+        _ => {
+            says.0.send("polled").unwrap();
+            Poll::Pending
+        }
+    });
+    let mut stream = source.prefetch(9, tasks.spawn());
+    assert!(task.poll_next(&mut stream).is_pending());
+    let executor = thread::spawn(move || tasks.poll(0));
+    begun.recv().unwrap();
+    drop(stream);
+    assert!(executor.join().unwrap().is_ready());
+    assert_eq!(seen.polls(), 2);
+}
+
 /// As when a thread drops the stream while another polls the task.
 #[test]
 fn dropped_while_the_task_is_polled_it_pulls_no_more_than_one() {
@@ -573,6 +649,13 @@ fn advanced_it_keeps_its_items() {
     assert_eq!(window.peak(), 3);
 }
 
+/// Has the stages above go on, as if the consumer were busy.
+fn advance<S: Stream>(driven: &mut Driven<S>) {
+    let mut waiting = pin!(driven.alongside(future::pending::<()>()));
+    let polled = waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+}
+
 /// A panic comes out of whatever poll meets it, but not before the items that are kept.
 #[test]
 fn what_it_keeps_while_it_is_advanced_comes_first() {
@@ -582,11 +665,6 @@ fn what_it_keeps_while_it_is_advanced_comes_first() {
             stream::iter(0..3).map(move |n| if panics && n == 2 { boom("two") } else { n });
         let mut driven = source.prefetch(9, tasks.spawn()).driven();
         assert!(task.poll_next(&mut driven).is_pending());
-        let advance = |driven: &mut flowlet::Driven<_>| {
-            let waker = std::task::Waker::noop();
-            let mut waiting = pin!(driven.alongside(std::future::pending::<()>()));
-            assert!(waiting.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
-        };
         tasks.run();
         for _ in 0..3 {
             advance(&mut driven);
@@ -629,6 +707,14 @@ fn what_is_expected_counts() {
     assert_eq!(stream.size_hint(), (3, Some(19)));
     assert_eq!(settle(&task, &tasks, &mut stream).0.len(), 9);
     assert_eq!(stream.size_hint(), (0, Some(0)));
+
+    // What was kept for a stage below counts as well.
+    let (tasks, task) = (Tasks::new(), Task::new());
+    let mut driven = pipe(0..20).filter(|n| n % 2 == 0).prefetch(4, tasks.spawn()).driven();
+    assert!(task.poll_next(&mut driven).is_pending());
+    tasks.run();
+    advance(&mut driven);
+    assert_eq!(driven.size_hint(), (4, Some(20)));
 
     // After a panic nobody knows how many items it cost.
     let (tasks, task) = (Tasks::new(), Task::new());

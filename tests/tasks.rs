@@ -327,24 +327,20 @@ enum Place {
     FirstPoll,
     LaterPoll,
     DropWhenOver,
-    /// A second panic, which nobody gets.
-    PollAndDrop,
 }
 
 impl Place {
-    const ALL: [Self; 5] =
-        [Self::Function, Self::FirstPoll, Self::LaterPoll, Self::DropWhenOver, Self::PollAndDrop];
+    const ALL: [Self; 4] = [Self::Function, Self::FirstPoll, Self::LaterPoll, Self::DropWhenOver];
 
     fn call(self) -> impl Future<Output = Bomb> + Send + use<> {
         if self == Self::Function {
             boom("function");
         }
-        let on_drop = matches!(self, Self::DropWhenOver | Self::PollAndDrop);
-        let bomb = on_drop.then(|| Bomb("drop"));
+        let bomb = (self == Self::DropWhenOver).then(|| Bomb("drop"));
         let mut polled = false;
         future::poll_fn(move |cx| {
             let _ = &bomb;
-            if self == Self::FirstPoll || self == Self::PollAndDrop || polled {
+            if self == Self::FirstPoll || polled {
                 boom("poll");
             }
             polled = true;
@@ -360,7 +356,7 @@ impl Place {
     fn text(self) -> &'static str {
         match self {
             Self::Function => "function",
-            Self::FirstPoll | Self::LaterPoll | Self::PollAndDrop => "poll",
+            Self::FirstPoll | Self::LaterPoll => "poll",
             Self::DropWhenOver => "drop",
         }
     }

@@ -110,11 +110,9 @@ impl<Fut: Future> Task<Fut> {
             // First, so that all it held is free by the time the consumer goes on.
             this.future.set(None);
         }));
-        // The consumer gets a panic rather than an output, and of two panics the first.
-        let (outcome, other) = match (outcome, dropped) {
-            (outcome, Ok(())) => (outcome, None),
-            (first @ Outcome::Panicked(_), Err(second)) => (first, Some(Outcome::Panicked(second))),
-            (outcome, Err(panic)) => (Outcome::Panicked(panic), Some(outcome)),
+        let (outcome, other) = match dropped {
+            Ok(()) => (outcome, None),
+            Err(panic) => (Outcome::Panicked(panic), Some(outcome)),
         };
         // The task may be kept for long, by wakers of its own.
         drop(this.shared.task.take());

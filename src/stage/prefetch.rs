@@ -109,7 +109,7 @@ where
 /// Pulls, whenever there is room, until upstream ends or the consumer is gone.
 async fn fill<S: Stream>(mut stream: Driven<S>, room: Semaphore, pulled: Sender<Message<S::Item>>) {
     for count in 1_usize.. {
-        let pull = pull(&mut stream, &room, count % BUDGET == 0);
+        let pull = pull(&mut stream, &room);
         let message = match AssertUnwindSafe(pull).catch_unwind().await {
             Ok(Some(item)) => Ok(item),
             Ok(None) => return,
@@ -122,18 +122,14 @@ async fn fill<S: Stream>(mut stream: Driven<S>, room: Semaphore, pulled: Sender<
         if pulled.try_send(message).is_err() {
             return;
         }
+        if count % BUDGET == 0 {
+            yield_now().await;
+        }
     }
 }
 
 /// Pulls one item as soon as there is room, and has the stages above go on until then.
-async fn pull<S: Stream>(
-    stream: &mut Driven<S>,
-    room: &Semaphore,
-    give_way: bool,
-) -> Option<(S::Item, Permit)> {
-    if give_way {
-        stream.alongside(yield_now()).await;
-    }
+async fn pull<S: Stream>(stream: &mut Driven<S>, room: &Semaphore) -> Option<(S::Item, Permit)> {
     let permit = stream.alongside(room.acquire()).await;
     let item = stream.next().await?;
     Some((item, permit))
