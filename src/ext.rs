@@ -410,8 +410,8 @@ pub trait FlowExt: Stream {
     /// Panics if `limit` is 0.
     ///
     /// A panic in what is above comes out of the stream, with its payload, after the items that were
-    /// pulled before it. The executor never sees it. If the stream is polled again, and not sooner,
-    /// the task goes on.
+    /// pulled before it. The executor never sees it. Nothing is pulled until the panic has come out;
+    /// if the stream is polled again, the task goes on.
     ///
     /// The stream also panics if `spawn` does; and if the task is dropped before it has reached the
     /// end, by `spawn` or by an executor that is shut down, after the items that it had pulled.

@@ -163,7 +163,7 @@ fn the_bound_is_exact() {
         for taken in 0..20_u32 {
             tasks.run();
             // As many as there may be, not one more.
-            assert_eq!(window.peak(), limit.cast_signed());
+            assert_eq!(window.peak().unsigned_abs(), limit);
             assert!(!tasks.is_woken(0));
             assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(taken)));
             // Handed on: there is room for one.
@@ -516,6 +516,47 @@ fn panics_of_calls_that_go_on_without_room_come_out() {
         }
     }
     assert_eq!((items, panics), (vec![0, 2, 4], 3));
+}
+
+/// There is no end to them, and nobody may come to take them.
+#[test]
+fn calls_that_all_panic_are_not_started_for_ever() {
+    let (tasks, task) = (Tasks::new(), Task::new());
+    let started = Arc::new(AtomicUsize::new(0));
+    let count = started.clone();
+    let gate = Gate::default();
+    let passing = gate.clone();
+    let source = pipe(0..).filter(|_| true).map_concurrent(3, move |n| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let passed = passing.passed();
+        async move {
+            if n > 1 {
+                passed.await;
+                boom("call");
+            }
+            n
+        }
+    });
+    let mut stream = source.prefetch(2, tasks.spawn());
+    assert!(task.poll_next(&mut stream).is_pending());
+    tasks.run();
+    assert_eq!(stream.size_hint().0, 2);
+    gate.open();
+    tasks.run();
+    let some = started.load(Ordering::SeqCst);
+    assert!(some < 50, "{some} calls");
+    assert_eq!(stream.size_hint().0, 2);
+    assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
+    assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(1)));
+    for _ in 0..200 {
+        assert_eq!(panic_of(|| task.poll_next(&mut stream)), "call");
+        assert_eq!(stream.size_hint().0, 0);
+        tasks.run();
+    }
+    assert!(started.load(Ordering::SeqCst) < some + 250);
+    drop(stream);
+    tasks.run();
+    assert_eq!(tasks.left(), 0);
 }
 
 #[test]

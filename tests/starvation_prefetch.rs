@@ -9,12 +9,13 @@ mod support {
     pub(crate) mod window;
 }
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
 use async_executor::Executor;
 use flowlet::prelude::*;
 use flowlet::{Flow, in_task, ordered};
-use futures_lite::future::Boxed;
+use futures_lite::future::{Boxed, FutureExt};
 use futures_util::stream::select;
 
 use support::exec::{Stall, rest, run};
@@ -33,6 +34,7 @@ with_each_lock!(
     in_calls,
     joined_with_a_stage,
     a_stage_that_is_advanced_from_below,
+    calls_that_panic,
 );
 
 /// Runs every combination of limits, habits, and orders of events.
@@ -235,6 +237,43 @@ fn a_stage_that_is_advanced_from_below<L: Lock>() {
         });
         assert_all(outputs, 15);
         assert!(a.peak() <= first);
+    });
+}
+
+/// A panic that waits for the consumer, who waits for the lock, holds up no other call.
+fn calls_that_panic<L: Lock>() {
+    each(|tasks, (first, room, second), habit, seed| {
+        let lock = L::new();
+        let (a, body) = (site(&lock, habit), site(&lock, Habit::First));
+        let above = move |n| {
+            let call = a.call(n);
+            async move {
+                // Some with the lock, some before they have it.
+                if n % 8 == 5 {
+                    resume_unwind(Box::new(n));
+                }
+                call.await;
+                if n % 4 == 2 {
+                    resume_unwind(Box::new(n));
+                }
+                n
+            }
+        };
+        let mut numbers = pipe(0..40)
+            .map_concurrent(first, above)
+            .map_concurrent(second, async |n| n)
+            .prefetch(room, tasks.spawn());
+        let outputs = tasks.run(seed, async {
+            let mut outputs = Vec::new();
+            loop {
+                match AssertUnwindSafe(numbers.next()).catch_unwind().await {
+                    Ok(Some(n)) => outputs.push(body.call(n).await),
+                    Ok(None) => break outputs,
+                    Err(panic) => outputs.push(*panic.downcast::<u32>().unwrap()),
+                }
+            }
+        });
+        assert_all(outputs, 40);
     });
 }
 

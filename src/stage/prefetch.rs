@@ -18,6 +18,10 @@ use crate::stage::Driven;
 /// How many items the task pulls before it lets the executor run something else.
 const BUDGET: usize = 32;
 
+/// How many panics may wait for the consumer while the stages above go on. There is no end to them
+/// if every call panics.
+const PANICS: usize = 16;
+
 /// Stream of [`FlowExt::prefetch`](crate::FlowExt::prefetch).
 ///
 /// # Examples
@@ -56,15 +60,22 @@ struct Running<T> {
     /// An item that came in an advance.
     kept: Option<(T, Permit)>,
 
-    /// The places for items.
-    room: Semaphore,
+    places: Places,
 
     /// How many items are still to be handed on, by what upstream said at the beginning.
     expected: SizeHint,
 }
 
-/// What comes of asking upstream: an item with the place it takes, or a panic.
-type Message<T> = Result<(T, Permit), Box<dyn Any + Send>>;
+/// What there is room for.
+#[derive(Clone)]
+struct Places {
+    /// Has no room at all while a panic waits: whether upstream is asked again is up to the consumer.
+    items: Semaphore,
+    panics: Semaphore,
+}
+
+/// What comes of asking upstream, an item or a panic, with the place it takes.
+type Message<T> = Result<(T, Permit), (Box<dyn Any + Send>, Permit)>;
 
 /// What was pulled, in its order. Dropped, it drops what waits at once, not when the task goes.
 struct Pulled<T>(Pin<Box<Receiver<Message<T>>>>);
@@ -90,15 +101,15 @@ where
     /// Has the executor begin with the task.
     fn start(stream: S, limit: usize, spawn: Spawn) -> Running<S::Item> {
         let expected = stream.size_hint();
-        let room = Semaphore::new(limit);
-        // It never holds more messages than there are permits, and one panic.
+        let places = Places { items: Semaphore::new(limit), panics: Semaphore::new(PANICS) };
+        // It never holds more than there are places.
         let (sender, receiver) = async_channel::unbounded();
-        let (task, handle) = task(fill(Driven::new(stream), room.clone(), sender));
+        let (task, handle) = task(fill(Driven::new(stream), places.clone(), sender));
         let running = Running {
             task: handle,
             pulled: Pulled(Box::pin(receiver)),
             kept: None,
-            room,
+            places,
             expected,
         };
         spawn(task.boxed());
@@ -107,16 +118,16 @@ where
 }
 
 /// Pulls, whenever there is room, until upstream ends or the consumer is gone.
-async fn fill<S: Stream>(mut stream: Driven<S>, room: Semaphore, pulled: Sender<Message<S::Item>>) {
+async fn fill<S: Stream>(mut stream: Driven<S>, places: Places, pulled: Sender<Message<S::Item>>) {
     for count in 1_usize.. {
-        let pull = pull(&mut stream, &room);
+        let pull = pull(&mut stream, &places.items);
         let message = match AssertUnwindSafe(pull).catch_unwind().await {
             Ok(Some(item)) => Ok(item),
             Ok(None) => return,
             Err(panic) => {
-                // Whether upstream is asked again is up to the consumer.
-                room.set_limit(0);
-                Err(panic)
+                let place = places.panics.acquire().await;
+                places.items.set_limit(0);
+                Err((panic, place))
             }
         };
         if pulled.try_send(message).is_err() {
@@ -130,18 +141,16 @@ async fn fill<S: Stream>(mut stream: Driven<S>, room: Semaphore, pulled: Sender<
 
 /// Pulls one item as soon as there is room, and has the stages above go on until then.
 async fn pull<S: Stream>(stream: &mut Driven<S>, room: &Semaphore) -> Option<(S::Item, Permit)> {
-    let permit = stream.alongside(room.acquire()).await;
+    let place = stream.alongside(room.acquire()).await;
     let item = stream.next().await?;
-    Some((item, permit))
+    Some((item, place))
 }
 
 impl<T> Running<T> {
     /// Returns how many items were pulled and not handed on.
     fn waiting(&self) -> usize {
-        // A panic waits if the task does.
-        let waiting = self.pulled.0.len();
-        let panics = usize::from(self.room.limit() == 0).min(waiting);
-        waiting - panics + usize::from(self.kept.is_some())
+        let waiting = self.pulled.0.len().saturating_sub(self.places.panics.in_use());
+        waiting + usize::from(self.kept.is_some())
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -150,10 +159,10 @@ impl<T> Running<T> {
     }
 
     /// Makes room for one more.
-    fn hand_on(&mut self, (item, permit): (T, Permit)) -> T {
+    fn hand_on(&mut self, (item, place): (T, Permit)) -> T {
         let (lower, upper) = self.expected;
         self.expected = (lower.saturating_sub(1), upper.map(|upper| upper.saturating_sub(1)));
-        drop(permit);
+        drop(place);
         item
     }
 }
@@ -183,10 +192,13 @@ where
             Some(item) => item,
             None => match ready!(running.pulled.0.as_mut().poll_next(cx)) {
                 Some(Ok(item)) => item,
-                Some(Err(panic)) => {
+                Some(Err((panic, place))) => {
                     // Nobody knows what is still to come.
                     running.expected.0 = 0;
-                    running.room.set_limit(this.limit);
+                    drop(place);
+                    if running.places.panics.in_use() == 0 {
+                        running.places.items.set_limit(this.limit);
+                    }
                     resume_unwind(panic);
                 }
                 None => {
