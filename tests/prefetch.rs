@@ -560,6 +560,39 @@ fn calls_that_all_panic_are_not_started_for_ever() {
 }
 
 #[test]
+fn while_another_panic_waits_nothing_is_pulled() {
+    let (tasks, task) = (Tasks::new(), Task::new());
+    let gate = Gate::default();
+    let passing = gate.clone();
+    let source = pipe(0..6).filter(|_| true).map_concurrent(3, move |n| {
+        let passed = passing.passed();
+        async move {
+            if n > 0 {
+                passed.await;
+            }
+            if n == 1 || n == 2 {
+                boom("call");
+            }
+            n
+        }
+    });
+    let mut stream = source.prefetch(1, tasks.spawn());
+    assert!(task.poll_next(&mut stream).is_pending());
+    tasks.run();
+    gate.open();
+    tasks.run();
+    assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
+    for _ in 0..2 {
+        tasks.run();
+        assert_eq!(stream.size_hint().0, 0);
+        assert_eq!(panic_of(|| task.poll_next(&mut stream)), "call");
+    }
+    tasks.run();
+    assert_eq!(stream.size_hint().0, 1);
+    assert_eq!(settle(&Task::new(), &tasks, &mut stream), (vec![3, 4, 5], true));
+}
+
+#[test]
 fn panics_where_upstream_is_dropped() {
     // At its end: the last that comes out, and then it has ended.
     let (tasks, task) = (Tasks::new(), Task::new());
