@@ -16,6 +16,7 @@ use loom::thread;
 
 use self::concurrency::Concurrency;
 use self::engine::{Call, Engine, Step};
+use self::handle::{Outcome, task};
 use self::ready::{NONE, Signals, SlotSignal};
 use self::semaphore::Semaphore;
 
@@ -25,6 +26,9 @@ mod concurrency;
 #[allow(dead_code, unreachable_pub, unused_imports, clippy::duplicate_mod)]
 #[path = "../src/engine/mod.rs"]
 mod engine;
+#[allow(dead_code)]
+#[path = "../src/place/handle.rs"]
+mod handle;
 #[allow(dead_code, unreachable_pub, clippy::duplicate_mod)]
 #[path = "../src/engine/ready.rs"]
 mod ready;
@@ -726,4 +730,63 @@ fn dropped_stage_forgets_its_poller() {
         assert_eq!(Arc::strong_count(&poller), 1);
         drop(happenings);
     });
+}
+
+/// A task is over, or dropped by its executor, while its consumer polls.
+#[test]
+fn consumer_learns_what_became_of_its_task() {
+    for dropped in [false, true] {
+        explore(3, move || {
+            let (task, mut handle) = task(async { 7 });
+            let mut task = Box::pin(task);
+            let thread = thread::spawn(move || {
+                if !dropped {
+                    let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                    assert!(polled.is_ready());
+                }
+            });
+            let poller = Poller::new();
+            let waker = Waker::from(poller.clone());
+            let mut polled = handle.poll(&mut Context::from_waker(&waker));
+            join([thread]);
+            if polled.is_pending() {
+                assert!(poller.was_woken(), "a wake was lost");
+                polled = handle.poll(&mut Context::from_waker(&waker));
+            }
+            match polled {
+                Poll::Ready(Outcome::Output(7)) => assert!(!dropped),
+                Poll::Ready(Outcome::Dropped) => assert!(dropped),
+                _ => panic!("nothing became of it"),
+            }
+        });
+    }
+}
+
+/// A consumer goes while its task is polled, and is woken by something else, or ends.
+#[test]
+fn task_learns_that_its_consumer_is_gone() {
+    for ends in [false, true] {
+        explore(3, move || {
+            let held = Arc::new(());
+            let inside = held.clone();
+            let mut polls = 0;
+            let (task, handle) = task(std::future::poll_fn(move |_| {
+                polls += 1;
+                if ends && polls == 2 { Poll::Ready(inside.clone()) } else { Poll::Pending }
+            }));
+            let mut task = Box::pin(task);
+            let poller = Poller::new();
+            let waker = Waker::from(poller.clone());
+            assert!(task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            let thread = thread::spawn(move || drop(handle));
+            let mut polled = task.as_mut().poll(&mut Context::from_waker(&waker));
+            join([thread]);
+            if polled.is_pending() {
+                assert!(poller.was_woken(), "a wake was lost");
+                polled = task.as_mut().poll(&mut Context::from_waker(&waker));
+            }
+            assert!(polled.is_ready());
+            assert_eq!(Arc::strong_count(&held), 1, "all it held is dropped");
+        });
+    }
 }

@@ -8,8 +8,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use atomic_waker::AtomicWaker;
 use pin_project_lite::pin_project;
+
+use crate::sync::AtomicWaker;
 
 /// Splits a future into the task that runs it, and the handle that gets what comes of it.
 pub(crate) fn task<Fut: Future>(future: Fut) -> (Task<Fut>, Handle<Fut::Output>) {
