@@ -15,7 +15,7 @@ use smol::Executor;
 static CORES: Executor<'static> = Executor::new();
 
 /// How many bits of a block's hash have to be zero.
-const DIFFICULTY: u32 = 12;
+const DIFFICULTY: u32 = 13;
 
 struct Block {
     text: String,
