@@ -177,8 +177,38 @@ where
 {
     type Item = S::Item;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        let advanced = engine::answer(cx.waker());
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let answer = engine::answer(cx.waker());
+        let Some(budget) = answer.budget.checked_sub(1) else {
+            cx.waker().wake_by_ref();
+            answer.finish(0, false);
+            return Poll::Pending;
+        };
+        let polled = self.turn(answer.advanced, cx);
+        answer.finish(budget, matches!(polled, Poll::Ready(None)));
+        polled
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            State::Waiting(stream, _) => stream.size_hint(),
+            State::Running(running) => running.size_hint(),
+            State::Ended => exactly(0),
+        }
+    }
+}
+
+impl<S, Spawn> Prefetch<S, Spawn>
+where
+    S: Stream<Item: Send> + Send + 'static,
+    Spawn: FnOnce(Boxed<()>),
+{
+    /// Takes an item, or keeps it if this is an advance.
+    fn turn(
+        mut self: Pin<&mut Self>,
+        advanced: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<S::Item>> {
         let this = &mut *self;
         if let State::Waiting(..) = this.state {
             if let State::Waiting(stream, spawn) = mem::replace(&mut this.state, State::Ended) {
@@ -214,14 +244,6 @@ where
             return Poll::Pending;
         }
         Poll::Ready(Some(running.hand_on(item)))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.state {
-            State::Waiting(stream, _) => stream.size_hint(),
-            State::Running(running) => running.size_hint(),
-            State::Ended => exactly(0),
-        }
     }
 }
 
