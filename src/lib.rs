@@ -15,7 +15,10 @@ mod try_ext;
 pub use crate::concurrency::{Concurrency, errors_in_turn, ordered};
 pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, Through};
-pub use crate::place::{InTask, InThread, in_local_task, in_task, in_thread};
+pub use crate::place::{
+    InPool, InTask, InThread, ThreadLocal, ThreadPool, ThreadPoolBuilder, in_local_task, in_pool,
+    in_task, in_thread,
+};
 pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::{

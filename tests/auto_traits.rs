@@ -13,10 +13,11 @@ use std::task::{Context, Poll};
 
 use flowlet::{
     Acquire, Alongside, Batched, Concurrency, Drain, Driven, Expand, FilterMapConcurrent,
-    FlatMapConcurrent, Flow, FlowExt, InTask, InThread, MapConcurrent, Opened, Opening, Permit,
-    Pipe, Prefetch, Semaphore, TakeUntilStopped, TryBatched, TryDrain, TryFilterMapConcurrent,
-    TryFlatMapConcurrent, TryFlowExt, TryMapConcurrent, errors_in_turn, in_local_task, in_task,
-    in_thread, ordered, pipe, via,
+    FlatMapConcurrent, Flow, FlowExt, InPool, InTask, InThread, MapConcurrent, Opened, Opening,
+    Permit, Pipe, Prefetch, Semaphore, TakeUntilStopped, ThreadLocal, ThreadPool,
+    ThreadPoolBuilder, TryBatched, TryDrain, TryFilterMapConcurrent, TryFlatMapConcurrent,
+    TryFlowExt, TryMapConcurrent, errors_in_turn, in_local_task, in_pool, in_task, in_thread,
+    ordered, pipe, via,
 };
 use futures_lite::{Stream, StreamExt, stream};
 
@@ -315,6 +316,13 @@ fn futures_are_what_their_parts_are() {
     traits!(some::<InTask<Yes, No, Yes>>() => !Send !Sync);
     traits!(some::<InTask<Yes, Yes, No>>() => !Send !Sync);
     traits!(some::<InTask<PhantomPinned, PhantomPinned, PhantomPinned>>() => Unpin);
+    traits!(some::<InPool<Yes, Yes, Yes>>() => Send Sync Unpin);
+    traits!(some::<InPool<No, Yes, Yes>>() => !Send !Sync);
+    traits!(some::<InPool<NoSync, Yes, Yes>>() => !Send !Sync);
+    traits!(some::<InPool<Yes, No, Yes>>() => !Send !Sync);
+    traits!(some::<InPool<Yes, Yes, No>>() => !Send !Sync);
+    traits!(some::<InPool<Yes, NoSync, NoSync>>() => Send);
+    traits!(some::<InPool<PhantomPinned, PhantomPinned, PhantomPinned>>() => Unpin);
 
     traits!(some::<Acquire>() => Send Sync Unpin);
 }
@@ -337,6 +345,13 @@ fn values_fit_everywhere() {
         } => !Send !Sync
     );
     traits!(in_local_task(drop, some::<fn(No) -> Fut<No, No>>()) => Unpin);
+    traits!(in_pool(&some::<ThreadPool>(), some::<fn(Yes) -> Yes>()) => Send Sync Unpin);
+    traits!(some::<ThreadPool>() => Send Sync Unpin);
+    traits!(some::<ThreadPoolBuilder>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
+    // Resources stay on their threads.
+    traits!(some::<ThreadLocal<No>>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
+    traits!(some::<ThreadLocal<Yes, No>>() => !Send !Sync);
+    traits!(some::<ThreadLocal<Yes, NoSync>>() => Send !Sync);
 }
 
 /// Not promised, but a change here should be seen.
@@ -348,6 +363,8 @@ fn unwind_safety_is_what_it_is() {
     traits!(some::<Opening<Fut, Up>>() => UnwindSafe RefUnwindSafe);
     traits!(some::<Acquire>() => UnwindSafe RefUnwindSafe);
     traits!(some::<InThread<Yes, Yes, Yes>>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<InPool<Yes, Yes, Yes>>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<ThreadPool>() => UnwindSafe RefUnwindSafe);
     // A stage is safe to poll and drop after a panic, but `AtomicWaker` does not say so of itself.
     traits!(some::<Map<Up, Yes, Fut>>() => !UnwindSafe !RefUnwindSafe);
     traits!(some::<Filter<Up, Yes, Fut<Option<Yes>>, Yes>>() => !UnwindSafe !RefUnwindSafe);
@@ -459,6 +476,13 @@ fn everything_is_debug() {
     assert!(prefetch.poll_next(&mut Context::from_waker(waker)).is_pending());
     assert_eq!(text(&prefetch), "Prefetch { limit: 2, waiting: 0, .. }");
     assert_eq!(text(async { [1_u8] }.expand()), "Opening { open: false, .. }");
+    let pool = ThreadPool::builder(2).name("database").build().unwrap();
+    assert_eq!(text(&pool), "ThreadPool { name: \"database\", size: 2, in_use: 0 }");
+    let mut call = in_pool(&pool, |n: u8| n)(1);
+    assert_eq!(text(&call), "InPool(Waiting)");
+    futures_lite::future::block_on(&mut call);
+    assert_eq!(text(&call), "InPool(Over)");
+    assert_eq!(text(ThreadLocal::<Rc<u8>, _>::new(|| Rc::new(1))), "ThreadLocal { .. }");
     let permit = semaphore.try_acquire().unwrap();
     assert_eq!(text(&permit), "Permit { .. }");
     assert_eq!(text(&semaphore), "Semaphore { limit: 2, in_use: 1 }");

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind, set_hook, take_hook};
 
 use flowlet::prelude::*;
-use flowlet::{Semaphore, errors_in_turn, ordered};
+use flowlet::{Semaphore, ThreadLocal, ThreadPool, errors_in_turn, ordered};
 
 thread_local! {
     /// Where this thread panicked last.
@@ -59,4 +59,14 @@ fn it_is_the_callers() {
     check(|| results().try_batched(0));
 
     check(|| Semaphore::new(0));
+
+    check(|| ThreadPool::new(0));
+    check(|| ThreadPool::builder(0));
+    check(|| ThreadPool::builder(1).name("\0"));
+
+    let local = ThreadLocal::new(|| 1);
+    local.with(|_| check(|| local.with(|_| ())));
+    local.with(|_| check(|| local.close()));
+    let fallible = ThreadLocal::new(|| Ok::<_, ()>(1));
+    fallible.try_with(|_| check(|| fallible.try_with(|_| ()))).unwrap();
 }

@@ -1,9 +1,7 @@
 //! Calls that block run on threads of their own.
 
-use std::env;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
@@ -15,24 +13,11 @@ use futures_lite::future::block_on;
 
 #[path = "support/gauge.rs"]
 mod gauge;
+#[path = "support/one_thread.rs"]
+mod one_thread;
 
 use gauge::Gauge;
-
-/// Set in the processes that tests start, where there is one thread only for all calls.
-const ONE_THREAD: &str = "BLOCKING_MAX_THREADS";
-
-/// Runs a test once more in a process of its own with one thread for all calls. Returns whether
-/// this is that process.
-fn with_one_thread(test: &str) -> bool {
-    if env::var_os(ONE_THREAD).is_some_and(|threads| threads == "1") {
-        return true;
-    }
-    let mut command = Command::new(env::current_exe().unwrap());
-    let child = command.args(["--exact", test]).env(ONE_THREAD, "1").output().unwrap();
-    let output = String::from_utf8_lossy(&child.stdout);
-    assert!(child.status.success() && output.contains("1 passed"), "{output}");
-    false
-}
+use one_thread::with_one_thread;
 
 fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
@@ -161,6 +146,8 @@ fn a_call_that_is_dropped_before_it_begins_never_does() {
     let mut waiting = in_thread(|_: Arc<()>| -> () { panic!("it began") })(input.clone());
     assert!(poll(&mut waiting).is_pending());
     drop(waiting);
+    // Nobody waits for a thread to drop what it will not need.
+    assert_eq!(Arc::strong_count(&input), 1);
     // And so in a stage that is dropped.
     let began = Arc::new(AtomicBool::new(false));
     let note = began.clone();
@@ -179,21 +166,23 @@ fn a_call_that_is_dropped_before_it_begins_never_does() {
     // The one thread has come past them once this is over.
     block_on(in_thread(|()| ())(()));
     assert!(!began.load(Ordering::SeqCst));
-    assert_eq!(Arc::strong_count(&input), 1);
 }
 
-/// Says when it is dropped.
-struct Last(mpsc::Sender<&'static str>);
+/// Says when it is dropped, and may panic then.
+struct Last(mpsc::Sender<&'static str>, bool);
 
 impl Drop for Last {
     fn drop(&mut self) {
         self.0.send("dropped").unwrap();
+        if self.1 {
+            std::panic::resume_unwind(Box::new(()));
+        }
     }
 }
 
 #[test]
 fn a_call_that_is_dropped_while_it_runs_finishes_and_its_result_is_dropped() {
-    for panics in [false, true] {
+    for (panics, drop_panics) in [(false, false), (true, false), (false, true), (true, true)] {
         let (begun, has_begun) = mpsc::channel();
         let (go_on, blocked) = mpsc::channel::<()>();
         let (said, events) = mpsc::channel();
@@ -203,9 +192,9 @@ fn a_call_that_is_dropped_while_it_runs_finishes_and_its_result_is_dropped() {
             ends.0.send(()).unwrap();
             ends.1.recv().unwrap();
             ends.2.send("finished").unwrap();
-            let last = Last(ends.2.clone());
+            let last = Last(ends.2.clone(), drop_panics);
             if panics {
-                std::panic::resume_unwind(Box::new(()));
+                std::panic::resume_unwind(Box::new(last));
             }
             last
         })(());

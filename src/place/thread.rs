@@ -2,9 +2,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use blocking::Task;
+
+use super::call::{Call, Job};
 
 /// Makes a blocking function one that a stage can call: each call runs on a thread of its own.
 ///
@@ -26,8 +28,8 @@ use blocking::Task;
 /// the pipeline. The thread lives on.
 ///
 /// Nothing is done before the future is polled. A call that is dropped before its thread has begun
-/// it never begins. One that runs cannot be interrupted: it finishes, and its result, or its panic,
-/// is discarded.
+/// it never begins, and its input is dropped with it. One that runs cannot be interrupted: it
+/// finishes, and its result, or its panic, is discarded.
 ///
 /// # Examples
 ///
@@ -75,7 +77,7 @@ where
     U: Send + 'static,
 {
     let f = Arc::new(f);
-    move |input| InThread { state: State::Waiting(f.clone(), input) }
+    move |input| InThread { call: Call::new(f.clone(), input) }
 }
 
 /// Future of a call made by [`in_thread`].
@@ -90,16 +92,7 @@ where
 /// ```
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct InThread<F, T, U> {
-    state: State<F, T, U>,
-}
-
-enum State<F, T, U> {
-    /// Not polled yet.
-    Waiting(Arc<F>, T),
-    /// Given to the pool. Dropping the task cancels it.
-    Running(Task<U>),
-    /// Its result was handed out.
-    Over,
+    call: Call<F, T, U, Task<()>>,
 }
 
 // No field is ever pinned.
@@ -117,26 +110,14 @@ where
     ///
     /// Panics if the function did, or if the future was ready before.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
-        let mut task = match std::mem::replace(&mut self.state, State::Over) {
-            State::Waiting(f, input) => blocking::unblock(move || f(input)),
-            State::Running(task) => task,
-            State::Over => panic!("`InThread` polled after it was ready"),
-        };
-        let polled = Pin::new(&mut task).poll(cx);
-        if polled.is_pending() {
-            self.state = State::Running(task);
-        }
-        polled
+        let give = |job: Job<F, T, U>| Some(blocking::unblock(move || job.run()));
+        let output = ready!(self.call.poll(cx, give));
+        Poll::Ready(output.expect("the threads refuse no call"))
     }
 }
 
 impl<F, T, U> fmt::Debug for InThread<F, T, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Waiting(..) => "Waiting",
-            State::Running(_) => "Running",
-            State::Over => "Over",
-        };
-        f.debug_tuple("InThread").field(&format_args!("{state}")).finish()
+        f.debug_tuple("InThread").field(&self.call).finish()
     }
 }

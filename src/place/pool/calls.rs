@@ -1,0 +1,128 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_executor::FallibleTask;
+
+use super::ThreadPool;
+use super::workers::Workers;
+use crate::place::call::{Call, Job};
+
+/// Makes a blocking function one that a stage can call: each call runs on a thread of `pool`.
+///
+/// As [`in_thread`](crate::in_thread), with threads that are the pool's own. Any number of functions
+/// and stages can share a pool. Whatever their limits are, no more calls run at once than it has
+/// threads, and calls that wait for a thread begin in the order in which they were first polled. A
+/// stage that is to use the whole pool needs a limit that is no less than the pool's size; one or
+/// two more keep the threads from waiting for the stage.
+///
+/// The function does not keep the pool: when the [`ThreadPool`] is dropped or shut down, it ends.
+///
+/// # Panics, and calls that are dropped
+///
+/// A panic in `f` comes out of the call's future, with its payload, and so reaches the consumer of
+/// the pipeline. The thread lives on.
+///
+/// The future panics too if the pool is shut down, or was, before a thread has begun the call: the
+/// call never begins then.
+///
+/// Nothing is done before the future is polled. A call that is dropped before its thread has begun
+/// it never begins, and its input is dropped with it. One that runs cannot be interrupted: it
+/// finishes, and its result, or its panic, is discarded.
+///
+/// # Waiting for one another
+///
+/// A call keeps its thread while it blocks. Calls that wait for other calls of the same pool may
+/// take up all the threads, and then wait for ever. Give such calls pools of their own.
+///
+/// # Examples
+///
+/// Two stages, which together run 4 calls at once:
+///
+/// ```
+/// use flowlet::prelude::*;
+/// use flowlet::{ThreadPool, in_pool};
+///
+/// fn read(path: &str) -> std::io::Result<String> {
+///     std::fs::read_to_string(path)
+/// }
+///
+/// fn count_lines(text: std::io::Result<String>) -> usize {
+///     text.map_or(0, |text| text.lines().count())
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let pool = ThreadPool::new(4)?;
+/// let lines: Vec<_> = pipe(["Cargo.toml", "LICENSE"])
+///     .map_concurrent(8, in_pool(&pool, read))
+///     .map_concurrent(8, in_pool(&pool, count_lines))
+///     .collect()
+///     .await;
+/// assert!(lines.iter().all(|&lines| lines > 0));
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+pub fn in_pool<F, T, U>(
+    pool: &ThreadPool,
+    f: F,
+) -> impl Fn(T) -> InPool<F, T, U> + Clone + Send + Sync + use<F, T, U>
+where
+    F: Fn(T) -> U + Send + Sync + 'static,
+    T: Send + 'static,
+    U: Send + 'static,
+{
+    let f = Arc::new(f);
+    let workers = pool.workers.clone();
+    move |input| InPool { call: Call::new(f.clone(), input), workers: workers.clone() }
+}
+
+/// Future of a call made by [`in_pool`].
+///
+/// # Examples
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// let pool = flowlet::ThreadPool::new(1)?;
+/// let double = flowlet::in_pool(&pool, |n: u32| 2 * n);
+/// assert_eq!(double(21).await, 42);
+/// # std::io::Result::Ok(())
+/// # }).unwrap();
+/// ```
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct InPool<F, T, U> {
+    call: Call<F, T, U, FallibleTask<()>>,
+    workers: Arc<Workers>,
+}
+
+// No field is ever pinned.
+impl<F, T, U> Unpin for InPool<F, T, U> {}
+
+impl<F, T, U> Future for InPool<F, T, U>
+where
+    F: Fn(T) -> U + Send + Sync + 'static,
+    T: Send + 'static,
+    U: Send + 'static,
+{
+    type Output = U;
+
+    /// # Panics
+    ///
+    /// Panics if the function did, if the pool was shut down before the call began, or if the future
+    /// was ready before.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
+        let Self { call, workers } = self.get_mut();
+        let output = ready!(call.poll(cx, |job: Job<F, T, U>| workers.give(job)));
+        let Some(output) = output else {
+            panic!("the thread pool `{}` was shut down before this call began", workers.name);
+        };
+        Poll::Ready(output)
+    }
+}
+
+impl<F, T, U> fmt::Debug for InPool<F, T, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InPool").field(&self.call).finish()
+    }
+}
