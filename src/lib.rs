@@ -4,6 +4,8 @@ mod concurrency;
 mod engine;
 mod ext;
 mod flow;
+pub mod functional;
+pub mod op;
 mod place;
 mod semaphore;
 mod size_hint;
@@ -14,7 +16,7 @@ mod try_ext;
 
 pub use crate::concurrency::{Concurrency, errors_in_turn, ordered};
 pub use crate::ext::FlowExt;
-pub use crate::flow::{Flow, Through};
+pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};
 pub use crate::place::{
     InPool, InTask, InThread, ThreadLocal, ThreadPool, ThreadPoolBuilder, in_local_task, in_pool,
     in_task, in_thread,

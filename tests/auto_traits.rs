@@ -466,7 +466,7 @@ fn everything_is_debug() {
         "Alongside { driven: Driven(Numbers), .. }"
     );
     assert_eq!(text(FlowExt::drain(Numbers)), "Drain { stream: Some(Numbers) }");
-    assert_eq!(text(Flow::<Rc<u8>>::identity()), "Flow { .. }");
+    assert_eq!(text(Flow::<Rc<u8>>::identity()), "Flow []");
     assert_eq!(text(in_thread(|n: u8| n)(1)), "InThread(Waiting)");
     let task = |_| future::pending::<()>();
     assert_eq!(text(in_task(drop, task)(1)), "InTask(Waiting)");

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind, set_hook, take_hook};
 
 use flowlet::prelude::*;
-use flowlet::{Semaphore, ThreadLocal, ThreadPool, errors_in_turn, ordered};
+use flowlet::{Flow, Semaphore, ThreadLocal, ThreadPool, errors_in_turn, functional, op, ordered};
 
 thread_local! {
     /// Where this thread panicked last.
@@ -69,4 +69,50 @@ fn it_is_the_callers() {
     local.with(|_| check(|| local.close()));
     let fallible = ThreadLocal::new(|| Ok::<_, ()>(1));
     fallible.try_with(|_| check(|| fallible.try_with(|_| ()))).unwrap();
+
+    in_flows();
+}
+
+// Not a test of its own: there is one hook for all.
+fn in_flows() {
+    let items = || pipe([1]);
+    let results = || items().map(Ok::<i32, ()>);
+
+    let flow = Flow::<i32>::identity;
+
+    check(|| flow().map_concurrent(0, async |item: i32| item));
+    check(|| flow().filter_concurrent(0, async |_: &i32| true));
+    check(|| flow().filter_map_concurrent(0, async |item: i32| Some(item)));
+    check(|| flow().flat_map_concurrent(0, |item: i32| [item]));
+    check(|| flow().batched(0));
+
+    let try_flow = Flow::<Result<i32, ()>>::identity;
+
+    check(|| try_flow().try_map_concurrent(0, async |item: i32| Ok(item)));
+    check(|| try_flow().try_filter_concurrent(0, async |_: &i32| Ok(true)));
+    check(|| try_flow().try_filter_map_concurrent(0, async |item: i32| Ok(Some(item))));
+    check(|| try_flow().try_flat_map_concurrent(0, async |item: i32| Ok([item])));
+    check(|| try_flow().try_batched(0));
+
+    check(|| op::map_concurrent(0, async |item: i32| item));
+    check(|| op::filter_concurrent(0, async |_: &i32| true));
+    check(|| op::filter_map_concurrent(0, async |item: i32| Some(item)));
+    check(|| op::flat_map_concurrent(0, |item: i32| [item]));
+    check(|| op::batched::<i32>(0));
+    check(|| op::try_map_concurrent(0, async |item: i32| Ok::<_, ()>(item)));
+    check(|| op::try_filter_concurrent(0, async |_: &i32| Ok::<_, ()>(true)));
+    check(|| op::try_filter_map_concurrent(0, async |item: i32| Ok::<_, ()>(Some(item))));
+    check(|| op::try_flat_map_concurrent(0, async |item: i32| Ok::<_, ()>([item])));
+    check(|| op::try_batched::<i32, ()>(0));
+
+    check(|| functional::map_concurrent(0, async |item: i32| item)(items()));
+    check(|| functional::filter_concurrent(0, async |_: &i32| true)(items()));
+    check(|| functional::filter_map_concurrent(0, async |item: i32| Some(item))(items()));
+    check(|| functional::flat_map_concurrent(0, |item: i32| [item])(items()));
+    check(|| functional::batched(0)(items()));
+    check(|| functional::try_map_concurrent(0, async |item: i32| Ok(item))(results()));
+    check(|| functional::try_filter_concurrent(0, async |_: &i32| Ok(true))(results()));
+    check(|| functional::try_filter_map_concurrent(0, async |item: i32| Ok(Some(item)))(results()));
+    check(|| functional::try_flat_map_concurrent(0, async |item: i32| Ok([item]))(results()));
+    check(|| functional::try_batched(0)(results()));
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flowlet::prelude::*;
-use flowlet::{Flow, Semaphore, in_thread, ordered};
+use flowlet::{Flow, Semaphore, chain, functional, in_thread, op, ordered};
 use futures_lite::future::{FutureExt, block_on, or, yield_now};
 use futures_lite::stream;
 
@@ -218,6 +218,7 @@ on_every_runtime!(
     batched_and_drain_run,
     everything_chained_runs,
     flow_runs,
+    built_flow_runs,
     driven_loop_runs,
     semaphore_is_shared_and_changed,
     limits_hold,
@@ -395,6 +396,33 @@ fn flow_runs<R: Runtime>() {
             R::run(async move { pipe(0..10).through(&pairs).collect().await });
         assert_eq!(sorted(batches.concat()), [0, 0, 2, 2, 4, 4, 6, 6, 8, 8]);
     }
+    assert_eq!(limit.in_use(), 0);
+}
+
+fn built_flow_runs<R: Runtime>() {
+    let limit = Semaphore::new(2);
+    let evens = Flow::<u32>::identity()
+        .filter_concurrent(&limit, is_even::<R>)
+        .map_concurrent(2, in_thread(|n| n))
+        .named("evens");
+    let pairs = evens
+        | op::flat_map(async |n| [n, work::<R>(n).await])
+        | op::map(Ok::<u32, ()>)
+        | op::try_filter_concurrent(2, async |n: &u32| Ok(is_even::<R>(n).await))
+        | op::try_batched(2);
+    for _ in 0..3 {
+        let pairs = pairs.clone();
+        let batches: Result<Vec<Vec<u32>>, ()> =
+            R::run(async move { (pipe(0..10) | &pairs).try_collect().await });
+        assert_eq!(sorted(batches.unwrap().concat()), [0, 0, 2, 2, 4, 4, 6, 6, 8, 8]);
+    }
+    let chained = chain!(
+        functional::map_concurrent(3, work::<R>),
+        functional::filter_concurrent(2, async |n: &u32| is_even::<R>(n).await),
+        functional::batched(3),
+    );
+    let batches: Vec<Vec<u32>> = R::run(functional::collect(chained(0..10)));
+    assert_eq!(sorted(batches.concat()), [0, 2, 4, 6, 8]);
     assert_eq!(limit.in_use(), 0);
 }
 

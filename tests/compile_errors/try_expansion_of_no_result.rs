@@ -1,0 +1,8 @@
+use flowlet::prelude::*;
+
+fn main() {
+    let _ = pipe([Ok::<u32, String>(1)]).try_flat_map_concurrent(8, |n| vec![n]);
+}
+
+// says: `Vec<u32>` is no expansion that can fail
+// says: there is `try_map_concurrent`
