@@ -1,13 +1,17 @@
 use std::future::Future;
+#[cfg(feature = "time")]
+use std::time::Duration;
 
 use futures_lite::Stream;
 use futures_lite::future::Boxed;
 
 use crate::Concurrency;
 use crate::flow::Through;
+#[cfg(feature = "time")]
+use crate::stage::BatchedWithin;
 use crate::stage::{
-    Batched, Drain, Driven, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent,
-    Prefetch, TakeUntilStopped, filter_concurrent,
+    Batched, BatchedByWeight, Drain, Driven, Expand, FilterMapConcurrent, FlatMapConcurrent,
+    MapConcurrent, Prefetch, TakeUntilStopped, filter_concurrent,
 };
 
 /// The stages, as methods of every [`Stream`].
@@ -249,6 +253,85 @@ pub trait FlowExt: Stream {
         Self: Sized,
     {
         Batched::new(self, size)
+    }
+
+    /// Collects items into batches of `size`, and hands on what there is when `duration` has passed
+    /// since the first item of a batch came.
+    ///
+    /// A batch is never empty. It is handed on when it is full, when its time has come, or when the
+    /// stream has ended. The time of a batch goes on while the consumer or the stages below are busy;
+    /// if it comes meanwhile, the batch is what they get next. Items that wait for their batch are
+    /// lost if the stream is dropped.
+    ///
+    /// While a later stage is full, a batch whose time has come waits here and is still filled, with
+    /// up to `size` items, so that the calls above can go on.
+    ///
+    /// The timer is one of `async-io`, which has a thread of its own and works on every runtime. It
+    /// may be late, and is never early. A duration that is too long for it has no end.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `size` is 0, or `duration` is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let (sender, receiver) = async_channel::unbounded();
+    /// let mut batches = Box::pin(pipe(receiver).batched_within(3, Duration::from_millis(10)));
+    /// for n in 1..=4 {
+    ///     sender.send(n).await.unwrap();
+    /// }
+    /// assert_eq!(batches.next().await, Some(vec![1, 2, 3]));
+    /// assert_eq!(batches.next().await, Some(vec![4])); // after 10 ms
+    /// # });
+    /// ```
+    #[cfg(feature = "time")]
+    #[track_caller]
+    fn batched_within(self, size: usize, duration: Duration) -> BatchedWithin<Self>
+    where
+        Self: Sized,
+    {
+        BatchedWithin::new(self, size, duration)
+    }
+
+    /// Collects items into batches that weigh `max` at most, by the sum of what `weight` says of each
+    /// item: its bytes, for example.
+    ///
+    /// An item that would make its batch too heavy is the first of the next one, and one that weighs
+    /// more than `max` comes alone. A batch is never empty. It is handed on when it weighs `max`, when
+    /// the next item does not fit, or when the stream has ended. Items that wait for their batch are
+    /// lost if the stream is dropped.
+    ///
+    /// `weight` is called once for each item. Of items that weigh nothing, any number are in one
+    /// batch: `|item| item.len().max(1)` bounds their number too.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `max` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let words = ["one", "two", "three", "a", "seventeen", "b"];
+    /// let batches: Vec<Vec<&str>> =
+    ///     pipe(words).batched_by_weight(6, |word| word.len()).collect().await;
+    /// assert_eq!(batches, [vec!["one", "two"], vec!["three", "a"], vec!["seventeen"], vec!["b"]]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn batched_by_weight<F>(self, max: usize, weight: F) -> BatchedByWeight<Self, F>
+    where
+        Self: Sized,
+        F: FnMut(&Self::Item) -> usize,
+    {
+        BatchedByWeight::new(self, max, weight)
     }
 
     /// Takes items until `stop` is ready, then ends: a graceful stop, right behind the source.

@@ -567,7 +567,7 @@ where
     S: Stream<Item = Result<T, E>>,
 {
     // Refuses a wrong size here, not when it is applied.
-    drop(TryBatched::new(futures_lite::stream::empty::<Result<T, E>>(), size));
+    drop(Batched::new(futures_lite::stream::empty::<T>(), size));
     move |stream| TryBatched::new(stream, size)
 }
 

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "time")]
+mod clock;
 mod concurrency;
 mod engine;
 mod ext;
@@ -24,10 +27,13 @@ pub use crate::place::{
 pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::{
-    Alongside, Batched, Drain, Driven, Expand, FilterMapConcurrent, FlatMapConcurrent,
-    MapConcurrent, Merge, MergeHandle, Opened, Opening, Prefetch, TakeUntilStopped, TryBatched,
-    TryDrain, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent, merge,
+    Alongside, Batched, BatchedByWeight, Drain, Driven, Expand, FilterMapConcurrent,
+    FlatMapConcurrent, MapConcurrent, Merge, MergeHandle, Opened, Opening, Prefetch,
+    TakeUntilStopped, TryBatched, TryBatchedByWeight, TryDrain, TryExpand, TryFilterMapConcurrent,
+    TryFlatMapConcurrent, TryMapConcurrent, merge,
 };
+#[cfg(feature = "time")]
+pub use crate::stage::{BatchedWithin, TryBatchedWithin};
 pub use crate::try_ext::TryFlowExt;
 
 /// What a pipeline is usually written with, for `use flowlet::prelude::*`.

@@ -1,11 +1,15 @@
 use std::future::Future;
+#[cfg(feature = "time")]
+use std::time::Duration;
 
 use futures_lite::Stream;
 
 use crate::Concurrency;
+#[cfg(feature = "time")]
+use crate::stage::TryBatchedWithin;
 use crate::stage::{
-    TryBatched, TryDrain, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent,
-    TryMapConcurrent, try_filter_concurrent,
+    TryBatched, TryBatchedByWeight, TryDrain, TryExpand, TryFilterMapConcurrent,
+    TryFlatMapConcurrent, TryMapConcurrent, try_filter_concurrent,
 };
 
 /// The stages that stop at the first error, as methods of every [`Stream`] of `Result`s.
@@ -273,6 +277,71 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
         Self: Sized,
     {
         TryBatched::new(self, size)
+    }
+
+    /// Collects items into batches of `size`, hands on what there is when `duration` has passed since
+    /// the first item of a batch came, and stops at the first error.
+    ///
+    /// See [`batched_within`](crate::FlowExt::batched_within) for when a batch is handed on. An error
+    /// does not wait for that: the batch that it breaks off comes out first, at once, then the error,
+    /// then the end. Upstream is dropped before any of this.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `size` is 0, or `duration` is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let hour = Duration::from_secs(3600);
+    /// let batches: Vec<Result<Vec<u32>, &str>> =
+    ///     pipe([Ok(1), Ok(2), Ok(3), Err("four"), Ok(5)]).try_batched_within(2, hour).collect().await;
+    /// assert_eq!(batches, [Ok(vec![1, 2]), Ok(vec![3]), Err("four")]);
+    /// # });
+    /// ```
+    #[cfg(feature = "time")]
+    #[track_caller]
+    fn try_batched_within(self, size: usize, duration: Duration) -> TryBatchedWithin<Self, T, E>
+    where
+        Self: Sized,
+    {
+        TryBatchedWithin::new(self, size, duration)
+    }
+
+    /// Collects items into batches that weigh `max` at most, by the sum of what `weight` says of each
+    /// item, up to the first error.
+    ///
+    /// See [`batched_by_weight`](crate::FlowExt::batched_by_weight) for what is in a batch. An error
+    /// loses nothing: the batch that it breaks off comes out first, then the error, then the end.
+    /// Upstream is dropped before any of this.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `max` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let words = [Ok("one"), Ok("two"), Ok("three"), Err("four"), Ok("five")];
+    /// let batches: Vec<Result<Vec<&str>, &str>> =
+    ///     pipe(words).try_batched_by_weight(6, |word| word.len()).collect().await;
+    /// assert_eq!(batches, [Ok(vec!["one", "two"]), Ok(vec!["three"]), Err("four")]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn try_batched_by_weight<F>(self, max: usize, weight: F) -> TryBatchedByWeight<Self, F, T, E>
+    where
+        Self: Sized,
+        F: FnMut(&T) -> usize,
+    {
+        TryBatchedByWeight::new(self, max, weight)
     }
 
     /// Runs the pipeline to its end or its first error, for what its stages do, and discards what

@@ -12,12 +12,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use flowlet::{
-    Acquire, Alongside, Batched, Concurrency, Drain, Driven, Expand, FilterMapConcurrent,
-    FlatMapConcurrent, Flow, FlowExt, InPool, InTask, InThread, MapConcurrent, Opened, Opening,
-    Permit, Pipe, Prefetch, Semaphore, TakeUntilStopped, ThreadLocal, ThreadPool,
-    ThreadPoolBuilder, TryBatched, TryDrain, TryFilterMapConcurrent, TryFlatMapConcurrent,
-    TryFlowExt, TryMapConcurrent, errors_in_turn, in_local_task, in_pool, in_task, in_thread,
-    ordered, pipe, via,
+    Acquire, Alongside, Batched, BatchedByWeight, Concurrency, Drain, Driven, Expand,
+    FilterMapConcurrent, FlatMapConcurrent, Flow, FlowExt, InPool, InTask, InThread, MapConcurrent,
+    Opened, Opening, Permit, Pipe, Prefetch, Semaphore, TakeUntilStopped, ThreadLocal, ThreadPool,
+    ThreadPoolBuilder, TryBatched, TryBatchedByWeight, TryDrain, TryFilterMapConcurrent,
+    TryFlatMapConcurrent, TryFlowExt, TryMapConcurrent, errors_in_turn, in_local_task, in_pool,
+    in_task, in_thread, ordered, pipe, via,
 };
 use futures_lite::{Stream, StreamExt, stream};
 
@@ -235,6 +235,17 @@ fn try_stages_are_what_their_parts_are() {
     traits!(some::<TryBatched<Up<Res<Yes, No>>, Yes, No>>() => !Send !Sync);
     traits!(some::<TryBatched<Up<Res<Yes>, PhantomPinned>, Yes, Yes>>() => !Unpin);
 
+    traits!(some::<TryBatchedByWeight<Up<Res<Yes>>, Yes, Yes, Yes>>() => Send Sync Unpin);
+    traits!(some::<TryBatchedByWeight<Up<Res<Yes>>, No, Yes, Yes>>() => !Send !Sync);
+
+    #[cfg(feature = "time")]
+    {
+        use flowlet::TryBatchedWithin;
+
+        traits!(some::<TryBatchedWithin<Up<Res<Yes>>, Yes, Yes>>() => Send Sync Unpin);
+        traits!(some::<TryBatchedWithin<Up<Res<No>>, No, Yes>>() => !Send !Sync);
+    }
+
     traits!(some::<TryDrain<Up<Res<No>>, Yes>>() => Send Sync Unpin);
     traits!(some::<TryDrain<Up<Res<Yes>>, No>>() => !Send !Sync);
     traits!(some::<Opened<Up, Yes>>() => Send Sync Unpin);
@@ -249,6 +260,23 @@ fn other_streams_are_what_their_parts_are() {
     traits!(some::<Batched<Up<NoSync>>>() => Send !Sync);
     traits!(some::<Batched<Up<PhantomPinned>>>() => Unpin);
     traits!(some::<Batched<Up<Yes, PhantomPinned>>>() => !Unpin);
+
+    // The closure need not be pinned.
+    traits!(some::<BatchedByWeight<Up, Yes>>() => Send Sync Unpin);
+    traits!(some::<BatchedByWeight<Up<No>, Yes>>() => !Send !Sync);
+    traits!(some::<BatchedByWeight<Up, NoSync>>() => Send !Sync);
+    traits!(some::<BatchedByWeight<Up, PhantomPinned>>() => Unpin);
+    traits!(some::<BatchedByWeight<Up<Yes, PhantomPinned>, Yes>>() => !Unpin);
+
+    #[cfg(feature = "time")]
+    {
+        use flowlet::BatchedWithin;
+
+        traits!(some::<BatchedWithin<Up>>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
+        traits!(some::<BatchedWithin<Up<No>>>() => !Send !Sync);
+        traits!(some::<BatchedWithin<Up<NoSync>>>() => Send !Sync);
+        traits!(some::<BatchedWithin<Up<Yes, PhantomPinned>>>() => !Unpin);
+    }
 
     traits!(some::<Pipe<Up>>() => Send Sync Unpin);
     // A stream of something `!Send` may be `Send` while it holds none of it.
@@ -358,6 +386,7 @@ fn values_fit_everywhere() {
 #[test]
 fn unwind_safety_is_what_it_is() {
     traits!(some::<Batched<Up>>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<BatchedByWeight<Up, Yes>>() => UnwindSafe RefUnwindSafe);
     traits!(some::<Drain<Up>>() => UnwindSafe RefUnwindSafe);
     traits!(some::<Pipe<Up>>() => UnwindSafe RefUnwindSafe);
     traits!(some::<Opening<Fut, Up>>() => UnwindSafe RefUnwindSafe);
@@ -430,6 +459,15 @@ fn everything_is_debug() {
         text(Numbers.batched(2)),
         "Batched { size: 2, waiting: 0, upstream: Some(Numbers) }"
     );
+    assert_eq!(
+        text(Numbers.batched_by_weight(2, |n| usize::from(*n))),
+        "BatchedByWeight { max: 2, waiting: 0, upstream: Some(Numbers), .. }"
+    );
+    #[cfg(feature = "time")]
+    assert_eq!(
+        text(Numbers.batched_within(2, std::time::Duration::from_secs(1))),
+        "BatchedWithin { size: 2, duration: 1s, waiting: 0, upstream: Some(Numbers) }"
+    );
     for (stage, name, limit) in [
         (
             text(Results.try_map_concurrent(errors_in_turn(2), async |n| Ok(n))),
@@ -453,6 +491,15 @@ fn everything_is_debug() {
     assert_eq!(
         text(Results.try_batched(2)),
         "TryBatched { size: 2, waiting: 0, upstream: Some(Results) }"
+    );
+    assert_eq!(
+        text(Results.try_batched_by_weight(2, |n| usize::from(*n))),
+        "TryBatchedByWeight { max: 2, waiting: 0, upstream: Some(Results), .. }"
+    );
+    #[cfg(feature = "time")]
+    assert_eq!(
+        text(Results.try_batched_within(2, std::time::Duration::from_secs(1))),
+        "TryBatchedWithin { size: 2, duration: 1s, waiting: 0, upstream: Some(Results) }"
     );
     assert_eq!(text(Results.try_drain()), "TryDrain { stream: Some(Results), .. }");
     assert_eq!(

@@ -151,6 +151,8 @@ fn every_stage_is_fused_and_its_hints_are_right() {
             for size in [1, 2, 3, 7, usize::MAX] {
                 let batches = check(Hostile::new(number, hint).batched(size));
                 assert!(batches.concat().into_iter().eq(0..number));
+                let batches = check(Hostile::new(number, hint).batched_by_weight(size, |n| *n));
+                assert!(batches.concat().into_iter().eq(0..number));
             }
             assert_eq!(check(Hostile::new(number, hint).driven()).len(), number);
             assert_eq!(
@@ -192,11 +194,16 @@ fn so_is_every_stage_of_results() {
                 });
                 check(parts);
                 for size in [1, 2, 3, usize::MAX] {
-                    let failing = source()
-                        .map(|item| item.and_then(|n| if n == bad { Err(n) } else { item }));
-                    let batches = check(failing.try_batched(size));
-                    let numbers = batches.into_iter().flatten().flatten();
-                    assert!(numbers.eq(0..bad.min(number)));
+                    let failing = || {
+                        source().map(|item| item.and_then(|n| if n == bad { Err(n) } else { item }))
+                    };
+                    for batches in [
+                        check(failing().try_batched(size)),
+                        check(failing().try_batched_by_weight(size, |n| *n)),
+                    ] {
+                        let numbers = batches.into_iter().flatten().flatten();
+                        assert!(numbers.eq(0..bad.min(number)));
+                    }
                 }
             }
         }

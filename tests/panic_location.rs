@@ -46,6 +46,17 @@ fn it_is_the_callers() {
     check(|| items().flat_map_concurrent(ordered(0), |item: i32| [item]));
 
     check(|| items().batched(0));
+    check(|| items().batched_by_weight(0, |_| 1));
+    #[cfg(feature = "time")]
+    {
+        use std::time::Duration;
+
+        check(|| items().batched_within(0, Duration::MAX));
+        check(|| items().batched_within(1, Duration::ZERO));
+        let results = || items().map(Ok::<i32, ()>);
+        check(|| results().try_batched_within(0, Duration::MAX));
+        check(|| results().try_batched_within(1, Duration::ZERO));
+    }
 
     check(|| items().prefetch(0, drop));
 
@@ -57,6 +68,7 @@ fn it_is_the_callers() {
     check(|| results().try_flat_map_concurrent(0, async |item| Ok([item])));
     check(|| results().try_map_concurrent(errors_in_turn(ordered(0)), async |item| Ok(item)));
     check(|| results().try_batched(0));
+    check(|| results().try_batched_by_weight(0, |_| 1));
 
     check(|| Semaphore::new(0));
 

@@ -30,6 +30,14 @@ struct Marks {
     ended: bool,
 }
 
+impl Marks {
+    /// Tells whether it is a stage that polls with `waker`.
+    #[inline]
+    fn asks(&self, waker: &Waker) -> bool {
+        self.poller == waker.data() && !self.poller.is_null()
+    }
+}
+
 thread_local! {
     static MARKS: Cell<Marks> = const {
         Cell::new(Marks {
@@ -123,7 +131,7 @@ pub(crate) struct Answer {
 #[inline]
 pub(crate) fn answer(waker: &Waker) -> Answer {
     let marks = MARKS.get();
-    if marks.poller != waker.data() || marks.poller.is_null() {
+    if !marks.asks(waker) {
         return Answer { is_asked: false, advanced: false, budget: BUDGET };
     }
     MARKS.set(Marks { answers: marks.answers + 1, ..marks });
@@ -140,4 +148,12 @@ impl Answer {
             MARKS.set(Marks { budget, answers, ended: marks.ended || ended, ..marks });
         }
     }
+}
+
+/// Tells whether a poll with `waker` is an advance, without an answer: for what hands the waker on to
+/// its upstream, which answers if it is a stage.
+#[inline]
+pub(crate) fn is_advance(waker: &Waker) -> bool {
+    let marks = MARKS.get();
+    marks.asks(waker) && marks.advance
 }

@@ -21,7 +21,7 @@ use pin_project_lite::pin_project;
 
 pub(crate) use self::call::{Call, Step};
 pub(crate) use self::fan_in::FanIn;
-pub(crate) use self::marks::{BUDGET, answer};
+pub(crate) use self::marks::{BUDGET, answer, is_advance};
 pub(crate) use self::ready::Signals;
 pub(crate) use self::upstream::Upstream;
 

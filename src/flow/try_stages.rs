@@ -9,7 +9,7 @@ use super::steps::Step;
 use super::{Flow, FlowPredicate};
 use crate::Concurrency;
 use crate::stage::{
-    TryBatched, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
+    Batched, TryBatched, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
 };
 
 /// # Stages that end at the first error
@@ -224,7 +224,7 @@ where
     #[track_caller]
     pub fn try_batched(self, size: usize) -> Flow<T, Result<Vec<V>, E>> {
         // Refuses a wrong size here, not in the first run.
-        drop(TryBatched::new(stream::empty::<Result<V, E>>(), size));
+        drop(Batched::new(stream::empty::<V>(), size));
         self.step(Step::sized("try_batched", size), move |stream| TryBatched::new(stream, size))
     }
 }

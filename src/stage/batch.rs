@@ -1,11 +1,13 @@
+use std::convert::Infallible;
 use std::fmt;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use super::batching::{Batching, Collect};
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
 /// The room that a batch is given at first, at most: sizes may be huge.
@@ -25,17 +27,15 @@ pin_project! {
     /// ```
     #[must_use = "streams do nothing unless polled"]
     pub struct Batched<S: Stream> {
-        // Dropped as soon as it has ended.
         #[pin]
-        stream: Option<S>,
-        batch: Batch<S::Item>,
+        batching: Batching<S, Batch<S::Item>, Infallible>,
     }
 }
 
 impl<S: Stream> Batched<S> {
     #[track_caller]
     pub(crate) fn new(stream: S, size: usize) -> Self {
-        Self { stream: Some(stream), batch: Batch::new(size) }
+        Self { batching: Batching::new(stream, Batch::new(size)) }
     }
 }
 
@@ -43,36 +43,25 @@ impl<S: Stream> Stream for Batched<S> {
     type Item = Vec<S::Item>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
-        let mut this = self.project();
-        while let Some(stream) = this.stream.as_mut().as_pin_mut() {
-            match ready!(stream.poll_next(cx)) {
-                Some(item) => {
-                    if let Some(full) = this.batch.add(item) {
-                        return Poll::Ready(Some(full));
-                    }
-                }
-                None => this.stream.set(None),
-            }
-        }
-        Poll::Ready(this.batch.take_rest())
+        self.project().batching.poll_next(cx)
     }
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.batch.size_hint(self.stream.as_ref().map_or(exactly(0), Stream::size_hint))
+    fn size_hint(&self) -> SizeHint {
+        self.batching.size_hint()
     }
 }
 
 impl<S: Stream + fmt::Debug> fmt::Debug for Batched<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batched")
-            .field("size", &self.batch.size)
-            .field("waiting", &self.batch.started())
-            .field("upstream", &self.stream)
+            .field("size", &self.batching.batch.size)
+            .field("waiting", &self.batching.batch.started())
+            .field("upstream", &self.batching.stream)
             .finish()
     }
 }
 
-/// The batch that is being collected.
+/// A batch of so many items.
 pub(super) struct Batch<T> {
     pub(super) size: usize,
     items: Vec<T>,
@@ -85,27 +74,33 @@ impl<T> Batch<T> {
         Self { size, items: Vec::new() }
     }
 
-    /// Adds an item. Takes the batch if it is full.
-    pub(super) fn add(&mut self, item: T) -> Option<Vec<T>> {
-        if self.items.is_empty() {
-            self.items.reserve_exact(self.size.min(INITIAL_CAPACITY));
-        }
+    /// Adds an item to a batch that grows as it is filled. Takes it if it is full.
+    pub(super) fn push(&mut self, item: T) -> Option<Vec<T>> {
         self.items.push(item);
         (self.items.len() == self.size).then(|| mem::take(&mut self.items))
-    }
-
-    /// Takes the batch as it is, unless it is empty.
-    pub(super) fn take_rest(&mut self) -> Option<Vec<T>> {
-        (!self.items.is_empty()).then(|| mem::take(&mut self.items))
     }
 
     /// How many items it has.
     pub(super) fn started(&self) -> usize {
         self.items.len()
     }
+}
 
-    /// Bounds the number of batches that come of so many more items.
-    pub(super) fn size_hint(&self, items: SizeHint) -> SizeHint {
+impl<T> Collect for Batch<T> {
+    type Item = T;
+
+    fn add(&mut self, item: T) -> Option<Vec<T>> {
+        if self.items.is_empty() {
+            self.items.reserve_exact(self.size.min(INITIAL_CAPACITY));
+        }
+        self.push(item)
+    }
+
+    fn take_rest(&mut self) -> Option<Vec<T>> {
+        (!self.items.is_empty()).then(|| mem::take(&mut self.items))
+    }
+
+    fn size_hint(&self, items: SizeHint) -> SizeHint {
         let (lower, upper) = add_hints(items, exactly(self.started()));
         (lower.div_ceil(self.size), upper.map(|upper| upper.div_ceil(self.size)))
     }

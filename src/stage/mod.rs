@@ -1,4 +1,8 @@
 mod batch;
+mod batch_by_weight;
+#[cfg(feature = "time")]
+mod batch_within;
+mod batching;
 mod drain;
 mod driven;
 mod expand;
@@ -11,6 +15,9 @@ mod merge_handle;
 mod prefetch;
 mod take_until_stopped;
 mod try_batch;
+mod try_batch_by_weight;
+#[cfg(feature = "time")]
+mod try_batch_within;
 mod try_call;
 mod try_drain;
 mod try_expand;
@@ -20,6 +27,9 @@ mod try_flat_map;
 mod try_map;
 
 pub use self::batch::Batched;
+pub use self::batch_by_weight::BatchedByWeight;
+#[cfg(feature = "time")]
+pub use self::batch_within::BatchedWithin;
 pub use self::drain::Drain;
 pub use self::driven::{Alongside, Driven};
 pub use self::expand::{Expand, Opening};
@@ -31,6 +41,9 @@ pub use self::merge_handle::MergeHandle;
 pub use self::prefetch::Prefetch;
 pub use self::take_until_stopped::TakeUntilStopped;
 pub use self::try_batch::TryBatched;
+pub use self::try_batch_by_weight::TryBatchedByWeight;
+#[cfg(feature = "time")]
+pub use self::try_batch_within::TryBatchedWithin;
 pub use self::try_drain::TryDrain;
 pub use self::try_expand::{Opened, TryExpand};
 pub use self::try_filter_map::TryFilterMapConcurrent;

@@ -1,0 +1,129 @@
+use std::convert::Infallible;
+use std::fmt;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use super::batching::{Batching, Collect};
+use crate::size_hint::{SizeHint, add_hints, exactly};
+
+pin_project! {
+    /// Stream of [`FlowExt::batched_by_weight`](crate::FlowExt::batched_by_weight).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::{BatchedByWeight, Pipe, prelude::*};
+    /// use futures_lite::stream;
+    ///
+    /// type Lines = Pipe<stream::Repeat<String>>;
+    ///
+    /// let line = "a line".to_owned();
+    /// let batches: BatchedByWeight<Lines, fn(&String) -> usize> =
+    ///     pipe(stream::repeat(line)).batched_by_weight(1000, String::len);
+    /// # drop(batches);
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub struct BatchedByWeight<S: Stream, F> {
+        #[pin]
+        batching: Batching<S, Weighed<S::Item, F>, Infallible>,
+    }
+}
+
+impl<S: Stream, F> BatchedByWeight<S, F> {
+    #[track_caller]
+    pub(crate) fn new(stream: S, max: usize, weight: F) -> Self {
+        Self { batching: Batching::new(stream, Weighed::new(max, weight)) }
+    }
+}
+
+impl<S, F> Stream for BatchedByWeight<S, F>
+where
+    S: Stream,
+    F: FnMut(&S::Item) -> usize,
+{
+    type Item = Vec<S::Item>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
+        self.project().batching.poll_next(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.batching.size_hint()
+    }
+}
+
+impl<S: Stream + fmt::Debug, F> fmt::Debug for BatchedByWeight<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchedByWeight")
+            .field("max", &self.batching.batch.max)
+            .field("waiting", &self.batching.batch.started())
+            .field("upstream", &self.batching.stream)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A batch of items that weigh so much together.
+pub(super) struct Weighed<T, F> {
+    pub(super) max: usize,
+    weight: F,
+    items: Vec<T>,
+
+    /// What the items weigh: more than the maximum only if there is no more than one.
+    sum: usize,
+}
+
+impl<T, F> Weighed<T, F> {
+    #[track_caller]
+    pub(super) fn new(max: usize, weight: F) -> Self {
+        assert!(max > 0, "the maximum weight of a batch must be at least 1");
+        Self { max, weight, items: Vec::new(), sum: 0 }
+    }
+
+    /// How many items it has.
+    pub(super) fn started(&self) -> usize {
+        self.items.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.sum >= self.max
+    }
+
+    fn take(&mut self) -> Option<Vec<T>> {
+        self.sum = 0;
+        (!self.items.is_empty()).then(|| mem::take(&mut self.items))
+    }
+}
+
+impl<T, F: FnMut(&T) -> usize> Collect for Weighed<T, F> {
+    type Item = T;
+
+    fn add(&mut self, item: T) -> Option<Vec<T>> {
+        let weight = (self.weight)(&item);
+        let fits = !self.is_full() && weight <= self.max - self.sum;
+        let before = if fits { None } else { self.take() };
+        self.items.push(item);
+        self.sum += weight;
+        if before.is_none() && self.is_full() { self.take() } else { before }
+    }
+
+    fn take_rest(&mut self) -> Option<Vec<T>> {
+        self.take()
+    }
+
+    /// The first item may fill its batch, and come together with the batch before.
+    fn is_due(&self) -> bool {
+        self.is_full()
+    }
+
+    fn size_hint(&self, items: SizeHint) -> SizeHint {
+        // At the least, all that come fit in one batch, but nothing fits in a full one.
+        let first = usize::from(self.started() > 0);
+        let more = usize::from(items.0 > 0);
+        let lower = if self.is_full() { first + more } else { first.max(more) };
+        (lower, add_hints(items, exactly(first)).1)
+    }
+}

@@ -1,0 +1,148 @@
+//! What all stages that make batches have in common: how batches, the end and an error come out.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use super::try_call::until_error;
+use crate::engine::is_advance;
+use crate::size_hint::{SizeHint, add_hints, exactly};
+
+/// The batch that is being collected.
+pub(super) trait Collect {
+    type Item;
+
+    /// Adds an item. Takes the batch that it completes: the one it is in, or the one before it.
+    fn add(&mut self, item: Self::Item) -> Option<Vec<Self::Item>>;
+
+    /// Takes the batch as it is, unless it is empty.
+    fn take_rest(&mut self) -> Option<Vec<Self::Item>>;
+
+    /// Tells whether the batch is complete without another item. It is not empty then.
+    fn is_due(&self) -> bool {
+        false
+    }
+
+    /// Waits until the batch is complete without another item.
+    fn poll_due(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_due() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Bounds the number of batches that come of so many more items.
+    fn size_hint(&self, items: SizeHint) -> SizeHint;
+}
+
+pin_project! {
+    /// Upstream, and the batch of its items.
+    pub(super) struct Batching<S, B, E> {
+        // Dropped as soon as it has ended or failed.
+        #[pin]
+        pub(super) stream: Option<S>,
+        pub(super) batch: B,
+        // Comes after the batch that it broke off.
+        error: Option<E>,
+    }
+}
+
+impl<S, B, E> Batching<S, B, E> {
+    pub(super) fn new(stream: S, batch: B) -> Self {
+        Self { stream: Some(stream), batch, error: None }
+    }
+}
+
+impl<S: Stream, B: Collect, E> Batching<S, B, E> {
+    /// Collects items until a batch is complete. `split` tells items from errors.
+    ///
+    /// Upstream is polled in every poll until it has ended, also if there is a batch to hand on: it
+    /// has to answer the stage below. And a batch that is due is no reason to keep that stage from
+    /// advancing those above, so it waits here for a pull.
+    #[inline]
+    fn poll_batch(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        split: impl Fn(S::Item) -> Result<B::Item, E>,
+    ) -> Poll<Option<Result<Vec<B::Item>, E>>> {
+        let mut this = self.project();
+        let batch = this.batch;
+        while let Some(stream) = this.stream.as_mut().as_pin_mut() {
+            match stream.poll_next(cx).map(|item| item.map(&split)) {
+                Poll::Ready(Some(Ok(item))) => {
+                    if let Some(complete) = batch.add(item) {
+                        return Poll::Ready(Some(Ok(complete)));
+                    }
+                    if batch.is_due() && !is_advance(cx.waker()) {
+                        break;
+                    }
+                }
+                Poll::Ready(end) => {
+                    // First, so that it is not lost if upstream panics when it is dropped.
+                    *this.error = end.and_then(Result::err);
+                    this.stream.set(None);
+                }
+                Poll::Pending => {
+                    if batch.poll_due(cx).is_ready() && !is_advance(cx.waker()) {
+                        break;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        let rest = batch.take_rest().map(Ok);
+        Poll::Ready(rest.or_else(|| this.error.take().map(Err)))
+    }
+}
+
+impl<S, B> Batching<S, B, Infallible>
+where
+    S: Stream<Item = B::Item>,
+    B: Collect,
+{
+    #[inline]
+    pub(super) fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Vec<B::Item>>> {
+        self.poll_batch(cx, Ok).map(|batch| {
+            batch.map(|batch| {
+                let Ok(batch) = batch;
+                batch
+            })
+        })
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.batch.size_hint(self.stream.as_ref().map_or(exactly(0), Stream::size_hint))
+    }
+}
+
+impl<S, B, E> Batching<S, B, E>
+where
+    S: Stream<Item = Result<B::Item, E>>,
+    B: Collect,
+{
+    /// The same of items that may be errors, the first of which ends the stream.
+    #[inline]
+    pub(super) fn try_poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Vec<B::Item>, E>>> {
+        self.poll_batch(cx, |item| item)
+    }
+
+    pub(super) fn try_size_hint(&self) -> SizeHint {
+        let error = exactly(usize::from(self.error.is_some()));
+        let Some(stream) = &self.stream else {
+            return add_hints(self.batch.size_hint(exactly(0)), error);
+        };
+        let (lower, upper) = stream.size_hint();
+        let (lower, _) = until_error(self.batch.size_hint((lower, None)));
+        // An error takes the place of an item, and has none in a batch.
+        let items = upper.map(|upper| upper.saturating_sub(1));
+        let (_, batches) = self.batch.size_hint((0, items));
+        let error = usize::from(upper != Some(0));
+        (lower, batches.and_then(|batches| batches.checked_add(error)))
+    }
+}
