@@ -1,0 +1,167 @@
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_executor::Task;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::child::Answer;
+use super::frame::{Frame, Kind};
+use super::function::{Signature, decode, explain};
+use super::workers::Workers;
+use super::{Error, Function, ProcessPool, serve};
+
+/// Makes a function one that a stage can call: each call runs in a worker process of the pool.
+///
+/// The call's future gives what the function returned, or an [`Error`] if it panicked, if the worker
+/// died of it, or if something did not go over. See [the module](super) for when that is worth its
+/// price, and [`worker`](super::worker) for what a function finds in a worker.
+///
+/// The pool bounds what runs at once, whatever the limit of the stage: calls wait for a worker in
+/// the order in which their futures were first polled. A stage with a somewhat higher limit than the
+/// pool's size keeps all workers busy.
+///
+/// # Calls that are dropped
+///
+/// Nothing is done before the future is polled; then the argument is encoded, and the call goes on
+/// whether the future is polled or not. One that is dropped while it waits for a worker never
+/// begins. One that runs is ended: its worker is killed, at once, and replaced when there is need.
+/// So a time-out is real here, also for code that would never stop by itself.
+///
+/// # Panics
+///
+/// Panics if the function was not given to [`worker`](super::worker), or if that was not called. If
+/// the pool has a [command](super::Builder::command) of its own, it cannot be known here, and is an
+/// [error](Error::NotRegistered) of the call.
+///
+/// A panic of the function does not come out as a panic, as it would with
+/// [`in_thread`](crate::in_thread): its payload cannot leave the process, only its message can, and
+/// where panics abort it is the end of the worker. So it is one of the ways for a call to fail.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::prelude::*;
+/// use flowlet::{ProcessPool, in_process, process};
+///
+/// fn parse(text: String) -> u32 {
+///     text.parse().unwrap()
+/// }
+///
+/// const PARSE: process::Function<String, u32> = process::Function::new("parse", parse);
+///
+/// fn main() {
+///     process::worker(&[&PARSE]);
+///
+///     let pool = ProcessPool::new();
+///     let numbers = pipe(["1", "two", "3"])
+///         .map(String::from)
+///         .map_concurrent(4, in_process(&pool, PARSE))
+///         .filter_map(|parsed| parsed.inspect_err(|error| eprintln!("{error}")).ok());
+///     let sum = futures_lite::future::block_on(numbers.fold(0, |sum, n| sum + n));
+///     assert_eq!(sum, 4);
+/// }
+/// ```
+#[track_caller]
+pub fn in_process<T, U>(
+    pool: &ProcessPool,
+    function: Function<T, U>,
+) -> impl Fn(T) -> InProcess<T, U> + Clone + Send + Sync + use<T, U>
+where
+    T: Serialize + 'static,
+    U: DeserializeOwned + 'static,
+{
+    let workers = pool.workers().clone();
+    if let Err(why) = serve::check(Signature::of(&function), workers.is_foreign) {
+        panic!("{why}");
+    }
+    move |input| InProcess {
+        state: State::Waiting(workers.clone(), function, input),
+        output: PhantomData,
+    }
+}
+
+/// Future of a call made by [`in_process`].
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::{ProcessPool, in_process, process};
+///
+/// const DOUBLE: process::Function<u32, u32> = process::Function::new("double", |n| 2 * n);
+///
+/// fn main() -> Result<(), process::Error> {
+///     process::worker(&[&DOUBLE]);
+///
+///     let pool = ProcessPool::new();
+///     let double = in_process(&pool, DOUBLE);
+///     assert_eq!(futures_lite::future::block_on(double(21))?, 42);
+///     Ok(())
+/// }
+/// ```
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct InProcess<T, U> {
+    state: State<T, U>,
+    output: PhantomData<fn() -> U>,
+}
+
+enum State<T, U> {
+    /// Not polled yet.
+    Waiting(Arc<Workers>, Function<T, U>, T),
+    /// In the pool's hands. Dropping the task cancels it.
+    Running(Task<Answer>),
+    /// Its result was handed out.
+    Over,
+}
+
+// No field is ever pinned.
+impl<T, U> Unpin for InProcess<T, U> {}
+
+impl<T, U> Future for InProcess<T, U>
+where
+    T: Serialize,
+    U: DeserializeOwned,
+{
+    type Output = Result<U, Error>;
+
+    /// # Panics
+    ///
+    /// Panics if the future was ready before.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<U, Error>> {
+        let mut task = match std::mem::replace(&mut self.state, State::Over) {
+            State::Waiting(workers, function, input) => workers.call(encode(&function, input)?)?,
+            State::Running(task) => task,
+            State::Over => panic!("`InProcess` polled after it was ready"),
+        };
+        let polled = Pin::new(&mut task).poll(cx);
+        if polled.is_pending() {
+            self.state = State::Running(task);
+        }
+        let output = ready!(polled)?;
+        Poll::Ready(decode(&output).map_err(Error::Output))
+    }
+}
+
+fn encode<T: Serialize, U>(function: &Function<T, U>, input: T) -> Result<Frame, Error> {
+    let mut frame = Frame::new(Kind::Call);
+    Signature::of(function)
+        .push_to(&mut frame)
+        .and_then(|()| frame.push(&input))
+        .map_err(|error| Error::Argument(explain::<T>(error)))?;
+    Ok(frame)
+}
+
+impl<T, U> fmt::Debug for InProcess<T, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Waiting(..) => "Waiting",
+            State::Running(_) => "Running",
+            State::Over => "Over",
+        };
+        f.debug_tuple("InProcess").field(&format_args!("{state}")).finish()
+    }
+}

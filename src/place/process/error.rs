@@ -1,0 +1,120 @@
+use std::process::ExitStatus;
+use std::time::Duration;
+use std::{error, fmt, io};
+
+/// Why a call in a worker process gave no output.
+///
+/// It says of one call that it failed. The pool replaces a worker that is gone, and the other calls
+/// are not concerned.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::process;
+///
+/// /// Whether the same call may do better the next time.
+/// fn is_worth_a_retry(error: &process::Error) -> bool {
+///     matches!(error, process::Error::Died { .. } | process::Error::Start(_))
+/// }
+///
+/// assert!(!is_worth_a_retry(&process::Error::Panicked("index out of bounds".to_owned())));
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// No worker could be started: the system refused, or the function given to
+    /// [`Builder::command`](super::Builder::command) panicked.
+    Start(io::Error),
+
+    /// A process was started, but it ended, or its time was up, before it called
+    /// [`worker`](super::worker).
+    #[non_exhaustive]
+    NotAWorker {
+        /// How it ended. `None` if it was ended because its time was up.
+        status: Option<ExitStatus>,
+        /// How long it was waited for.
+        limit: Duration,
+        /// The last of what it wrote to its standard error.
+        stderr: String,
+    },
+
+    /// The worker does not know the function, or knows another one by its name. The text says which
+    /// it knows. For workers that run the same program, [`in_process`](super::in_process) finds this
+    /// out and panics.
+    NotRegistered(String),
+
+    /// The argument could not be encoded here, or not be decoded in the worker. The function was not
+    /// called.
+    Argument(String),
+
+    /// The function returned, but what it returned could not be encoded in the worker, or not be
+    /// decoded here.
+    Output(String),
+
+    /// The function panicked, with this message. The worker lives on.
+    Panicked(String),
+
+    /// The worker died during the call: it exited, aborted, or was killed.
+    #[non_exhaustive]
+    Died {
+        /// How it ended. `None` if the system did not tell, as when the program ignores `SIGCHLD`.
+        status: Option<ExitStatus>,
+        /// The last of what it wrote to its standard error, in this call or before.
+        stderr: String,
+    },
+
+    /// What came from the worker is not what workers say. It was killed.
+    Protocol(String),
+
+    /// The pool was dropped or shut down.
+    Closed,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(_) => f.write_str("the worker process could not be started"),
+            Self::NotAWorker { status, limit, stderr } => {
+                match status {
+                    Some(status) => write!(f, "the process that was started ended ({status})")?,
+                    None => {
+                        write!(f, "the process that was started was given {limit:?}, and ended")?
+                    }
+                }
+                f.write_str(
+                    " before it called `flowlet::process::worker`: call it first in `main`",
+                )?;
+                last_words(f, stderr)
+            }
+            Self::NotRegistered(what) => f.write_str(what),
+            Self::Argument(why) => write!(f, "the argument could not be sent to the worker: {why}"),
+            Self::Output(why) => write!(f, "the output could not be sent by the worker: {why}"),
+            Self::Panicked(message) => write!(f, "the call panicked in its worker: {message}"),
+            Self::Died { status, stderr } => {
+                f.write_str("the worker died during the call")?;
+                if let Some(status) = status {
+                    write!(f, " ({status})")?;
+                }
+                last_words(f, stderr)
+            }
+            Self::Protocol(what) => write!(f, "the worker broke the protocol: {what}"),
+            Self::Closed => f.write_str("the process pool was dropped or shut down"),
+        }
+    }
+}
+
+fn last_words(f: &mut fmt::Formatter<'_>, stderr: &str) -> fmt::Result {
+    match stderr.trim_end() {
+        "" => Ok(()),
+        stderr => write!(f, "; the last it wrote to its standard error:\n{stderr}"),
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Start(error) => Some(error),
+            _ => None,
+        }
+    }
+}

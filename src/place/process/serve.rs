@@ -1,0 +1,201 @@
+use std::any::Any;
+use std::env;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use rustix::process::{Signal, getpid, kill_process};
+
+use super::AnyFunction;
+use super::frame::{self, Frame, HELLO, Kind, Received};
+use super::function::Signature;
+
+/// The last argument of a worker process. Unlike the environment, arguments are not passed on to the
+/// processes that a worker starts.
+pub(super) const ARGUMENT: &str = "--flowlet-process-worker";
+
+/// Exit code of a process that has the argument but no pool.
+const NO_POOL: i32 = 2;
+
+/// What this process can be asked for when it is a worker.
+static REGISTERED: OnceLock<Vec<Signature<'static>>> = OnceLock::new();
+
+/// Turns this process into a worker, if a [`ProcessPool`](super::ProcessPool) started it; else does
+/// nothing.
+///
+/// Call it first in `main`, with all functions that are called [`in_process`](super::in_process):
+/// what comes before it also happens in each worker, and a worker never gets past it. It runs the
+/// calls on the main thread, one after the other, and exits with the pool.
+///
+/// # What a function finds there
+///
+/// - **Standard input** is empty; standard output is that of the program that owns the pool, unless
+///   [`Builder::command`](super::Builder::command) says otherwise, and is flushed after each call;
+///   standard error is passed on to that of the program, and the end of it kept for
+///   [errors](super::Error::Died).
+/// - **Arguments** are not those of the program; there is one that marks the worker. Environment and
+///   working directory are the program's.
+/// - **Nothing else is shared** with the program, nor with other workers. Statics live as long as
+///   the worker, which goes from call to call. Whatever `main` sets up after `worker`, such as
+///   logging, is not there: set it up before, if the workers are to have it.
+/// - **It can be killed at any time**, also in the middle of a call, with no destructors run: when
+///   the call or the pool is dropped, or the program dies.
+/// - **It may have a pool of its own.** That pool's workers are workers of the same kind.
+///
+/// # Panics
+///
+/// Panics if two functions have the same name, or if it is called a second time. So it does in the
+/// program itself, before there is any worker.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::process;
+///
+/// const DOUBLE: process::Function<u64, u64> = process::Function::new("double", |n| 2 * n);
+///
+/// fn main() {
+///     process::worker(&[&DOUBLE]);
+///     // The program begins here.
+/// }
+/// ```
+#[track_caller]
+pub fn worker(functions: &[&dyn AnyFunction]) {
+    let signatures: Vec<_> = functions.iter().map(|function| function.signature()).collect();
+    for (index, signature) in signatures.iter().enumerate() {
+        if let Some(other) = signatures[..index].iter().find(|other| other.name == signature.name) {
+            panic!("two functions have the same name: `{other}` and `{signature}`");
+        }
+    }
+    assert!(
+        REGISTERED.set(signatures).is_ok(),
+        "`flowlet::process::worker` is called a second time: give it all functions at once",
+    );
+    if is_started_as_worker() {
+        process::exit(serve(functions));
+    }
+}
+
+/// Says what keeps this process from having its functions called by workers, which run the same
+/// program unless they are `foreign`.
+pub(super) fn check(signature: Signature<'static>, foreign: bool) -> Result<(), String> {
+    match REGISTERED.get() {
+        // Each worker would start workers of its own, and so on.
+        None if is_started_as_worker() => Err("this process was started as a worker, but did not \
+             call `flowlet::process::worker`: call it first in `main`"
+            .to_owned()),
+        _ if foreign => Ok(()),
+        None => Err(format!(
+            "`flowlet::process::worker` was not called: call it first in `main`, with `{}`",
+            signature.name,
+        )),
+        Some(known) => signature.find(known.iter().copied()).map(drop),
+    }
+}
+
+fn is_started_as_worker() -> bool {
+    env::args_os().skip(1).last().is_some_and(|last| last == ARGUMENT)
+}
+
+/// Answers calls until the pool lets go. Returns the exit code.
+fn serve(functions: &[&dyn AnyFunction]) -> i32 {
+    let mut pool = match take_over_stdin() {
+        Ok(pool) => pool,
+        Err(error) => {
+            eprintln!("`{ARGUMENT}` is for the workers of a process pool: {error}");
+            return NO_POOL;
+        }
+    };
+    let busy = Arc::new(AtomicBool::new(false));
+    let (sender, calls) = mpsc::channel();
+    let reader = pool.try_clone().and_then(|pool| {
+        let busy = busy.clone();
+        thread::Builder::new().name("flowlet-calls".to_owned()).spawn(|| listen(pool, sender, busy))
+    });
+    if let Err(error) = reader {
+        eprintln!("a worker needs a thread that listens to its pool: {error}");
+        return 1;
+    }
+    let hello = Frame::with_body(Kind::Hello, HELLO).into_bytes(0);
+    match pool.write_all(&hello).and_then(|()| answer_all(functions, pool, calls, &busy)) {
+        Ok(()) => 0,
+        // The pool has gone.
+        Err(_) => 1,
+    }
+}
+
+/// Takes the socket that the pool passed as standard input, and leaves an empty input there, so that
+/// neither the functions nor the processes they start can come between.
+fn take_over_stdin() -> io::Result<UnixStream> {
+    let pool = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // Only a socket has this.
+    pool.peer_addr()?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(pool)
+}
+
+/// Passes calls on to the main thread, until the pool is gone. In the middle of a call that is the
+/// end of the process: the call's output is for no one.
+fn listen(mut pool: UnixStream, calls: Sender<Received>, busy: Arc<AtomicBool>) {
+    while let Ok(call @ Received { kind: Kind::Call, .. }) = frame::read(&mut pool) {
+        busy.store(true, Ordering::SeqCst);
+        if calls.send(call).is_err() {
+            return;
+        }
+    }
+    if busy.load(Ordering::SeqCst) {
+        // Nothing that the function has set up may hold this one up.
+        let _ = kill_process(getpid(), Signal::KILL);
+        process::abort();
+    }
+}
+
+fn answer_all(
+    functions: &[&dyn AnyFunction],
+    mut pool: UnixStream,
+    calls: Receiver<Received>,
+    busy: &AtomicBool,
+) -> io::Result<()> {
+    for Received { number, body, .. } in calls {
+        let answered = catch_unwind(AssertUnwindSafe(|| answer(functions, &body)));
+        drop(body);
+        let frame = answered.unwrap_or_else(|payload| {
+            Frame::with_body(Kind::Panicked, message(&*payload).as_bytes())
+        });
+        // What was printed must not be lost when the worker is killed.
+        let _ = io::stdout().flush();
+        // Before the answer is out: after that the pool may let go.
+        busy.store(false, Ordering::SeqCst);
+        pool.write_all(&frame.into_bytes(number))?;
+    }
+    Ok(())
+}
+
+fn answer(functions: &[&dyn AnyFunction], call: &[u8]) -> Frame {
+    let known = functions.iter().map(|function| function.signature());
+    let (signature, argument) = match Signature::take_from(call) {
+        Ok(taken) => taken,
+        Err(error) => {
+            return Frame::with_body(Kind::Unknown, format!("no signature: {error}").as_bytes());
+        }
+    };
+    match signature.find(known) {
+        Ok(index) => functions[index].answer(argument),
+        Err(why) => Frame::with_body(Kind::Unknown, why.as_bytes()),
+    }
+}
+
+/// Returns what a panic said.
+pub(super) fn message(payload: &(dyn Any + Send)) -> &str {
+    match payload.downcast_ref::<String>() {
+        Some(message) => message,
+        None => payload.downcast_ref::<&str>().unwrap_or(&"with a payload that is no text"),
+    }
+}
