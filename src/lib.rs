@@ -38,6 +38,9 @@ pub use crate::stage::{
 pub use crate::stage::{BatchedWithin, TryBatchedWithin};
 pub use crate::try_ext::TryFlowExt;
 
+#[doc = include_str!("guide.md")]
+pub mod guide {}
+
 /// What a pipeline is usually written with, for `use flowlet::prelude::*`.
 ///
 /// It brings [`pipe`], the stages as methods of every stream, and the methods of
