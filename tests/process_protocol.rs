@@ -508,7 +508,8 @@ fn call(signature: [&str; 3], argument: &[u8]) -> Vec<u8> {
         body.push(text.len() as u8);
         body.extend_from_slice(text.as_bytes());
     }
-    frame(2, &[&body, argument].concat())
+    // Between them the span it was made in: none.
+    frame(2, &[&body[..], &[0], argument].concat())
 }
 
 fn a_worker_answers_whatever_it_is_asked() {

@@ -9,6 +9,7 @@ use std::thread;
 
 use super::discard::discard;
 use super::slots;
+use super::span::CallSpan;
 
 /// A call of a blocking function, as its future sees it: it is given to threads at the first poll.
 ///
@@ -24,7 +25,7 @@ pub(super) struct Call<F, T, U, K> {
 /// How far a call has come.
 enum Progress<F, T, U> {
     /// It has not begun.
-    Waiting(Arc<F>, T),
+    Waiting(Arc<F>, T, CallSpan),
     /// A thread is at it.
     Running,
     /// It has finished, or panicked.
@@ -40,7 +41,10 @@ pub(super) struct Job<F, T, U> {
 
 impl<F, T, U, K> Call<F, T, U, K> {
     pub(super) fn new(f: Arc<F>, input: T) -> Self {
-        Self { progress: Arc::new(Mutex::new(Progress::Waiting(f, input))), task: None }
+        Self {
+            progress: Arc::new(Mutex::new(Progress::Waiting(f, input, CallSpan::current()))),
+            task: None,
+        }
     }
 }
 
@@ -92,8 +96,8 @@ impl<F: Fn(T) -> U, T, U> Job<F, T, U> {
     /// Runs the call, unless it was dropped. Never panics.
     pub(super) fn run(self) {
         slots::sweep();
-        let Some((f, input)) = self.begin() else { return };
-        let result = catch_unwind(AssertUnwindSafe(move || f(input)));
+        let Some((f, input, span)) = self.begin() else { return };
+        let result = catch_unwind(AssertUnwindSafe(move || span.run(|| f(input))));
         let mut progress = lock(&self.progress);
         if let Progress::Running = *progress {
             *progress = Progress::Done(result);
@@ -103,10 +107,10 @@ impl<F: Fn(T) -> U, T, U> Job<F, T, U> {
         }
     }
 
-    fn begin(&self) -> Option<(Arc<F>, T)> {
+    fn begin(&self) -> Option<(Arc<F>, T, CallSpan)> {
         let mut progress = lock(&self.progress);
         match mem::replace(&mut *progress, Progress::Running) {
-            Progress::Waiting(f, input) => Some((f, input)),
+            Progress::Waiting(f, input, span) => Some((f, input, span)),
             other => {
                 *progress = other;
                 None

@@ -6,6 +6,7 @@ mod pool;
 #[cfg(all(feature = "process", unix))]
 pub mod process;
 mod slots;
+pub(crate) mod span;
 mod task;
 mod thread;
 

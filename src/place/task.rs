@@ -8,6 +8,7 @@ use futures_lite::FutureExt;
 use futures_lite::future::{Boxed, BoxedLocal};
 
 use super::handle::{Handle, Task, task};
+use super::span::CallSpan;
 
 /// Makes an async function one whose calls run as tasks of an executor, on its threads.
 ///
@@ -158,7 +159,7 @@ where
     Fut: Future,
 {
     let f = f.clone();
-    task(async move { f(input).await })
+    task(CallSpan::current().follow(async move { f(input).await }))
 }
 
 /// Future of a call made by [`in_task`] or [`in_local_task`], which give `spawn` a `Task`.

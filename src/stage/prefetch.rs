@@ -11,6 +11,7 @@ use futures_lite::{Stream, StreamExt};
 
 use crate::engine;
 use crate::place::handle::{Handle, task};
+use crate::place::span::CallSpan;
 use crate::semaphore::{Permit, Semaphore};
 use crate::size_hint::{SizeHint, exactly};
 use crate::stage::Driven;
@@ -104,7 +105,8 @@ where
         let places = Places { items: Semaphore::new(limit), panics: Semaphore::new(PANICS) };
         // It never holds more than there are places.
         let (sender, receiver) = async_channel::unbounded();
-        let (task, handle) = task(fill(Driven::new(stream), places.clone(), sender));
+        let (task, handle) =
+            task(CallSpan::current().follow(fill(Driven::new(stream), places.clone(), sender)));
         let running = Running {
             task: handle,
             pulled: Pulled(Box::pin(receiver)),

@@ -14,6 +14,7 @@ use super::frame::{Frame, Kind};
 use super::function::{Signature, decode, explain};
 use super::workers::Workers;
 use super::{Error, Function, ProcessPool, serve};
+use crate::place::span::CallSpan;
 
 /// Makes a function one that a stage can call: each call runs in a worker process of the pool.
 ///
@@ -80,7 +81,7 @@ where
         panic!("{why}");
     }
     move |input| InProcess {
-        state: State::Waiting(workers.clone(), function, input),
+        state: State::Waiting(workers.clone(), function, input, CallSpan::current()),
         output: PhantomData,
     }
 }
@@ -111,7 +112,7 @@ pub struct InProcess<T, U> {
 
 enum State<T, U> {
     /// Not polled yet.
-    Waiting(Arc<Workers>, Function<T, U>, T),
+    Waiting(Arc<Workers>, Function<T, U>, T, CallSpan),
     /// In the pool's hands. Dropping the task cancels it.
     Running(Task<Answer>),
     /// Its result was handed out.
@@ -133,7 +134,9 @@ where
     /// Panics if the future was ready before.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<U, Error>> {
         let mut task = match std::mem::replace(&mut self.state, State::Over) {
-            State::Waiting(workers, function, input) => workers.call(encode(&function, input)?)?,
+            State::Waiting(workers, function, input, span) => {
+                workers.call(encode(&function, input, &span)?)?
+            }
             State::Running(task) => task,
             State::Over => panic!("`InProcess` polled after it was ready"),
         };
@@ -146,10 +149,15 @@ where
     }
 }
 
-fn encode<T: Serialize, U>(function: &Function<T, U>, input: T) -> Result<Frame, Error> {
+fn encode<T: Serialize, U>(
+    function: &Function<T, U>,
+    input: T,
+    span: &CallSpan,
+) -> Result<Frame, Error> {
     let mut frame = Frame::new(Kind::Call);
     Signature::of(function)
         .push_to(&mut frame)
+        .and_then(|()| frame.push(&span.id()))
         .and_then(|()| frame.push(&input))
         .map_err(|error| Error::Argument(explain::<T>(error)))?;
     Ok(frame)

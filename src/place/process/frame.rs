@@ -23,7 +23,7 @@ const FIRST_ROOM: usize = 64 * 1024;
 pub(super) enum Kind {
     /// The process is a worker and waits for calls. Body: [`HELLO`].
     Hello = 1,
-    /// Call a function. Body: its signature, then its argument.
+    /// Call a function. Body: its signature, the id of the caller's span, its argument.
     Call = 2,
     /// What the function gave.
     Output = 3,

@@ -16,6 +16,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::AnyFunction;
 use super::frame::{self, Frame, HELLO, Kind, Received};
 use super::function::Signature;
+use crate::place::span::CallSpan;
 
 /// The last argument of a worker process. Unlike the environment, arguments are not passed on to the
 /// processes that a worker starts.
@@ -180,14 +181,20 @@ fn answer_all(
 
 fn answer(functions: &[&dyn AnyFunction], call: &[u8]) -> Frame {
     let known = functions.iter().map(|function| function.signature());
-    let (signature, argument) = match Signature::take_from(call) {
+    let taken = Signature::take_from(call).and_then(|(signature, rest)| {
+        let (caller, argument) = postcard::take_from_bytes::<Option<u64>>(rest)?;
+        Ok((signature, caller, argument))
+    });
+    let (signature, caller, argument) = match taken {
         Ok(taken) => taken,
         Err(error) => {
             return Frame::with_body(Kind::Unknown, format!("no signature: {error}").as_bytes());
         }
     };
     match signature.find(known) {
-        Ok(index) => functions[index].answer(argument),
+        Ok(index) => {
+            CallSpan::in_worker(signature.name, caller).run(|| functions[index].answer(argument))
+        }
         Err(why) => Frame::with_body(Kind::Unknown, why.as_bytes()),
     }
 }
