@@ -4,6 +4,7 @@
 #[cfg(feature = "time")]
 mod clock;
 mod concurrency;
+mod discard;
 mod engine;
 mod ext;
 mod flow;

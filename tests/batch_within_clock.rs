@@ -10,6 +10,8 @@ extern crate self as flowlet;
 
 #[path = "../src/concurrency.rs"]
 mod concurrency;
+#[path = "../src/discard.rs"]
+mod discard;
 #[path = "../src/engine/mod.rs"]
 mod engine;
 #[path = "../src/ext.rs"]

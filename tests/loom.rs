@@ -23,6 +23,9 @@ use self::semaphore::Semaphore;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../src/concurrency.rs"]
 mod concurrency;
+#[allow(dead_code)]
+#[path = "../src/discard.rs"]
+mod discard;
 #[allow(dead_code, unreachable_pub, unused_imports, clippy::duplicate_mod)]
 #[path = "../src/engine/mod.rs"]
 mod engine;

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::thread;
 
-use super::discard::discard;
 use super::slots;
 use super::span::CallSpan;
+use crate::discard::discard;
 
 /// A call of a blocking function, as its future sees it: it is given to threads at the first poll.
 ///

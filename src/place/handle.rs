@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use crate::discard::discard;
 use crate::sync::AtomicWaker;
 
 /// Splits a future into the task that runs it, and the handle that gets what comes of it.
@@ -119,7 +120,7 @@ impl<Fut: Future> Task<Fut> {
         drop(this.shared.task.take());
         let unwanted = [other, this.shared.finish(outcome)];
         // With nobody to take it, a panic must not reach the executor.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(unwanted)));
+        discard(unwanted);
     }
 }
 

@@ -1,5 +1,4 @@
 mod call;
-mod discard;
 pub(crate) mod handle;
 mod local;
 mod pool;

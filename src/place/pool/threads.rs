@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 
 use event_listener::Event;
 
-use crate::place::discard::first_panic;
+use crate::discard::first_panic;
 
 /// The threads of a pool, to be waited for.
 ///
