@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
@@ -104,7 +104,7 @@ impl<S: Stream> FanIn<S> {
     /// Asks a branch for its next item.
     fn pull(&mut self, index: usize, budget: &mut usize) -> Poll<S::Item> {
         let signals = &self.poller.0;
-        match self.branches.poll_by(index, |branch, cx| branch.pull(cx, budget)) {
+        match self.branches.poll_by(index, |branch, cx| branch.turn(false, budget, cx)) {
             Poll::Ready(Step::Output(item)) => {
                 self.branches.again(index, signals);
                 return Poll::Ready(item);
@@ -123,10 +123,11 @@ impl<S: Stream> FanIn<S> {
         if branch.project().left.replace(left).is_none() {
             self.to_pull.push(index);
         }
-        let advance =
-            |branch: Pin<&mut Branch<S>>, cx: &mut Context<'_>| branch.advance(cx, budget);
-        if can_advance && self.branches.poll_by(index, advance).is_pending() {
-            self.branches.wait(index, &self.poller.0);
+        if can_advance {
+            let polled = self.branches.poll_by(index, |branch, cx| branch.turn(true, budget, cx));
+            if polled.is_pending() {
+                self.branches.wait(index, &self.poller.0);
+            }
         }
     }
 
@@ -156,36 +157,16 @@ impl<S: Stream> FanIn<S> {
 }
 
 impl<S: Stream> Branch<S> {
-    /// Asks for the next item.
-    fn pull(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+    /// Asks for the next item, or only lets the stages go on.
+    fn turn(
+        self: Pin<&mut Self>,
+        advance: bool,
         budget: &mut usize,
-    ) -> Poll<Step<S::Item>> {
-        let this = self.as_mut().project();
-        let polled = this.upstream.pull(&this.signals.0, budget);
-        if polled.is_pending() {
-            self.upstream.wait(&self.signals.0, cx, true);
-        }
-        Poll::Ready(match ready!(polled) {
-            Some(item) => Step::Output(item),
-            None => Step::Over(None),
-        })
-    }
-
-    /// Lets the stages go on, without taking an item.
-    fn advance(
-        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        budget: &mut usize,
     ) -> Poll<Step<S::Item>> {
-        let this = self.as_mut().project();
-        this.upstream.advance(&this.signals.0, budget);
-        if self.upstream.is_over() {
-            return Poll::Ready(Step::Over(None));
-        }
-        self.upstream.wait(&self.signals.0, cx, false);
-        Poll::Pending
+        let this = self.project();
+        let polled = this.upstream.poll_next(&this.signals.0, advance, budget, cx);
+        polled.map(|item| item.map_or(Step::Over(None), Step::Output))
     }
 }
 
@@ -193,7 +174,7 @@ impl<S: Stream> Call for Branch<S> {
     type Output = S::Item;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
-        self.pull(cx, &mut { BUDGET })
+        self.turn(false, &mut { BUDGET }, cx)
     }
 
     fn size_hint(&self) -> SizeHint {

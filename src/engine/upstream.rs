@@ -155,13 +155,29 @@ impl<S: Stream> Upstream<S> {
         }
     }
 
-    /// Leaves the poller pending, to be woken when polling upstream is due.
-    pub(crate) fn wait(&self, signals: &Signals, cx: &Context<'_>, room: bool) {
-        // Between registering and waiting, look once more.
-        signals.register(cx.waker());
-        if self.is_due(signals, room) {
-            cx.waker().wake_by_ref();
+    /// Pulls, or advances, for who has no more to do than that. If nothing comes, the poller is woken
+    /// when it is due again.
+    pub(crate) fn poll_next(
+        mut self: Pin<&mut Self>,
+        signals: &Signals,
+        advance: bool,
+        budget: &mut usize,
+        cx: &Context<'_>,
+    ) -> Poll<Option<S::Item>> {
+        let polled = if !advance {
+            self.as_mut().pull(signals, budget)
+        } else {
+            self.as_mut().advance(signals, budget);
+            if self.is_over() { Poll::Ready(None) } else { Poll::Pending }
+        };
+        if polled.is_pending() {
+            // Between registering and waiting, look once more.
+            signals.register(cx.waker());
+            if self.is_due(signals, !advance) {
+                cx.waker().wake_by_ref();
+            }
         }
+        polled
     }
 
     /// Tells whether all items were handed out.

@@ -77,15 +77,7 @@ impl<S: Stream> Stream for Driven<S> {
         let answer = engine::answer(cx.waker());
         let mut budget = answer.budget;
         let upstream = this.upstream.as_mut();
-        let polled = if answer.advanced {
-            upstream.advance(&this.poller.0, &mut budget);
-            if this.upstream.is_over() { Poll::Ready(None) } else { Poll::Pending }
-        } else {
-            upstream.pull(&this.poller.0, &mut budget)
-        };
-        if polled.is_pending() {
-            this.upstream.wait(&this.poller.0, cx, !answer.advanced);
-        }
+        let polled = upstream.poll_next(&this.poller.0, answer.advanced, &mut budget, cx);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled
     }
@@ -131,8 +123,9 @@ impl<S: Stream, Fut: Future> Future for Alongside<'_, S, Fut> {
         let polled = this.future.poll(cx);
         if polled.is_pending() {
             let driven = this.driven;
-            driven.upstream.as_mut().advance(&driven.poller.0, &mut { engine::BUDGET });
-            driven.upstream.wait(&driven.poller.0, cx, false);
+            // An item that comes is kept.
+            let upstream = driven.upstream.as_mut();
+            let _ = upstream.poll_next(&driven.poller.0, true, &mut { engine::BUDGET }, cx);
         }
         polled
     }
