@@ -170,11 +170,11 @@ impl<S: Stream, C: Call> Engine<S, C> {
             let Some(item) = item else {
                 break;
             };
-            if failed(&item) {
-                turn.pass_on(begin(item));
-                break;
-            }
-            let Some(permit) = turn.permits.try_take(cx) else {
+            let permit = if failed(&item) {
+                None
+            } else if let Some(permit) = turn.permits.try_take(cx) {
+                permit
+            } else {
                 *turn.held = Some(item);
                 room = false;
                 break;
@@ -182,7 +182,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
             *budget = budget.saturating_sub(1);
             let call = match begin(item) {
                 Ok(call) => call,
-                failure => {
+                Err(failure) => {
                     turn.pass_on(failure);
                     break;
                 }
@@ -209,8 +209,8 @@ impl<S: Stream, C: Call> Engine<S, C> {
             if turn.upstream.any_kept(failed) {
                 if turn.held.is_some() && turn.outputs.is_ordered() {
                     turn.upstream.as_mut().end();
-                } else if let Some(item) = turn.upstream.as_mut().take_kept() {
-                    turn.pass_on(begin(item));
+                } else if let Some(Err(failure)) = turn.upstream.as_mut().take_kept().map(begin) {
+                    turn.pass_on(failure);
                 }
             }
         }
@@ -427,11 +427,9 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
 
     /// Makes a failure that came instead of an item the stage's own.
     #[cold]
-    fn pass_on(&mut self, failure: Result<C, C::Output>) {
-        if let Err(value) = failure {
-            let place = self.outputs.begin();
-            self.fail(place, value);
-        }
+    fn pass_on(&mut self, failure: C::Output) {
+        let place = self.outputs.begin();
+        self.fail(place, failure);
     }
 
     /// Fails: drops the calls that are not before the one at `place`, and upstream, then keeps
