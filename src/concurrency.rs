@@ -132,6 +132,23 @@ impl Concurrency {
         );
         self
     }
+
+    /// Writes the limit as `fmt_limit` does, and what is asked for besides it, as in `ordered(20)`.
+    pub(crate) fn fmt_around(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        fmt_limit: impl FnOnce(&Limit, &mut fmt::Formatter<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        if self.errors_in_turn {
+            f.write_str("errors_in_turn(")?;
+        }
+        if self.ordered {
+            f.write_str("ordered(")?;
+        }
+        fmt_limit(&self.limit, f)?;
+        let wrappers = usize::from(self.ordered) + usize::from(self.errors_in_turn);
+        (0..wrappers).try_for_each(|_| f.write_str(")"))
+    }
 }
 
 impl From<usize> for Concurrency {
@@ -160,14 +177,9 @@ impl From<&Semaphore> for Concurrency {
 
 impl fmt::Debug for Concurrency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let wrappers = [(self.errors_in_turn, "errors_in_turn("), (self.ordered, "ordered(")];
-        for (_, wrapper) in wrappers.iter().filter(|(is_set, _)| *is_set) {
-            f.write_str(wrapper)?;
-        }
-        match &self.limit {
-            Limit::Private(limit) => limit.fmt(f)?,
-            Limit::Shared(semaphore) => semaphore.fmt(f)?,
-        }
-        wrappers.iter().filter(|(is_set, _)| *is_set).try_for_each(|_| f.write_str(")"))
+        self.fmt_around(f, |limit, f| match limit {
+            Limit::Private(limit) => limit.fmt(f),
+            Limit::Shared(semaphore) => semaphore.fmt(f),
+        })
     }
 }

@@ -400,8 +400,7 @@ where
 /// ```
 #[track_caller]
 pub fn batched<S: Stream>(size: usize) -> impl Fn(S) -> Batched<S> {
-    // Refuses a wrong size here, not when it is applied.
-    drop(Batched::new(futures_lite::stream::empty::<()>(), size));
+    let size = stage::checked_size(size);
     move |stream| Batched::new(stream, size)
 }
 
@@ -566,8 +565,7 @@ pub fn try_batched<S, T, E>(size: usize) -> impl Fn(S) -> TryBatched<S, T, E>
 where
     S: Stream<Item = Result<T, E>>,
 {
-    // Refuses a wrong size here, not when it is applied.
-    drop(Batched::new(futures_lite::stream::empty::<T>(), size));
+    let size = stage::checked_size(size);
     move |stream| TryBatched::new(stream, size)
 }
 

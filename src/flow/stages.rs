@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_lite::{StreamExt, stream};
+use futures_lite::StreamExt;
 
 use super::steps::Step;
 use super::{Flow, FlowPredicate};
 use crate::Concurrency;
-use crate::stage::{Batched, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent};
+use crate::stage::{
+    Batched, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent, checked_size,
+};
 
 /// # Stages
 ///
@@ -371,8 +373,7 @@ impl<T: 'static, U: Send + 'static> Flow<T, U> {
     /// ```
     #[track_caller]
     pub fn batched(self, size: usize) -> Flow<T, Vec<U>> {
-        // Refuses a wrong size here, not in the first run.
-        drop(Batched::new(stream::empty::<U>(), size));
+        let size = checked_size(size);
         self.step(Step::sized("batched", size), move |stream| Batched::new(stream, size))
     }
 }

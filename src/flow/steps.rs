@@ -86,24 +86,16 @@ impl fmt::Display for Stage {
         match &self.argument {
             Argument::None => Ok(()),
             Argument::Size(size) => write!(f, "({size})"),
-            Argument::Limit(limit) => write!(f, "({})", limit_of(limit)),
+            Argument::Limit(concurrency) => {
+                f.write_str("(")?;
+                concurrency.fmt_around(f, |limit, f| match limit {
+                    Limit::Private(limit) => write!(f, "{limit}"),
+                    Limit::Shared(semaphore) => write!(f, "semaphore({})", semaphore.limit()),
+                })?;
+                f.write_str(")")
+            }
         }
     }
-}
-
-/// A limit as it is written. That of a semaphore is its limit now.
-fn limit_of(concurrency: &Concurrency) -> String {
-    let mut limit = match &concurrency.limit {
-        Limit::Private(limit) => limit.to_string(),
-        Limit::Shared(semaphore) => format!("semaphore({})", semaphore.limit()),
-    };
-    if concurrency.ordered {
-        limit = format!("ordered({limit})");
-    }
-    if concurrency.errors_in_turn {
-        limit = format!("errors_in_turn({limit})");
-    }
-    limit
 }
 
 impl fmt::Debug for Steps {

@@ -3,13 +3,12 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use futures_lite::stream;
-
 use super::steps::Step;
 use super::{Flow, FlowPredicate};
 use crate::Concurrency;
 use crate::stage::{
-    Batched, TryBatched, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
+    TryBatched, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
+    checked_size,
 };
 
 /// # Stages that end at the first error
@@ -223,8 +222,7 @@ where
     /// ```
     #[track_caller]
     pub fn try_batched(self, size: usize) -> Flow<T, Result<Vec<V>, E>> {
-        // Refuses a wrong size here, not in the first run.
-        drop(Batched::new(stream::empty::<V>(), size));
+        let size = checked_size(size);
         self.step(Step::sized("try_batched", size), move |stream| TryBatched::new(stream, size))
     }
 }

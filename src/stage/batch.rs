@@ -67,11 +67,17 @@ pub(super) struct Batch<T> {
     items: Vec<T>,
 }
 
+/// Refuses a size that no batch could have.
+#[track_caller]
+pub(crate) fn checked_size(size: usize) -> usize {
+    assert!(size > 0, "the size of a batch must be at least 1");
+    size
+}
+
 impl<T> Batch<T> {
     #[track_caller]
     pub(super) fn new(size: usize) -> Self {
-        assert!(size > 0, "the size of a batch must be at least 1");
-        Self { size, items: Vec::new() }
+        Self { size: checked_size(size), items: Vec::new() }
     }
 
     /// Adds an item to a batch that grows as it is filled. Takes it if it is full.

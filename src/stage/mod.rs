@@ -50,5 +50,6 @@ pub use self::try_filter_map::TryFilterMapConcurrent;
 pub use self::try_flat_map::TryFlatMapConcurrent;
 pub use self::try_map::TryMapConcurrent;
 
+pub(crate) use self::batch::checked_size;
 pub(crate) use self::filter::filter_concurrent;
 pub(crate) use self::try_filter::try_filter_concurrent;
