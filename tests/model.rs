@@ -12,15 +12,20 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use flowlet::prelude::*;
 use flowlet::{Concurrency, Flow, Permit, Semaphore, ordered};
 use futures_lite::future::FutureExt;
 use futures_lite::stream::{self, Boxed};
 use proptest::collection::vec;
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::proptest;
+
+#[path = "support/random_runs.rs"]
+mod random_runs;
+
+use random_runs::{Root, cases, drive, mix};
 
 // The spec, from which all follows.
 
@@ -174,13 +179,6 @@ fn expand_by_stages(stages: &mut [Stage]) {
 }
 
 // What the stages do to the items, as plain functions.
-
-fn mix(a: u64, b: u64) -> u64 {
-    let mut z = a.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ b.wrapping_add(0x2545_F491_4F6C_DD1D);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
 
 fn mapped(id: usize, value: u64) -> u64 {
     mix(value, id as u64)
@@ -1074,16 +1072,6 @@ fn nested(
 
 // How they are run.
 
-/// Wakes the executor.
-#[derive(Default)]
-struct Root(AtomicBool);
-
-impl Wake for Root {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// What came out of a pipeline.
 #[derive(Default)]
 struct Out {
@@ -1156,21 +1144,10 @@ fn run(
     let out = Arc::new(Mutex::new(Out::default()));
     let mut root: Pin<Box<dyn Future<Output = ()>>> =
         Box::pin(consume(world.clone(), stream, alongside, out.clone()));
-    let woken = Arc::new(Root(AtomicBool::new(true)));
+    let woken = Root::new();
     let waker = Waker::from(woken.clone());
-    let mut polls = 0;
-    while Some(polls) != drop_at {
-        if woken.0.load(Ordering::Relaxed) && world.random(3) > 0 {
-            woken.0.store(false, Ordering::Relaxed);
-            polls += 1;
-            assert!(polls < 20_000, "it turns in circles");
-            if root.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-                break;
-            }
-        } else if !world.happen() {
-            assert!(woken.0.load(Ordering::Relaxed), "stuck: nobody will wake it");
-        }
-    }
+    let polls =
+        drive(root.as_mut(), (&woken, &waker), drop_at, |n| world.random(n), || world.happen());
     drop(root);
     let running = world.state.lock().unwrap().stages.values().map(|counts| counts.running).sum();
     assert_eq!((0_usize, 0), (running, world.live.load(Ordering::Relaxed)), "something is left");
@@ -1248,16 +1225,6 @@ fn compare(mut came: Vec<u64>, mut expected: Vec<u64>, in_order: bool) {
 fn any_panic() -> impl Strategy<Value = Option<Panic>> {
     let place = prop_oneof![Just(Place::Source), Just(Place::Closure), Just(Place::Future)];
     proptest::option::of((0..40_usize, place).prop_map(|(call, place)| Panic { call, place }))
-}
-
-/// The default is for every day; `PROPTEST_CASES` is for whoever has time.
-fn cases(default: u32) -> ProptestConfig {
-    let mut config = ProptestConfig::default();
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = default;
-    }
-    config.failure_persistence = None;
-    config
 }
 
 proptest! {

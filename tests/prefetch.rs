@@ -20,6 +20,8 @@ mod gate;
 mod gauge;
 #[path = "support/hosts.rs"]
 mod hosts;
+#[path = "support/panicked.rs"]
+mod panicked;
 #[path = "support/tasks.rs"]
 mod tasks;
 #[path = "support/waker.rs"]
@@ -30,22 +32,10 @@ mod window;
 use gate::Gate;
 use gauge::{Gauge, Unit};
 use hosts::{Host, on_every_host};
+use panicked::{message, message_of};
 use tasks::Tasks;
 use waker::Task;
 use window::Window;
-
-/// What a panic says.
-fn panic_of<T>(f: impl FnOnce() -> T) -> String {
-    let Err(panic) = catch_unwind(AssertUnwindSafe(f)) else { panic!("it does not panic") };
-    text_of(panic)
-}
-
-fn text_of(panic: Box<dyn std::any::Any + Send>) -> String {
-    match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => (*panic.downcast_ref::<&str>().unwrap()).to_owned(),
-    }
-}
 
 fn boom(text: &'static str) -> ! {
     resume_unwind(Box::new(text))
@@ -461,10 +451,10 @@ fn a_panic_comes_after_the_items_before_it_and_before_those_after_it() {
     tasks.run();
     assert_eq!(seen.polls(), 3);
     assert_eq!(stream.size_hint(), (0, None));
-    assert_eq!(panic_of(|| task.poll_next(&mut stream)), "poll");
+    assert_eq!(message_of(|| task.poll_next(&mut stream)), "poll");
     tasks.run();
     assert_eq!(seen.polls(), 4);
-    assert_eq!(panic_of(|| task.poll_next(&mut stream)), "poll");
+    assert_eq!(message_of(|| task.poll_next(&mut stream)), "poll");
     tasks.run();
     assert_eq!((seen.polls(), seen.sources.now()), (7, 0));
     assert_eq!(Task::new().settle(&mut stream), (vec![4, 5], true));
@@ -510,7 +500,7 @@ fn panics_of_calls_that_go_on_without_room_come_out() {
             Ok(Poll::Ready(None)) => break,
             Ok(Poll::Pending) => tasks.run(),
             Err(panic) => {
-                assert_eq!(text_of(panic), "odd");
+                assert_eq!(message(panic), "odd");
                 panics += 1;
             }
         }
@@ -549,7 +539,7 @@ fn calls_that_all_panic_are_not_started_for_ever() {
     assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
     assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(1)));
     for _ in 0..200 {
-        assert_eq!(panic_of(|| task.poll_next(&mut stream)), "call");
+        assert_eq!(message_of(|| task.poll_next(&mut stream)), "call");
         assert_eq!(stream.size_hint().0, 0);
         tasks.run();
     }
@@ -585,7 +575,7 @@ fn while_another_panic_waits_nothing_is_pulled() {
     for _ in 0..2 {
         tasks.run();
         assert_eq!(stream.size_hint().0, 0);
-        assert_eq!(panic_of(|| task.poll_next(&mut stream)), "call");
+        assert_eq!(message_of(|| task.poll_next(&mut stream)), "call");
     }
     tasks.run();
     assert_eq!(stream.size_hint().0, 1);
@@ -606,7 +596,7 @@ fn panics_where_upstream_is_dropped() {
     tasks.run();
     assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
     assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(1)));
-    assert_eq!(panic_of(|| task.poll_next(&mut stream)), "drop");
+    assert_eq!(message_of(|| task.poll_next(&mut stream)), "drop");
     assert_eq!(settle(&Task::new(), &tasks, &mut stream), (vec![], true));
 
     // When the stream was dropped, nobody gets it; when the executor drops the task, the consumer.
@@ -622,7 +612,7 @@ fn panics_where_upstream_is_dropped() {
         tasks.run();
         if shut_down {
             tasks.drop(0);
-            assert_eq!(panic_of(|| task.poll_next(&mut stream)), "drop");
+            assert_eq!(message_of(|| task.poll_next(&mut stream)), "drop");
             assert_eq!(task.poll_next(&mut stream), Poll::Ready(None));
         } else {
             drop(stream);
@@ -647,7 +637,7 @@ fn a_task_that_the_executor_drops_is_a_panic_after_the_items() {
         for item in 0..turns {
             assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(item)));
         }
-        assert_eq!(panic_of(|| task.poll_next(&mut stream)), DROPPED);
+        assert_eq!(message_of(|| task.poll_next(&mut stream)), DROPPED);
         assert_eq!(task.poll_next(&mut stream), Poll::Ready(None));
     }
 }
@@ -656,7 +646,7 @@ fn a_task_that_the_executor_drops_is_a_panic_after_the_items() {
 fn a_spawn_that_drops_the_task_is_a_panic() {
     let seen = Seen::default();
     let mut stream = seen.source(|n| Poll::Ready(Some(n))).prefetch(2, drop);
-    assert_eq!(panic_of(|| Task::new().poll_next(&mut stream)), DROPPED);
+    assert_eq!(message_of(|| Task::new().poll_next(&mut stream)), DROPPED);
     assert_eq!(seen.sources.now(), 0);
     assert_eq!(Task::new().poll_next(&mut stream), Poll::Ready(None));
 }
@@ -666,7 +656,7 @@ fn a_panic_of_spawn_comes_out() {
     let seen = Seen::default();
     let source = seen.source(|n| Poll::Ready(Some(n)));
     let mut stream = source.prefetch(2, |_| boom("no runtime"));
-    assert_eq!(panic_of(|| Task::new().poll_next(&mut stream)), "no runtime");
+    assert_eq!(message_of(|| Task::new().poll_next(&mut stream)), "no runtime");
     assert_eq!(seen.sources.now(), 0);
     assert_eq!(Task::new().poll_next(&mut stream), Poll::Ready(None));
 
@@ -674,7 +664,7 @@ fn a_panic_of_spawn_comes_out() {
     let mut stream = pipe(0..3).prefetch(2, |task| {
         tokio::spawn(task);
     });
-    assert!(panic_of(|| Task::new().poll_next(&mut stream)).contains("no reactor running"));
+    assert!(message_of(|| Task::new().poll_next(&mut stream)).contains("no reactor running"));
 }
 
 /// A stage below that is full asks for nothing: what is there is kept, and counts.
@@ -748,7 +738,7 @@ fn what_it_keeps_while_it_is_advanced_comes_first() {
         advance(&mut driven);
         assert_eq!(task.poll_next(&mut driven), Poll::Ready(Some(1)));
         if panics {
-            assert_eq!(panic_of(|| advance(&mut driven)), "two");
+            assert_eq!(message_of(|| advance(&mut driven)), "two");
         }
         advance(&mut driven);
         let rest = if panics { vec![] } else { vec![2] };
@@ -798,7 +788,7 @@ fn what_is_expected_counts() {
     tasks.run();
     assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
     tasks.run();
-    assert_eq!(panic_of(|| task.poll_next(&mut stream)), "one");
+    assert_eq!(message_of(|| task.poll_next(&mut stream)), "one");
     assert_eq!(stream.size_hint(), (0, Some(3)));
     tasks.run();
     assert_eq!(stream.size_hint(), (1, Some(3)));
@@ -974,7 +964,7 @@ fn panics_reach_the_consumer<H: Host>() {
                 Ok(Some(item)) => items.push(item),
                 Ok(None) => break (items, panics),
                 Err(panic) => {
-                    assert_eq!(text_of(panic), "three");
+                    assert_eq!(message(panic), "three");
                     panics.push(items.len());
                 }
             }
@@ -1038,7 +1028,7 @@ fn a_runtime_that_is_shut_down_is_a_panic() {
         });
         begun.recv().unwrap();
         drop(runtime);
-        assert_eq!(text_of(consumer.join().unwrap_err()), DROPPED);
+        assert_eq!(message(consumer.join().unwrap_err()), DROPPED);
     }
 }
 

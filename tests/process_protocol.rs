@@ -14,10 +14,14 @@ use flowlet::{ProcessPool, in_process, process};
 use futures_lite::future::block_on;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+#[path = "support/panicked.rs"]
+mod panicked;
 #[path = "support/program.rs"]
 mod program;
 #[path = "support/role.rs"]
 mod role;
+
+use panicked::message_of;
 
 const DOUBLE: Function<u32, u32> = Function::new("double", |n| 2 * n);
 const ECHO: Function<String, String> = Function::new("echo", |text| text);
@@ -81,33 +85,20 @@ fn pool() -> ProcessPool {
     ProcessPool::builder().size(1).build()
 }
 
-/// Returns what a panic said.
-#[track_caller]
-fn message<T>(ended: std::thread::Result<T>) -> String {
-    let Err(payload) = ended else { panic!("there is no panic") };
-    match payload.downcast::<String>() {
-        Ok(said) => *said,
-        Err(payload) => (*payload.downcast::<&str>().unwrap()).to_owned(),
-    }
-}
-
 fn it_takes_all_functions_at_once() {
-    let again = catch_unwind(|| process::worker(&[&UNKNOWN]));
-    assert!(message(again).contains("called a second time"));
-    let twice = catch_unwind(|| process::worker(&[&DOUBLE, &ECHO, &OTHER_DOUBLE]));
-    let said = message(twice);
+    let again = || process::worker(&[&UNKNOWN]);
+    assert!(message_of(again).contains("called a second time"));
+    let said = message_of(|| process::worker(&[&DOUBLE, &ECHO, &OTHER_DOUBLE]));
     assert!(said.starts_with("two functions have the same name: `double: fn(u32) -> u32`"));
 }
 
 fn functions_must_be_registered() {
     let pool = pool();
-    let unknown = catch_unwind(AssertUnwindSafe(|| drop(in_process(&pool, UNKNOWN))));
-    let said = message(unknown);
+    let said = message_of(|| drop(in_process(&pool, UNKNOWN)));
     assert!(said.starts_with("the function `unknown` was not given"), "{said}");
     assert!(said.contains("`double`, `echo`, "), "{said}");
 
-    let other = catch_unwind(AssertUnwindSafe(|| drop(in_process(&pool, OTHER_DOUBLE))));
-    let said = message(other);
+    let said = message_of(|| drop(in_process(&pool, OTHER_DOUBLE)));
     assert!(said.contains("double: fn(i64) -> i64"), "{said}");
     assert!(said.contains("double: fn(u32) -> u32"), "{said}");
 

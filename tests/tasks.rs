@@ -21,6 +21,8 @@ mod gate;
 mod gauge;
 #[path = "support/hosts.rs"]
 mod hosts;
+#[path = "support/panicked.rs"]
+mod panicked;
 #[path = "support/tasks.rs"]
 mod tasks;
 #[path = "support/waker.rs"]
@@ -29,6 +31,7 @@ mod waker;
 use gate::Gate;
 use gauge::{Gauge, Unit};
 use hosts::{Host, on_every_host};
+use panicked::message_of;
 use tasks::Tasks;
 use waker::Task;
 
@@ -55,15 +58,6 @@ fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output
 
 fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     poll_with(future, Waker::noop())
-}
-
-/// What a panic says.
-fn panic_of<T>(f: impl FnOnce() -> T) -> String {
-    let Err(panic) = catch_unwind(AssertUnwindSafe(f)) else { panic!("it does not panic") };
-    match panic.downcast::<String>() {
-        Ok(text) => *text,
-        Err(panic) => (*panic.downcast_ref::<&str>().unwrap()).to_owned(),
-    }
 }
 
 fn boom(text: &'static str) -> ! {
@@ -317,7 +311,7 @@ fn a_call_that_was_ready_is_not_polled_again() {
     assert!(poll(&mut call).is_pending());
     tasks.run();
     assert!(poll(&mut call).is_ready());
-    assert_eq!(panic_of(|| poll(&mut call)), "`InTask` polled after it was ready");
+    assert_eq!(message_of(|| poll(&mut call)), "`InTask` polled after it was ready");
 }
 
 /// Where a call can panic.
@@ -373,7 +367,7 @@ fn panics_come_out_and_the_executor_never_sees_them() {
         tasks.run();
         assert!(flag.take());
         assert_eq!(tasks.left(), 0);
-        assert_eq!(panic_of(|| poll(&mut call).is_ready()), place.text());
+        assert_eq!(message_of(|| poll(&mut call).is_ready()), place.text());
         assert!(catch_unwind(AssertUnwindSafe(|| poll(&mut call).is_ready())).is_err());
 
         // Nobody is there to get it.
@@ -413,7 +407,7 @@ fn panics_in_drops_stay_from_the_executor() {
         }
         if shut_down {
             tasks.drop(0);
-            assert_eq!(panic_of(|| poll(&mut call)), "input");
+            assert_eq!(message_of(|| poll(&mut call)), "input");
         } else {
             drop(call);
             assert!(tasks.poll(0).is_ready());
@@ -453,7 +447,7 @@ fn a_task_that_the_executor_drops_is_a_panic() {
         tasks.drop(0);
         assert!(flag.take());
         assert_eq!(site.inputs.now(), 0);
-        assert_eq!(panic_of(|| poll(&mut call)), DROPPED);
+        assert_eq!(message_of(|| poll(&mut call)), DROPPED);
     }
 }
 
@@ -481,7 +475,7 @@ fn a_task_that_is_over_may_be_kept_or_dropped() {
 fn a_spawn_that_drops_the_task_is_a_panic() {
     let inputs = Gauge::default();
     let mut call = in_task(drop, async |unit: Unit| unit)(inputs.unit());
-    assert_eq!(panic_of(|| poll(&mut call).is_ready()), DROPPED);
+    assert_eq!(message_of(|| poll(&mut call).is_ready()), DROPPED);
     assert_eq!(inputs.now(), 0);
 }
 
@@ -490,9 +484,9 @@ fn a_panic_of_spawn_comes_out() {
     let inputs = Gauge::default();
     let f = in_task(|_| boom("no runtime"), async |unit: Unit| unit);
     let mut call = f(inputs.unit());
-    assert_eq!(panic_of(|| poll(&mut call).is_ready()), "no runtime");
+    assert_eq!(message_of(|| poll(&mut call).is_ready()), "no runtime");
     assert_eq!(inputs.now(), 0);
-    assert_eq!(panic_of(|| poll(&mut call).is_ready()), DROPPED);
+    assert_eq!(message_of(|| poll(&mut call).is_ready()), DROPPED);
 
     // What tokio says outside of a runtime.
     let f = in_task(
@@ -501,7 +495,7 @@ fn a_panic_of_spawn_comes_out() {
         },
         async |item: usize| item,
     );
-    assert!(panic_of(|| poll(&mut f(1))).contains("no reactor running"));
+    assert!(message_of(|| poll(&mut f(1))).contains("no reactor running"));
 }
 
 #[test]
@@ -681,10 +675,10 @@ fn what_is_not_send_stays_on_its_thread() {
     let mut call = in_local_task(tasks.spawn(), async |()| -> () { boom("local") })(());
     assert!(poll(&mut call).is_pending());
     tasks.run();
-    assert_eq!(panic_of(|| poll(&mut call)), "local");
+    assert_eq!(message_of(|| poll(&mut call)), "local");
 
     let mut call = in_local_task(drop::<BoxedLocal<()>>, async |item: Rc<u8>| item)(Rc::new(1));
-    assert_eq!(panic_of(|| poll(&mut call)), DROPPED);
+    assert_eq!(message_of(|| poll(&mut call)), DROPPED);
 }
 
 /// Calls with data that is `!Send`, on an executor of one thread.
@@ -860,7 +854,7 @@ fn a_runtime_that_is_shut_down_is_a_panic() {
         assert!(poll(&mut call).is_pending());
         assert_eq!(begun && executor.try_tick(), begun);
         drop(executor);
-        assert_eq!(panic_of(|| poll(&mut call)), DROPPED);
+        assert_eq!(message_of(|| poll(&mut call)), DROPPED);
     }
 }
 

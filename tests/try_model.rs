@@ -10,14 +10,13 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use flowlet::prelude::*;
 use futures_lite::future::FutureExt;
 use futures_lite::stream::Boxed;
-use proptest::prelude::{ProptestConfig, any};
+use proptest::prelude::any;
 use proptest::proptest;
 
 #[path = "support/try_model/build.rs"]
@@ -26,6 +25,8 @@ mod build;
 mod item;
 #[path = "support/try_model/model.rs"]
 mod model;
+#[path = "support/random_runs.rs"]
+mod random_runs;
 #[path = "support/try_model/spec.rs"]
 mod spec;
 #[path = "support/try_model/stage.rs"]
@@ -38,6 +39,7 @@ mod world;
 use build::build;
 use item::{Item, Live, Out};
 use model::{Lost, Outcome, SOURCE, value_of};
+use random_runs::{Root, cases, drive};
 use spec::{Spec, any_spec};
 use watch::Source;
 use world::{Thrown, World};
@@ -132,15 +134,6 @@ async fn consume(mut whole: Whole) {
     came.lock().unwrap().over = true;
 }
 
-/// Wakes the executor.
-struct Root(AtomicBool);
-
-impl Wake for Root {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 /// Polls the root when it was woken, and lets things happen, until it is over, is dropped, or is
 /// stuck. Returns how often it was polled.
 fn run(spec: &Spec, drop_at: Option<usize>) -> usize {
@@ -155,21 +148,10 @@ fn run(spec: &Spec, drop_at: Option<usize>) -> usize {
     let came = Arc::new(Mutex::new(Came::default()));
     let whole = Whole { stream, world: world.clone(), came: came.clone() };
     let mut root: Pin<Box<dyn Future<Output = ()>>> = Box::pin(consume(whole));
-    let woken = Arc::new(Root(AtomicBool::new(true)));
+    let woken = Root::new();
     let waker = Waker::from(woken.clone());
-    let mut polls = 0;
-    while Some(polls) != drop_at {
-        if woken.0.load(Ordering::Relaxed) && world.random(3) > 0 {
-            woken.0.store(false, Ordering::Relaxed);
-            polls += 1;
-            assert!(polls < 20_000, "it turns in circles");
-            if root.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-                break;
-            }
-        } else if !world.happen() {
-            assert!(woken.0.load(Ordering::Relaxed), "stuck: nobody will wake it");
-        }
-    }
+    let polls =
+        drive(root.as_mut(), (&woken, &waker), drop_at, |n| world.random(n), || world.happen());
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(root))) {
         assert!(panic.is::<Thrown>());
     }
@@ -210,16 +192,6 @@ fn check(spec: &Spec, lost: &Lost, came: &Came) {
             }
         }
     }
-}
-
-/// The default is for every day; `PROPTEST_CASES` is for whoever has time.
-fn cases(default: u32) -> ProptestConfig {
-    let mut config = ProptestConfig::default();
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = default;
-    }
-    config.failure_persistence = None;
-    config
 }
 
 proptest! {

@@ -13,7 +13,11 @@ pub(crate) fn panic_of<T>(f: impl FnOnce() -> T) -> Box<dyn Any + Send> {
 
 /// The message that `f` panics with.
 pub(crate) fn message_of<T>(f: impl FnOnce() -> T) -> String {
-    let panic = panic_of(f);
+    message(panic_of(f))
+}
+
+/// The message of a panic.
+pub(crate) fn message(panic: Box<dyn Any + Send>) -> String {
     match panic.downcast::<String>() {
         Ok(message) => *message,
         Err(panic) => (*panic.downcast::<&str>().expect("a panic with a message")).to_owned(),

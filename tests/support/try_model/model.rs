@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::random_runs::mix;
 use super::spec::{Kind, Limit, Spec, Stage};
 
 pub(crate) type Outcome = Result<u64, u64>;
@@ -11,13 +12,6 @@ pub(crate) type Lost = HashSet<(usize, u64)>;
 
 /// The number of the source among the stages.
 pub(crate) const SOURCE: usize = 0;
-
-pub(crate) fn mix(a: u64, b: u64) -> u64 {
-    let mut z = a.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ b.wrapping_add(0x2545_F491_4F6C_DD1D);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
 
 pub(crate) fn mapped(stage: usize, value: u64) -> u64 {
     mix(value, stage as u64)

@@ -10,7 +10,8 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use flowlet::prelude::*;
 
 use super::item::{Goods, Item, Live, Out, out};
-use super::model::{Outcome, SOURCE, mix};
+use super::model::{Outcome, SOURCE};
+use super::random_runs::mix;
 use super::spec::Place;
 use super::stage::At;
 use super::world::World;

@@ -10,7 +10,8 @@ use std::task::{Poll, Waker};
 
 use flowlet::Semaphore;
 
-use super::model::{Lost, flat, mix};
+use super::model::{Lost, flat};
+use super::random_runs::mix;
 use super::spec::{Place, Spec};
 
 pub(crate) struct World {
