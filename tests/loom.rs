@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_lite::{Stream, stream};
+use futures_task::ArcWake;
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
@@ -46,7 +47,10 @@ mod sync {
     use std::sync::Mutex;
     use std::task::Waker;
 
-    pub(crate) use loom::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+    /// Few enough to be reached here.
+    pub(crate) const MANY_WAKES: usize = 8;
 
     const WAITING: usize = 0;
     const REGISTERING: usize = 1;
@@ -344,8 +348,7 @@ fn first_woken_on_another_thread_is_first_polled() {
         let signals = Signals::new();
         let slots = [0, 1].map(|index| {
             let slot = SlotSignal::new(signals.clone(), index);
-            slot.begin();
-            assert!(!slot.end());
+            assert!(!slot.end(slot.begin()));
             slot
         });
         let told = Arc::new(AtomicBool::new(false));
@@ -372,13 +375,13 @@ fn first_woken_on_another_thread_is_first_polled() {
 }
 
 /// Takes what was woken, oldest first.
-fn take_all(signals: &Signals, slots: &[Arc<SlotSignal>]) -> Vec<usize> {
+fn take_all(signals: &Signals, slots: &[Arc<SlotSignal>]) -> Vec<u32> {
     let mut taken = Vec::new();
     let mut index = signals.take();
     while index != NONE {
         assert!(taken.len() < slots.len(), "the list has a loop");
         taken.push(index);
-        index = slots[index].next();
+        index = slots[index as usize].next();
     }
     taken.reverse();
     taken
@@ -390,8 +393,7 @@ fn slot_is_listed_once_however_often_woken() {
         let signals = Signals::new();
         let slots = [0, 1].map(|index| {
             let slot = SlotSignal::new(signals.clone(), index);
-            slot.begin();
-            assert!(!slot.end());
+            assert!(!slot.end(slot.begin()));
             slot
         });
         let threads = [(0, 1), (1, 0)].map(|(one, other)| {
@@ -467,35 +469,63 @@ impl Call for Counted {
 /// What is listed again after it was taken and polled is a new wake, and none is lost.
 #[test]
 fn slot_is_listed_again_after_it_was_polled() {
+    // Also where the count of wakes starts over.
+    for before in [0, sync::MANY_WAKES - 2, sync::MANY_WAKES - 1] {
+        explore(3, move || listed_again_after(before));
+    }
+}
+
+fn listed_again_after(wakes_before: usize) {
+    let signals = Signals::new();
+    let slot = SlotSignal::new(signals.clone(), 0);
+    assert!(!slot.end(slot.begin()));
+    (0..wakes_before).for_each(|_| slot.clone().wake());
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let threads = [(); 2].map(|()| {
+        let (slot, wakes) = (slot.clone(), wakes.clone());
+        thread::spawn(move || {
+            wakes.fetch_add(1, Ordering::Relaxed);
+            slot.wake();
+        })
+    });
+    let mut seen = 0;
+    let mut poll_if_listed = || {
+        while signals.take() != NONE {
+            loop {
+                let before = slot.begin();
+                seen = wakes.load(Ordering::Relaxed);
+                if !slot.end(before) {
+                    break;
+                }
+            }
+        }
+        seen
+    };
+    poll_if_listed();
+    join(threads);
+    assert_eq!(poll_if_listed(), 2, "a wake was lost, or what came before it");
+}
+
+/// A call that is woken more often than can be counted is neither taken for an idle one, nor for one
+/// that nobody woke.
+#[test]
+fn count_of_wakes_starts_over() {
     explore(3, || {
         let signals = Signals::new();
         let slot = SlotSignal::new(signals.clone(), 0);
-        slot.begin();
-        assert!(!slot.end());
-        let wakes = Arc::new(AtomicUsize::new(0));
-        let threads = [(); 2].map(|()| {
-            let (slot, wakes) = (slot.clone(), wakes.clone());
-            thread::spawn(move || {
-                wakes.fetch_add(1, Ordering::Relaxed);
-                slot.wake();
-            })
-        });
-        let mut seen = 0;
-        let mut poll_if_listed = || {
-            while signals.take() != NONE {
-                loop {
-                    slot.resume();
-                    seen = wakes.load(Ordering::Relaxed);
-                    if !slot.end() {
-                        break;
-                    }
-                }
+        assert!(!slot.end(slot.begin()));
+        for _ in 0..3 * sync::MANY_WAKES {
+            slot.clone().wake();
+        }
+        assert_eq!((signals.take(), slot.next()), (0, NONE));
+        for wakes_meanwhile in 1..sync::MANY_WAKES - 1 {
+            let before = slot.begin();
+            for _ in 0..wakes_meanwhile {
+                slot.clone().wake();
             }
-            seen
-        };
-        poll_if_listed();
-        join(threads);
-        assert_eq!(poll_if_listed(), 2, "a wake was lost, or what came before it");
+            assert!(slot.end(before), "{wakes_meanwhile} wakes were not noticed");
+            assert_eq!(signals.take(), NONE, "it is not idle, so no wake lists it");
+        }
     });
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct FanIn<S: Stream> {
 
     /// The branches that the next pull polls, woken or not. What is to be done with each is noted
     /// there.
-    to_pull: Vec<usize>,
+    to_pull: Vec<u32>,
 
     poller: Poller,
 }
@@ -52,7 +52,7 @@ enum Left {
 
 impl<S: Stream> FanIn<S> {
     pub(crate) fn new() -> Self {
-        Self { branches: Slots::new(), to_pull: Vec::new(), poller: Poller(Signals::new()) }
+        Self { branches: Slots::new(false), to_pull: Vec::new(), poller: Poller(Signals::new()) }
     }
 
     /// Adds a branch, to be polled in the next turn.
@@ -102,7 +102,7 @@ impl<S: Stream> FanIn<S> {
     }
 
     /// Asks a branch for its next item.
-    fn pull(&mut self, index: usize, budget: &mut usize) -> Poll<S::Item> {
+    fn pull(&mut self, index: u32, budget: &mut usize) -> Poll<S::Item> {
         let signals = &self.poller.0;
         match self.branches.poll_by(index, |branch, cx| branch.turn(false, budget, cx)) {
             Poll::Ready(Step::Output(item)) => {
@@ -116,7 +116,7 @@ impl<S: Stream> FanIn<S> {
     }
 
     /// Lets the stages of a branch go on.
-    fn advance(&mut self, index: usize, budget: &mut usize) {
+    fn advance(&mut self, index: u32, budget: &mut usize) {
         let Some(branch) = self.branches.call(index) else { return };
         let can_advance = branch.upstream.can_advance();
         let left = if can_advance { Left::Advanced } else { Left::PassedOver };

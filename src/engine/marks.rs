@@ -12,42 +12,53 @@ use std::task::Waker;
 /// chance to run something else.
 pub(crate) const BUDGET: usize = 512;
 
-#[derive(Clone, Copy)]
+/// Each in a cell of its own: copied as a whole they cost more than all else in a poll of upstream,
+/// as the processor waits where it loads at once what was stored in parts.
 struct Marks {
     /// The data pointer of the waker that a stage is polling upstream with. It is only compared.
-    poller: *const (),
+    poller: Cell<*const ()>,
 
     /// Whether that poll is an advance.
-    advance: bool,
+    advance: Cell<bool>,
 
     /// What is left of the budget.
-    budget: usize,
+    budget: Cell<usize>,
 
     /// How many stages recognized the waker, and have not ended.
-    answers: usize,
+    answers: Cell<usize>,
 
     /// Whether a stage has ended.
-    ended: bool,
+    ended: Cell<bool>,
+}
+
+thread_local! {
+    static MARKS: Marks = const {
+        Marks {
+            poller: Cell::new(ptr::null()),
+            advance: Cell::new(false),
+            budget: Cell::new(BUDGET),
+            answers: Cell::new(0),
+            ended: Cell::new(false),
+        }
+    };
 }
 
 impl Marks {
     /// Tells whether it is a stage that polls with `waker`.
     #[inline]
     fn asks(&self, waker: &Waker) -> bool {
-        self.poller == waker.data() && !self.poller.is_null()
+        let poller = self.poller.get();
+        poller == waker.data() && !poller.is_null()
     }
 }
 
-thread_local! {
-    static MARKS: Cell<Marks> = const {
-        Cell::new(Marks {
-            poller: ptr::null(),
-            advance: false,
-            budget: BUDGET,
-            answers: 0,
-            ended: false,
-        })
-    };
+/// The marks that were set before a poll.
+struct Before {
+    poller: *const (),
+    advance: bool,
+    budget: usize,
+    answers: usize,
+    ended: bool,
 }
 
 /// How many polls in a row that gave neither an answer nor an item it takes to believe that no stage
@@ -77,7 +88,7 @@ impl Answers {
 /// The marks of one poll of upstream. Dropping this notes whether a stage answered, and puts back
 /// the marks that were set before, also when the poll panics.
 pub(super) struct Asking<'a> {
-    before: Marks,
+    before: Before,
     answers: &'a mut Answers,
     budget: &'a mut usize,
 
@@ -94,20 +105,31 @@ impl<'a> Asking<'a> {
         answers: &'a mut Answers,
         budget: &'a mut usize,
     ) -> Self {
-        let poller = waker.data();
-        let marks = Marks { poller, advance, budget: *budget, answers: 0, ended: false };
-        Self { before: MARKS.replace(marks), answers, budget, gave_item: true }
+        let before = MARKS.with(|marks| Before {
+            poller: marks.poller.replace(waker.data()),
+            advance: marks.advance.replace(advance),
+            budget: marks.budget.replace(*budget),
+            answers: marks.answers.replace(0),
+            ended: marks.ended.replace(false),
+        });
+        Self { before, answers, budget, gave_item: true }
     }
 }
 
 impl Drop for Asking<'_> {
     #[inline]
     fn drop(&mut self) {
-        let marks = MARKS.replace(self.before);
-        *self.budget = marks.budget;
-        if marks.answers > 0 {
+        let before = &self.before;
+        let (budget, answers, ended) = MARKS.with(|marks| {
+            marks.poller.set(before.poller);
+            marks.advance.set(before.advance);
+            let budget = marks.budget.replace(before.budget);
+            (budget, marks.answers.replace(before.answers), marks.ended.replace(before.ended))
+        });
+        *self.budget = budget;
+        if answers > 0 {
             self.answers.silent = 0;
-        } else if marks.ended {
+        } else if ended {
             self.answers.silent = SILENT;
         } else if self.answers.silent < SILENT && !self.gave_item {
             self.answers.silent += 1;
@@ -130,12 +152,13 @@ pub(crate) struct Answer {
 /// Answers the stage that polls with `waker`, if one does.
 #[inline]
 pub(crate) fn answer(waker: &Waker) -> Answer {
-    let marks = MARKS.get();
-    if !marks.asks(waker) {
-        return Answer { is_asked: false, advanced: false, budget: BUDGET };
-    }
-    MARKS.set(Marks { answers: marks.answers + 1, ..marks });
-    Answer { is_asked: true, advanced: marks.advance, budget: marks.budget }
+    MARKS.with(|marks| {
+        if !marks.asks(waker) {
+            return Answer { is_asked: false, advanced: false, budget: BUDGET };
+        }
+        marks.answers.set(marks.answers.get() + 1);
+        Answer { is_asked: true, advanced: marks.advance.get(), budget: marks.budget.get() }
+    })
 }
 
 impl Answer {
@@ -143,9 +166,13 @@ impl Answer {
     #[inline]
     pub(crate) fn finish(self, budget: usize, ended: bool) {
         if self.is_asked {
-            let marks = MARKS.get();
-            let answers = marks.answers.saturating_sub(usize::from(ended));
-            MARKS.set(Marks { budget, answers, ended: marks.ended || ended, ..marks });
+            MARKS.with(|marks| {
+                marks.budget.set(budget);
+                if ended {
+                    marks.answers.set(marks.answers.get().saturating_sub(1));
+                    marks.ended.set(true);
+                }
+            });
         }
     }
 }
@@ -154,6 +181,5 @@ impl Answer {
 /// its upstream, which answers if it is a stage.
 #[inline]
 pub(crate) fn is_advance(waker: &Waker) -> bool {
-    let marks = MARKS.get();
-    marks.asks(waker) && marks.advance
+    MARKS.with(|marks| marks.asks(waker) && marks.advance.get())
 }

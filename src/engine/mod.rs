@@ -37,28 +37,33 @@ pin_project! {
     /// The calls of one stage.
     pub(crate) struct Engine<S: Stream, C: Call> {
         // Before upstream, so that calls are dropped before what they came from.
-        slots: Slots<C>,
-        outputs: Outputs<C::Output>,
-
-        // The output that this turn hands on. It stays here if the turn ends with a panic.
-        hand: Option<Output<C::Output>>,
-
-        // The place of the call that is being polled. It stays here if the call panics.
-        polling: Option<usize>,
-
-        // An item that was pulled and waits for a permit of the semaphore.
-        held: Option<S::Item>,
-
-        // Calls that go on after an output, and wait for a permit of the semaphore.
-        paused: VecDeque<usize>,
+        core: Core<S::Item, C>,
 
         #[pin]
         upstream: Upstream<S>,
-
-        permits: Permits,
-        concurrency: Concurrency,
-        poller: Poller,
     }
+}
+
+/// An engine but for its upstream.
+struct Core<I, C: Call> {
+    slots: Slots<C>,
+    outputs: Outputs<C::Output>,
+
+    /// The output that this turn hands on. It stays here if the turn ends with a panic.
+    hand: Option<Output<C::Output>>,
+
+    /// The place of the call that is being polled. It stays here if the call panics.
+    polling: Option<usize>,
+
+    /// An item that was pulled and waits for a permit of the semaphore.
+    held: Option<I>,
+
+    /// Calls that go on after an output, and wait for a permit of the semaphore.
+    paused: VecDeque<u32>,
+
+    permits: Permits,
+    concurrency: Concurrency,
+    poller: Poller,
 }
 
 /// A stage's hold on its signals: they forget the poller when the stage goes.
@@ -75,19 +80,21 @@ impl<S: Stream, C: Call> Engine<S, C> {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency) -> Self {
         let concurrency = concurrency.checked();
+        let permits = Permits::new(concurrency.limit.clone());
         let signals = Signals::new();
-        Self {
-            slots: Slots::new(),
+        let upstream = Upstream::new(stream, &signals);
+        let core = Core {
+            slots: Slots::new(concurrency.ordered || permits.are_shared()),
             outputs: Outputs::new(concurrency.ordered),
             hand: None,
             polling: None,
             held: None,
             paused: VecDeque::new(),
-            upstream: Upstream::new(stream, &signals),
-            permits: Permits::new(concurrency.limit.clone()),
+            permits,
             concurrency,
             poller: Poller(signals),
-        }
+        };
+        Self { core, upstream }
     }
 
     /// One turn of the stage: goes on with calls that were woken, starts new ones with `start`, has
@@ -131,21 +138,8 @@ impl<S: Stream, C: Call> Engine<S, C> {
             return Poll::Pending;
         }
         let this = self.project();
-        let signals = &this.poller.0;
-        let mut turn = Turn {
-            slots: this.slots,
-            outputs: this.outputs,
-            hand: this.hand,
-            polling: this.polling,
-            held: this.held,
-            paused: this.paused,
-            upstream: this.upstream,
-            permits: this.permits,
-            errors_in_turn: this.concurrency.errors_in_turn,
-            signals,
-            advanced,
-        };
-        turn.permits.begin_turn();
+        let mut turn = Turn { core: this.core, upstream: this.upstream, advanced };
+        turn.core.permits.begin_turn();
         if turn.any_due() {
             turn.go_on(budget, cx);
             *budget = (*budget).max(1); // so that new calls have their turn as well
@@ -155,27 +149,27 @@ impl<S: Stream, C: Call> Engine<S, C> {
         // are always there must not keep new calls from being started, nor the other way round.
         let mut room = true;
         while *budget > 0 {
-            let item = if turn.held.is_none() {
+            let item = if turn.core.held.is_none() {
                 room = turn.any_room();
                 if !room {
                     break;
                 }
-                match turn.upstream.as_mut().pull(signals, budget) {
+                match turn.upstream.as_mut().pull(&turn.core.poller.0, budget) {
                     Poll::Ready(item) => item,
                     Poll::Pending => None,
                 }
             } else {
-                turn.held.take()
+                turn.core.held.take()
             };
             let Some(item) = item else {
                 break;
             };
             let permit = if failed(&item) {
                 None
-            } else if let Some(permit) = turn.permits.try_take(cx) {
+            } else if let Some(permit) = turn.core.permits.try_take(cx) {
                 permit
             } else {
-                *turn.held = Some(item);
+                turn.core.held = Some(item);
                 room = false;
                 break;
             };
@@ -187,11 +181,11 @@ impl<S: Stream, C: Call> Engine<S, C> {
                     break;
                 }
             };
-            match turn.slots.poll_new(call, signals) {
+            match turn.core.slots.poll_new(call, &turn.core.poller.0) {
                 // The shortest way: the call was never in flight for anyone to see.
                 Poll::Ready(Step::Over(Some(value)))
                     if turn.is_next_new()
-                        && turn.permits.any_room(turn.outputs.in_flight() + 1)
+                        && turn.core.permits.any_room(turn.core.outputs.in_flight() + 1)
                         && !C::fails(&value) =>
                 {
                     return Poll::Ready(Some(value));
@@ -204,10 +198,10 @@ impl<S: Stream, C: Call> Engine<S, C> {
             }
         }
         if !room {
-            turn.upstream.as_mut().advance(signals, budget);
+            turn.upstream.as_mut().advance(&turn.core.poller.0, budget);
             // A failure waits for no room, but in input order an item that is held comes first.
             if turn.upstream.any_kept(failed) {
-                if turn.held.is_some() && turn.outputs.is_ordered() {
+                if turn.core.held.is_some() && turn.core.outputs.is_ordered() {
                     turn.upstream.as_mut().end();
                 } else if let Some(Err(failure)) = turn.upstream.as_mut().take_kept().map(begin) {
                     turn.pass_on(failure);
@@ -216,28 +210,29 @@ impl<S: Stream, C: Call> Engine<S, C> {
         }
 
         if turn.hands_on() {
-            if let Some(output) = turn.hand.take() {
-                turn.outputs.handed_on(&output);
+            if let Some(output) = turn.core.hand.take() {
+                turn.core.outputs.handed_on(&output);
                 return Poll::Ready(Some(output.value));
             }
         }
-        let in_flight = turn.outputs.in_flight();
-        if in_flight == 0 && turn.held.is_none() && turn.upstream.is_over() {
+        let in_flight = turn.core.outputs.in_flight();
+        if in_flight == 0 && turn.core.held.is_none() && turn.upstream.is_over() {
             return Poll::Ready(None);
         }
-        if *budget == 0 || turn.slots.any_queued() {
+        if *budget == 0 || turn.core.slots.any_queued() {
             // Nothing else would announce them.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         // Between registering and waiting, look once more.
+        let signals = &turn.core.poller.0;
         signals.register(cx.waker());
-        let wants_permit = turn.held.is_some() || !turn.paused.is_empty();
+        let wants_permit = turn.core.held.is_some() || !turn.core.paused.is_empty();
         let wants_room = !room && !turn.upstream.is_over();
         let may_start = if wants_permit {
-            turn.permits.poll_room(0, cx)
+            turn.core.permits.poll_room(0, cx)
         } else {
-            wants_room && turn.permits.poll_room(in_flight, cx)
+            wants_room && turn.core.permits.poll_room(in_flight, cx)
         };
         if may_start || signals.any() || turn.upstream.is_due(signals, room) {
             cx.waker().wake_by_ref();
@@ -248,18 +243,18 @@ impl<S: Stream, C: Call> Engine<S, C> {
     /// Returns how many calls run, or are over and have an output that was not handed on.
     pub(crate) fn in_flight(&self) -> usize {
         // A call that panicked is still counted until the next turn.
-        self.outputs.expected() - usize::from(self.polling.is_some())
+        self.core.outputs.expected() - usize::from(self.core.polling.is_some())
     }
 
     /// Bounds the number of items that no call was started for.
     pub(crate) fn items_hint(&self) -> SizeHint {
-        add_hints(exactly(usize::from(self.held.is_some())), self.upstream.size_hint())
+        add_hints(exactly(usize::from(self.core.held.is_some())), self.upstream.size_hint())
     }
 
     /// Bounds the number of outputs of the calls that were started.
     pub(crate) fn outputs_hint(&self) -> SizeHint {
-        let waiting = self.outputs.waiting() + usize::from(self.hand.is_some());
-        self.slots.calls().map(C::size_hint).fold(exactly(waiting), add_hints)
+        let waiting = self.core.outputs.waiting() + usize::from(self.core.hand.is_some());
+        self.core.slots.calls().map(C::size_hint).fold(exactly(waiting), add_hints)
     }
 
     /// Writes a stage of the given name, with what is in it.
@@ -268,7 +263,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
         S: fmt::Debug,
     {
         f.debug_struct(name)
-            .field("concurrency", &self.concurrency)
+            .field("concurrency", &self.core.concurrency)
             .field("in_flight", &self.in_flight())
             .field("upstream", &self.upstream)
             .finish_non_exhaustive()
@@ -294,16 +289,8 @@ where
 
 /// What one turn works with.
 struct Turn<'a, S: Stream, C: Call> {
-    slots: &'a mut Slots<C>,
-    outputs: &'a mut Outputs<C::Output>,
-    hand: &'a mut Option<Output<C::Output>>,
-    polling: &'a mut Option<usize>,
-    held: &'a mut Option<S::Item>,
-    paused: &'a mut VecDeque<usize>,
+    core: &'a mut Core<S::Item, C>,
     upstream: Pin<&'a mut Upstream<S>>,
-    permits: &'a mut Permits,
-    errors_in_turn: bool,
-    signals: &'a Arc<Signals>,
 
     /// Whether outputs are to be kept.
     advanced: bool,
@@ -313,33 +300,33 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     /// Tells whether there is anything that earlier turns left, or that was woken since.
     #[inline]
     fn any_due(&self) -> bool {
-        self.slots.any_due(self.signals)
-            || self.outputs.any()
-            || self.polling.is_some()
-            || !self.paused.is_empty()
+        self.core.slots.any_due(&self.core.poller.0)
+            || self.core.outputs.any()
+            || self.core.polling.is_some()
+            || !self.core.paused.is_empty()
     }
 
     /// Tells whether one more item may be pulled.
     #[inline]
     fn any_room(&mut self) -> bool {
-        self.permits.any_room(self.outputs.in_flight())
+        self.core.permits.any_room(self.core.outputs.in_flight())
     }
 
     /// Goes on with the calls that were woken, until there is an output to hand on.
     fn go_on(&mut self, budget: &mut usize, cx: &mut Context<'_>) {
-        if let Some(place) = self.polling.take() {
-            self.outputs.end(place);
+        if let Some(place) = self.core.polling.take() {
+            self.core.outputs.end(place);
         }
         // Those that paused take turns with those that were woken.
         if let Some(index) = self.resume(cx) {
-            self.slots.again(index, self.signals);
+            self.core.slots.again(index, &self.core.poller.0);
         }
-        self.slots.begin_turn(self.signals);
+        self.core.slots.begin_turn(&self.core.poller.0);
         self.take_output();
         // At least half of it is for new calls and for the stages above, of which each does the same.
         let half = *budget / 2;
         while *budget > half {
-            let Some(index) = self.slots.next().or_else(|| self.resume(cx)) else { break };
+            let Some(index) = self.core.slots.next().or_else(|| self.resume(cx)) else { break };
             *budget -= 1;
             self.poll(index);
             if self.hands_on() {
@@ -349,32 +336,37 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     }
 
     /// Takes the next call that paused, if there is a permit for it to go on with.
-    fn resume(&mut self, cx: &mut Context<'_>) -> Option<usize> {
+    #[inline]
+    fn resume(&mut self, cx: &mut Context<'_>) -> Option<u32> {
+        if self.core.paused.is_empty() { None } else { self.resume_first(cx) }
+    }
+
+    fn resume_first(&mut self, cx: &mut Context<'_>) -> Option<u32> {
         // The stage below may need the permit for what it is about to be handed.
-        if !self.advanced && (self.hand.is_some() || self.outputs.any()) {
+        if !self.advanced && (self.core.hand.is_some() || self.core.outputs.any()) {
             return None;
         }
-        self.paused.front()?;
-        let permit = self.permits.try_take(cx)?;
-        let index = self.paused.pop_front()?;
-        self.slots.resume(index, permit);
+        self.core.paused.front()?;
+        let permit = self.core.permits.try_take(cx)?;
+        let index = self.core.paused.pop_front()?;
+        self.core.slots.resume(index, permit);
         Some(index)
     }
 
     /// Goes on with a call, and takes in hand what is next to be handed on.
     #[inline]
-    fn poll(&mut self, index: usize) {
-        if C::CAN_FAIL && !self.slots.is_running(index) {
+    fn poll(&mut self, index: u32) {
+        if C::CAN_FAIL && !self.core.slots.is_running(index) {
             return; // It was cancelled after it was woken.
         }
-        let place = self.slots.place(index);
-        *self.polling = Some(place);
-        let polled = self.slots.poll(index);
-        *self.polling = None;
+        let place = self.core.slots.place(index);
+        self.core.polling = Some(place);
+        let polled = self.core.slots.poll(index);
+        self.core.polling = None;
         match polled {
-            Poll::Pending => self.slots.wait(index, self.signals),
+            Poll::Pending => self.core.slots.wait(index, &self.core.poller.0),
             Poll::Ready(Step::Output(value)) => {
-                let permit = self.slots.take_permit(index);
+                let permit = self.core.slots.take_permit(index);
                 self.give(place, Output { value, call: After::GoesOn(index) });
                 // Last, as it wakes others, who may panic.
                 drop(permit);
@@ -383,7 +375,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
                 self.give(place, Output { value, call: After::Over });
             }
             Poll::Ready(Step::Over(None)) => {
-                self.outputs.end(place);
+                self.core.outputs.end(place);
                 self.take_output();
             }
         }
@@ -394,18 +386,18 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     fn admit(&mut self, polled: Poll<Step<C::Output>>, permit: Option<Permit>) {
         match polled {
             Poll::Pending => {
-                let place = self.outputs.begin();
-                let index = self.slots.admit(permit, place);
-                self.slots.wait(index, self.signals);
+                let place = self.core.outputs.begin();
+                let index = self.core.slots.admit(permit, place);
+                self.core.slots.wait(index, &self.core.poller.0);
             }
             Poll::Ready(Step::Output(value)) => {
-                let place = self.outputs.begin();
-                let index = self.slots.admit(None, place);
+                let place = self.core.outputs.begin();
+                let index = self.core.slots.admit(None, place);
                 self.give(place, Output { value, call: After::GoesOn(index) });
                 drop(permit);
             }
             Poll::Ready(Step::Over(Some(value))) => {
-                let place = self.outputs.begin();
+                let place = self.core.outputs.begin();
                 self.give(place, Output { value, call: After::Over });
             }
             // As if there had been no item.
@@ -418,17 +410,17 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     fn give(&mut self, place: usize, output: Output<C::Output>) {
         if C::fails(&output.value) {
             self.fail(place, output.value);
-        } else if self.may_take() && self.outputs.is_next(place) {
+        } else if self.may_take() && self.core.outputs.is_next(place) {
             self.take_in_hand(output);
         } else {
-            self.outputs.give(place, output);
+            self.core.outputs.give(place, output);
         }
     }
 
     /// Makes a failure that came instead of an item the stage's own.
     #[cold]
     fn pass_on(&mut self, failure: C::Output) {
-        let place = self.outputs.begin();
+        let place = self.core.outputs.begin();
         self.fail(place, failure);
     }
 
@@ -437,28 +429,28 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     #[cold]
     fn fail(&mut self, place: usize, value: C::Output) {
         let mut cleanup = Cleanup::new();
-        let keep = self.errors_in_turn;
-        let outputs = &mut *self.outputs;
-        self.slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
-        self.paused.retain(|index| self.slots.is_running(*index));
+        let keep = self.core.concurrency.errors_in_turn;
+        let outputs = &mut self.core.outputs;
+        self.core.slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
+        self.core.paused.retain(|index| self.core.slots.is_running(*index));
         if !outputs.is_ordered() {
-            match &mut *self.hand {
+            match &mut self.core.hand {
                 Some(output) if keep => output.call = After::Over,
                 hand => cleanup.run(|| *hand = None),
             }
         }
-        for cut in outputs.cut(place, keep, usize::from(self.hand.is_some())) {
+        for cut in outputs.cut(place, keep, usize::from(self.core.hand.is_some())) {
             cleanup.run(|| drop(cut));
         }
-        cleanup.run(|| *self.held = None);
+        cleanup.run(|| self.core.held = None);
         self.upstream.as_mut().close(&mut cleanup);
 
         // Not even an advance keeps it, if there is nothing before it.
         let failure = Output { value, call: After::Over };
-        if self.hand.is_none() && self.outputs.is_next(place) {
-            *self.hand = Some(failure);
+        if self.core.hand.is_none() && self.core.outputs.is_next(place) {
+            self.core.hand = Some(failure);
         } else {
-            self.outputs.give(place, failure);
+            self.core.outputs.give(place, failure);
         }
         cleanup.finish();
     }
@@ -468,25 +460,26 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     fn hands_on(&self) -> bool {
         // In an advance an output is in hand because it is a failure, which nothing holds back, or
         // because an earlier turn ended with a panic.
-        self.hand.as_ref().is_some_and(|output| !self.advanced || C::fails(&output.value))
+        self.core.hand.as_ref().is_some_and(|output| !self.advanced || C::fails(&output.value))
     }
 
     /// Tells whether an output may be taken in hand.
     #[inline]
     fn may_take(&self) -> bool {
-        self.hand.is_none() && !self.advanced
+        self.core.hand.is_none() && !self.advanced
     }
 
     /// Tells whether an output of a call that is not in flight would be the next to be handed on.
     #[inline]
     fn is_next_new(&self) -> bool {
-        self.may_take() && self.outputs.is_next_new()
+        self.may_take() && self.core.outputs.is_next_new()
     }
 
     /// Takes the next output in hand, unless there is one or it has to be kept.
+    #[inline]
     fn take_output(&mut self) {
-        if self.may_take() {
-            if let Some(output) = self.outputs.take() {
+        if self.may_take() && self.core.outputs.any() {
+            if let Some(output) = self.core.outputs.take() {
                 self.take_in_hand(output);
             }
         }
@@ -494,12 +487,12 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
 
     fn take_in_hand(&mut self, output: Output<C::Output>) {
         if let After::GoesOn(slot) = output.call {
-            if self.permits.are_shared() {
-                self.paused.push_back(slot);
+            if self.core.permits.are_shared() {
+                self.core.paused.push_back(slot);
             } else {
-                self.slots.again(slot, self.signals);
+                self.core.slots.again(slot, &self.core.poller.0);
             }
         }
-        *self.hand = Some(output);
+        self.core.hand = Some(output);
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Output<T> {
 #[derive(Clone, Copy)]
 pub(super) enum After {
     /// It goes on, in this slot.
-    GoesOn(usize),
+    GoesOn(u32),
     /// It is over.
     Over,
 }

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use crate::sync::{AtomicU8, AtomicUsize, AtomicWaker, Ordering};
+use futures_task::ArcWake;
+
+use crate::sync::{AtomicU32, AtomicUsize, AtomicWaker, MANY_WAKES, Ordering};
 
 /// The index that stands for "no slot".
-pub(super) const NONE: usize = usize::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// What a stage shares with the wakers it hands out.
 ///
@@ -18,7 +20,7 @@ pub(super) const NONE: usize = usize::MAX;
 #[derive(Debug)]
 pub(crate) struct Signals {
     /// The slot woken last, or [`NONE`]; each links to the one woken before it.
-    newest: AtomicUsize,
+    newest: AtomicU32,
 
     /// How often upstream was woken, ever. The stage only loads it.
     upstream_wakes: AtomicUsize,
@@ -30,7 +32,7 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            newest: AtomicUsize::new(NONE),
+            newest: AtomicU32::new(NONE),
             upstream_wakes: AtomicUsize::new(0),
             poller: AtomicWaker::new(),
         })
@@ -56,7 +58,7 @@ impl Signals {
 
     /// Takes the slots that were woken: returns the newest, or [`NONE`].
     #[inline]
-    pub(super) fn take(&self) -> usize {
+    pub(super) fn take(&self) -> u32 {
         // The common case must not pay for a read-modify-write.
         if self.any() { self.newest.swap(NONE, Ordering::Acquire) } else { NONE }
     }
@@ -78,72 +80,66 @@ impl Wake for Signals {
     }
 }
 
-/// Not queued, and a wake has to queue it.
-const IDLE: u8 = 0;
-/// Being polled, about to be polled again in any case, or without a call: a wake is noted only.
-const POLLING: u8 = 1;
-/// Woken: either queued, or woken while it was [`POLLING`].
-const WOKEN: u8 = 2;
+/// The call waits, in no list, and a wake has to queue it. Otherwise its slot is queued, being polled,
+/// about to be polled again in any case, or without a call: there a wake is counted only.
+const IDLE: usize = 0;
 
 /// The signal of one slot, its waker for as long as the slot lives.
 #[derive(Debug)]
 pub(super) struct SlotSignal {
     signals: Arc<Signals>,
-    index: usize,
-    state: AtomicU8,
+    index: u32,
 
-    /// The next index of the list this slot is in. Written by whoever queues the slot, so by one
-    /// at a time: the wake that took the state from idle, or the stage.
-    next: AtomicUsize,
+    /// How often the slot was woken since it was last idle, or [`IDLE`].
+    wakes: AtomicUsize,
+
+    /// The next index of the list this slot is in, of those to poll or of those that are free.
+    /// Written by whoever lists the slot, so by one at a time: the wake that took the state from
+    /// idle, or the stage.
+    next: AtomicU32,
 }
 
 impl SlotSignal {
-    pub(super) fn new(signals: Arc<Signals>, index: usize) -> Arc<Self> {
+    pub(super) fn new(signals: Arc<Signals>, index: u32) -> Arc<Self> {
         Arc::new(Self {
             signals,
             index,
-            state: AtomicU8::new(POLLING),
-            next: AtomicUsize::new(NONE),
+            wakes: AtomicUsize::new(IDLE + 1),
+            next: AtomicU32::new(NONE),
         })
     }
 
-    /// Begins the first poll of a new call. Whatever an earlier call's wakers said is void.
+    /// Begins a poll, of a call that is not idle. Returns how often it was woken before: what those
+    /// wakes announce is seen by the poll, all others make its [end](Self::end) fail.
     #[inline]
-    pub(super) fn begin(&self) {
-        self.state.store(POLLING, Ordering::Relaxed);
+    pub(super) fn begin(&self) -> usize {
+        // Reads from the last of those wakes, and so synchronizes with all of them: each is a
+        // read-modify-write, and continues what the ones before have released.
+        self.wakes.load(Ordering::Acquire)
     }
 
-    /// Begins a poll of a call that was woken, or that goes on in any case.
+    /// Ends a poll that was pending, and that [began](Self::begin) after so many wakes. Returns
+    /// whether the call was woken meanwhile: if so it is not queued, which is up to the caller.
     #[inline]
-    pub(super) fn resume(&self) {
-        // A wake has to happen before the poll that answers it, so it takes a read-modify-write
-        // to read from it; without a wake there is nothing to read.
-        if self.state.load(Ordering::Relaxed) != POLLING {
-            self.state.swap(POLLING, Ordering::Acquire);
-        }
-    }
-
-    /// Ends a poll that was pending. Returns whether the call was woken meanwhile: if so it is not
-    /// queued, which is up to the caller.
-    #[inline]
-    pub(super) fn end(&self) -> bool {
-        self.state.compare_exchange(POLLING, IDLE, Ordering::Release, Ordering::Relaxed).is_err()
+    pub(super) fn end(&self, wakes: usize) -> bool {
+        self.wakes.compare_exchange(wakes, IDLE, Ordering::Release, Ordering::Relaxed).is_err()
     }
 
     /// Claims a slot that waits, so that no wake queues it. Returns whether none has.
     #[inline]
     pub(super) fn claim(&self) -> bool {
-        self.state.compare_exchange(IDLE, POLLING, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        let claimed = IDLE + 1;
+        self.wakes.compare_exchange(IDLE, claimed, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     #[inline]
-    pub(super) fn next(&self) -> usize {
+    pub(super) fn next(&self) -> u32 {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// Links a queued slot of the stage's own list to the next one.
+    /// Links a slot of one of the stage's own lists to the next one.
     #[inline]
-    pub(super) fn link(&self, next: usize) {
+    pub(super) fn link(&self, next: u32) {
         self.next.store(next, Ordering::Relaxed);
     }
 
@@ -170,14 +166,16 @@ impl SlotSignal {
     }
 }
 
-impl Wake for SlotSignal {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.state.swap(WOKEN, Ordering::AcqRel) == IDLE {
-            self.push();
+/// Other than a [`Wake`], it can be polled with without a [`Waker`] that is kept beside it.
+impl ArcWake for SlotSignal {
+    fn wake_by_ref(this: &Arc<Self>) {
+        let before = if this.wakes.load(Ordering::Relaxed) < MANY_WAKES {
+            this.wakes.fetch_add(1, Ordering::AcqRel)
+        } else {
+            this.wakes.swap(IDLE + 1, Ordering::AcqRel)
+        };
+        if before == IDLE {
+            this.push();
         }
     }
 }

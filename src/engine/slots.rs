@@ -1,9 +1,12 @@
 //! Slots hold the running calls, and know which of them to poll next.
 
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
+
+use futures_task::waker_ref;
 
 use super::call::{Call, Step};
 use super::cleanup::Cleanup;
@@ -14,54 +17,74 @@ use crate::semaphore::Permit;
 pub(super) struct Slots<C> {
     slots: Vec<Slot<C>>,
 
-    /// The slots without a call; the one freed last, whose memory is warm, is used next.
-    free: Vec<usize>,
+    /// What each slot has besides, where the stage needs that; else empty.
+    extras: Option<Vec<Extra>>,
+
+    /// How many slots have a call.
+    running: usize,
+
+    /// The slots without a call, linked through their signals; the one freed last, whose memory is
+    /// warm, is used next.
+    free: u32,
 
     /// The slots to poll, oldest wake first, linked through their signals.
-    first: usize,
+    first: u32,
 
     /// The end of that list; means nothing while the list is empty.
-    last: usize,
+    last: u32,
 
     /// The last slot of the list that may be polled in this turn, or [`NONE`].
-    turn: usize,
+    turn: u32,
+
+    /// How often the call that is being polled was woken before.
+    wakes: usize,
 }
 
-/// Room for one call at a time. Box and waker are reused, so that a call allocates nothing.
+/// Room for one call at a time. Box and signal are reused, so that a call allocates nothing. There may
+/// be a million of these, so they are kept small.
 struct Slot<C> {
     call: Pin<Box<Option<C>>>,
+    signal: Arc<SlotSignal>,
+}
 
-    /// The permit of the semaphore, if the stage has one, given back when the call is over.
+/// What a slot of an ordered stage, or of one with a semaphore, has besides.
+#[derive(Default)]
+struct Extra {
+    /// The permit of the semaphore, given back when the call is over.
     permit: Option<Permit>,
 
     /// The call's place in input order.
     place: usize,
-
-    signal: Arc<SlotSignal>,
-
-    /// The same as `signal`, ready to be polled with.
-    waker: Waker,
 }
 
 impl<C: Call> Slots<C> {
-    /// Makes no slot yet: they are made when first needed.
-    pub(super) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), first: NONE, last: NONE, turn: NONE }
+    /// Makes no slot yet: they are made when first needed. Calls have a place and a permit only where
+    /// the stage `needs_extras`.
+    pub(super) fn new(needs_extras: bool) -> Self {
+        Self {
+            slots: Vec::new(),
+            extras: needs_extras.then(Vec::new),
+            running: 0,
+            free: NONE,
+            first: NONE,
+            last: NONE,
+            turn: NONE,
+            wakes: 0,
+        }
     }
 
     /// Polls a new call. It has a slot for now; one that is not over is to be
     /// [admitted](Self::admit), or it is dropped by the next new call.
     #[inline]
     pub(super) fn poll_new(&mut self, call: C, signals: &Arc<Signals>) -> Poll<Step<C::Output>> {
-        let index = match self.free.last() {
-            Some(&index) => index,
-            None => self.make(signals),
-        };
-        let slot = &mut self.slots[index];
-        slot.signal.begin();
+        if self.free == NONE {
+            self.make(signals);
+        }
+        let slot = &mut self.slots[self.free as usize];
         slot.call.set(Some(call));
+        self.wakes = slot.signal.begin();
         let mut running = Running { call: slot.call.as_mut(), over: true };
-        let polled = running.poll_by(&slot.waker, C::poll);
+        let polled = running.poll_by(&slot.signal, C::poll);
         running.over = matches!(polled, Poll::Ready(Step::Over(_)));
         // Before the return, which would leak the output if the call panics as it is dropped.
         drop(running);
@@ -70,48 +93,48 @@ impl<C: Call> Slots<C> {
 
     /// Gives a call a slot, and queues it to be polled in a later turn.
     pub(super) fn put(&mut self, call: C, signals: &Arc<Signals>) {
-        let index = self.free.pop().unwrap_or_else(|| {
+        if self.free == NONE {
             self.make(signals);
-            self.free.pop().expect("it was made")
-        });
-        let slot = &mut self.slots[index];
-        slot.signal.begin();
+        }
+        let slot = &mut self.slots[self.free as usize];
         slot.call.set(Some(call));
+        let index = self.admit(None, 0);
         self.again(index, signals);
     }
 
     /// Returns the call in a slot, if there is one.
-    pub(super) fn call(&mut self, index: usize) -> Option<Pin<&mut C>> {
-        self.slots[index].call.as_mut().as_pin_mut()
+    pub(super) fn call(&mut self, index: u32) -> Option<Pin<&mut C>> {
+        self.slots[index as usize].call.as_mut().as_pin_mut()
     }
 
     /// Tells whether no slot has a call.
     pub(super) fn is_empty(&self) -> bool {
-        self.free.len() == self.slots.len()
+        self.running == 0
     }
 
-    /// Makes a slot and returns its index.
+    /// Makes a slot, which is free.
     #[cold]
-    fn make(&mut self, signals: &Arc<Signals>) -> usize {
-        let index = self.slots.len();
+    fn make(&mut self, signals: &Arc<Signals>) {
+        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index != NONE);
+        let index = index.expect("four billion calls do not fit into any memory");
         let signal = SlotSignal::new(signals.clone(), index);
-        self.slots.push(Slot {
-            call: Box::pin(None),
-            permit: None,
-            place: 0,
-            waker: Waker::from(signal.clone()),
-            signal,
-        });
-        self.free.push(index);
-        index
+        signal.link(self.free);
+        self.slots.push(Slot { call: Box::pin(None), signal });
+        if let Some(extras) = &mut self.extras {
+            extras.push(Extra::default());
+        }
+        self.free = index;
     }
 
     /// Lets the call that was polled last as a new one keep its slot, and returns the slot's index.
-    pub(super) fn admit(&mut self, permit: Option<Permit>, place: usize) -> usize {
-        let index = self.free.pop().expect("a new call has a slot");
-        let slot = &mut self.slots[index];
-        slot.permit = permit;
-        slot.place = place;
+    #[inline]
+    pub(super) fn admit(&mut self, permit: Option<Permit>, place: usize) -> u32 {
+        let index = self.free;
+        self.free = self.signal(index).next();
+        self.running += 1;
+        if let Some(extras) = &mut self.extras {
+            extras[index as usize] = Extra { permit, place };
+        }
         index
     }
 
@@ -119,7 +142,7 @@ impl<C: Call> Slots<C> {
     /// dropped and its slot and permit are free when this returns. One that is pending still has
     /// to [wait](Self::wait).
     #[inline]
-    pub(super) fn poll(&mut self, index: usize) -> Poll<Step<C::Output>> {
+    pub(super) fn poll(&mut self, index: u32) -> Poll<Step<C::Output>> {
         self.poll_by(index, C::poll)
     }
 
@@ -127,19 +150,25 @@ impl<C: Call> Slots<C> {
     #[inline]
     pub(super) fn poll_by(
         &mut self,
-        index: usize,
+        index: u32,
         poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<Step<C::Output>>,
     ) -> Poll<Step<C::Output>> {
-        let slot = &mut self.slots[index];
+        let permit = self.take_permit(index);
+        let slot = &mut self.slots[index as usize];
         // Whatever happens, given back only after the call is gone.
-        let permit = slot.permit.take();
-        self.free.push(index);
+        let free = mem::replace(&mut self.free, index);
+        slot.signal.link(free);
+        self.wakes = slot.signal.begin();
+        self.running -= 1;
         let mut running = Running { call: slot.call.as_mut(), over: true };
-        let polled = running.poll_by(&slot.waker, poll);
+        let polled = running.poll_by(&slot.signal, poll);
         if !matches!(polled, Poll::Ready(Step::Over(_))) {
             running.over = false;
-            slot.permit = permit;
-            self.free.pop();
+            self.free = free;
+            self.running += 1;
+            if let Some(extras) = &mut self.extras {
+                extras[index as usize].permit = permit;
+            }
         } else {
             // Before the return, which would leak the output if one of them panics.
             drop(running);
@@ -150,35 +179,36 @@ impl<C: Call> Slots<C> {
 
     /// Leaves a call that was pending to its wakers. It is queued if they were heard meanwhile.
     #[inline]
-    pub(super) fn wait(&mut self, index: usize, signals: &Signals) {
-        if self.slots[index].signal.end() {
+    pub(super) fn wait(&mut self, index: u32, signals: &Signals) {
+        if self.signal(index).end(self.wakes) {
             self.again(index, signals);
         }
     }
 
     /// Takes the permit of a call that gave an output and pauses.
-    pub(super) fn take_permit(&mut self, index: usize) -> Option<Permit> {
-        self.slots[index].permit.take()
+    #[inline]
+    pub(super) fn take_permit(&mut self, index: u32) -> Option<Permit> {
+        self.extras.as_mut()?[index as usize].permit.take()
     }
 
     /// Gives a call that paused the permit to go on. It is to be polled.
-    pub(super) fn resume(&mut self, index: usize, permit: Option<Permit>) {
-        let slot = &mut self.slots[index];
-        slot.permit = permit;
-        slot.signal.resume();
+    pub(super) fn resume(&mut self, index: u32, permit: Option<Permit>) {
+        if let Some(extras) = &mut self.extras {
+            extras[index as usize].permit = permit;
+        }
     }
 
     /// Queues a call to be polled in a later turn, without a wake, after all that were woken so far.
     #[inline]
-    pub(super) fn again(&mut self, index: usize, signals: &Signals) {
+    pub(super) fn again(&mut self, index: u32, signals: &Signals) {
         self.collect(signals);
-        self.slots[index].signal.link(NONE);
+        self.signal(index).link(NONE);
         self.append(index, index);
     }
 
     /// Queues a call that [waits](Self::wait), unless its wakers did so.
-    pub(super) fn wake(&mut self, index: usize, signals: &Signals) {
-        if self.slots[index].signal.claim() {
+    pub(super) fn wake(&mut self, index: u32, signals: &Signals) {
+        if self.signal(index).claim() {
             self.again(index, signals);
         }
     }
@@ -203,7 +233,7 @@ impl<C: Call> Slots<C> {
             // Turn the stack round: it links from the newest to the oldest.
             let (mut rest, mut oldest) = (newest, NONE);
             while rest != NONE {
-                let signal = &self.slots[rest].signal;
+                let signal = self.signal(rest);
                 let older = signal.next();
                 signal.link(oldest);
                 oldest = rest;
@@ -215,25 +245,24 @@ impl<C: Call> Slots<C> {
 
     /// Appends a list to the one of slots to poll.
     #[inline]
-    fn append(&mut self, first: usize, last: usize) {
+    fn append(&mut self, first: u32, last: u32) {
         if self.first == NONE {
             self.first = first;
         } else {
-            self.slots[self.last].signal.link(first);
+            self.signal(self.last).link(first);
         }
         self.last = last;
     }
 
     /// Takes the next call to poll in this turn.
     #[inline]
-    pub(super) fn next(&mut self) -> Option<usize> {
+    pub(super) fn next(&mut self) -> Option<u32> {
         if self.turn == NONE {
             return None;
         }
         let index = self.first;
-        let signal = &self.slots[index].signal;
+        let signal = self.signal(index);
         self.first = signal.next();
-        signal.resume();
         if index == self.turn {
             self.turn = NONE;
         }
@@ -248,22 +277,30 @@ impl<C: Call> Slots<C> {
 
     /// Tells whether there is a call in a slot.
     #[inline]
-    pub(super) fn is_running(&self, index: usize) -> bool {
-        self.slots[index].call.is_some()
+    pub(super) fn is_running(&self, index: u32) -> bool {
+        self.slots[index as usize].call.is_some()
     }
 
     /// Drops the calls at such places, for good: their slots are not used again.
     pub(super) fn cancel(&mut self, at: impl Fn(usize) -> bool, cleanup: &mut Cleanup) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.call.is_some() && at(slot.place)) {
-            cleanup.run(|| slot.call.set(None));
-            cleanup.run(|| slot.permit = None);
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let mut extra = self.extras.as_mut().map(|extras| &mut extras[index]);
+            if slot.call.is_some() && at(extra.as_ref().map_or(0, |extra| extra.place)) {
+                cleanup.run(|| slot.call.set(None));
+                cleanup.run(|| drop(extra.take().and_then(|extra| extra.permit.take())));
+            }
         }
     }
 
     /// Returns the place in input order of the call in a slot, or of the one that was there last.
     #[inline]
-    pub(super) fn place(&self, index: usize) -> usize {
-        self.slots[index].place
+    pub(super) fn place(&self, index: u32) -> usize {
+        self.extras.as_ref().map_or(0, |extras| extras[index as usize].place)
+    }
+
+    #[inline]
+    fn signal(&self, index: u32) -> &SlotSignal {
+        &self.slots[index as usize].signal
     }
 
     /// Returns the running calls.
@@ -276,7 +313,7 @@ impl<C> fmt::Debug for Slots<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slots")
             .field("made", &self.slots.len())
-            .field("free", &self.free.len())
+            .field("running", &self.running)
             .finish()
     }
 }
@@ -291,12 +328,12 @@ impl<C: Call> Running<'_, C> {
     #[inline]
     fn poll_by(
         &mut self,
-        waker: &Waker,
+        signal: &Arc<SlotSignal>,
         poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<Step<C::Output>>,
     ) -> Poll<Step<C::Output>> {
         let call = self.call.as_mut().as_pin_mut();
         let call = call.expect("only a slot with a call is polled");
-        poll(call, &mut Context::from_waker(waker))
+        poll(call, &mut Context::from_waker(&waker_ref(signal)))
     }
 }
 

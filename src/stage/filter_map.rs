@@ -80,6 +80,7 @@ where
 impl<Fut: Future<Output = Option<T>>, T> Call for Maybe<Fut> {
     type Output = T;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<T>> {
         self.project().future.poll(cx).map(Step::Over)
     }

@@ -84,6 +84,7 @@ where
 impl<S: Stream> Call for Many<S> {
     type Output = S::Item;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
         self.project().stream.poll_next(cx).map(|output| match output {
             Some(output) => Step::Output(output),

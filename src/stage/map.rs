@@ -85,6 +85,7 @@ where
 impl<Fut: Future> Call for One<Fut> {
     type Output = Fut::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Fut::Output>> {
         self.project().future.poll(cx).map(|output| Step::Over(Some(output)))
     }

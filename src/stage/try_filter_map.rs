@@ -87,6 +87,7 @@ where
 {
     type Output = Result<U, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<U, E>>> {
         self.project().future.poll(cx).map(|output| Step::Over(output.transpose()))
     }
