@@ -10,8 +10,8 @@ use crate::flow::Through;
 #[cfg(feature = "time")]
 use crate::stage::BatchedWithin;
 use crate::stage::{
-    Batched, BatchedByWeight, Drain, Driven, Expand, FilterMapConcurrent, FlatMapConcurrent,
-    MapConcurrent, Prefetch, TakeUntilStopped, filter_concurrent,
+    Batched, BatchedByWeight, CallFuture, Drain, Driven, Expand, FilterMapConcurrent,
+    FlatMapConcurrent, MapConcurrent, Prefetch, TakeUntilStopped, filter_concurrent,
 };
 
 /// The stages, as methods of every [`Stream`].
@@ -93,7 +93,7 @@ pub trait FlowExt: Stream {
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
-        Fut: Future,
+        Fut: CallFuture,
     {
         MapConcurrent::new(self, limit.into(), f)
     }
@@ -178,7 +178,7 @@ pub trait FlowExt: Stream {
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
-        Fut: Future<Output = Option<T>>,
+        Fut: CallFuture<Output = Option<T>>,
     {
         FilterMapConcurrent::new(self, limit.into(), f)
     }

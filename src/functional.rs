@@ -52,14 +52,12 @@
 //! # });
 //! ```
 
-use std::future::Future;
-
 use futures_lite::stream::{Filter, FilterMap, Inspect, Map, Take};
 use futures_lite::{Stream, StreamExt};
 
 use crate::stage::{
-    Batched, Drain, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent, TryBatched,
-    TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
+    Batched, CallFuture, Drain, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent,
+    TryBatched, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
 };
 use crate::{Concurrency, Source, stage};
 
@@ -282,7 +280,7 @@ pub fn map_concurrent<S, F, Fut>(
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut + Clone,
-    Fut: Future,
+    Fut: CallFuture,
 {
     let limit = limit.into().checked();
     move |stream| MapConcurrent::new(stream, limit.clone(), f.clone())
@@ -344,7 +342,7 @@ pub fn filter_map_concurrent<S, F, Fut, T>(
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut + Clone,
-    Fut: Future<Output = Option<T>>,
+    Fut: CallFuture<Output = Option<T>>,
 {
     let limit = limit.into().checked();
     move |stream| FilterMapConcurrent::new(stream, limit.clone(), f.clone())
@@ -432,7 +430,7 @@ pub fn try_map_concurrent<S, F, Fut, T, U, E>(
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut + Clone,
-    Fut: Future<Output = Result<U, E>>,
+    Fut: CallFuture<Output = Result<U, E>>,
 {
     let limit = limit.into().checked();
     move |stream| TryMapConcurrent::new(stream, limit.clone(), f.clone())
@@ -499,7 +497,7 @@ pub fn try_filter_map_concurrent<S, F, Fut, T, U, E>(
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut + Clone,
-    Fut: Future<Output = Result<Option<U>, E>>,
+    Fut: CallFuture<Output = Result<Option<U>, E>>,
 {
     let limit = limit.into().checked();
     move |stream| TryFilterMapConcurrent::new(stream, limit.clone(), f.clone())

@@ -30,7 +30,7 @@ pub use crate::place::{
 pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::{
-    Alongside, Batched, BatchedByWeight, Drain, Driven, Expand, FilterMapConcurrent,
+    Alongside, Batched, BatchedByWeight, CallFuture, Drain, Driven, Expand, FilterMapConcurrent,
     FlatMapConcurrent, MapConcurrent, Merge, MergeHandle, Opened, Opening, Prefetch,
     TakeUntilStopped, TryBatched, TryBatchedByWeight, TryDrain, TryExpand, TryFilterMapConcurrent,
     TryFlatMapConcurrent, TryMapConcurrent, merge,

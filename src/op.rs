@@ -41,9 +41,7 @@
 //! before it looks at what is on the other side of the `|`. The methods of [`Flow`], as in
 //! `Flow::<Page>::identity().map(|page| page.title)`, need no types.
 
-use std::future::Future;
-
-use crate::stage::{Expand, TryExpand};
+use crate::stage::{CallFuture, Expand, TryExpand};
 use crate::{Concurrency, Flow, FlowPredicate};
 
 /// The step that calls `f` on every item: [`Flow::map`].
@@ -194,11 +192,12 @@ pub fn take<T: 'static>(n: usize) -> Flow<T> {
 /// # });
 /// ```
 #[track_caller]
-pub fn map_concurrent<T, F, Fut>(limit: impl Into<Concurrency>, f: F) -> Flow<T, Fut::Output>
+pub fn map_concurrent<T, F, Fut, U>(limit: impl Into<Concurrency>, f: F) -> Flow<T, U>
 where
     T: Send + 'static,
     F: Fn(T) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output: Send> + Send + 'static,
+    Fut: CallFuture<Output = U> + Send + 'static,
+    U: Send + 'static,
 {
     Flow::identity().map_concurrent(limit, f)
 }
@@ -261,7 +260,7 @@ where
     T: Send + 'static,
     U: Send + 'static,
     F: Fn(T) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Option<U>> + Send + 'static,
+    Fut: CallFuture<Output = Option<U>> + Send + 'static,
 {
     Flow::identity().filter_map_concurrent(limit, f)
 }
@@ -347,7 +346,7 @@ where
     U: Send + 'static,
     E: Send + 'static,
     F: Fn(T) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<U, E>> + Send + 'static,
+    Fut: CallFuture<Output = Result<U, E>> + Send + 'static,
 {
     Flow::identity().try_map_concurrent(limit, f)
 }
@@ -417,7 +416,7 @@ where
     U: Send + 'static,
     E: Send + 'static,
     F: Fn(T) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Option<U>, E>> + Send + 'static,
+    Fut: CallFuture<Output = Result<Option<U>, E>> + Send + 'static,
 {
     Flow::identity().try_filter_map_concurrent(limit, f)
 }

@@ -1,4 +1,3 @@
-use std::future::Future;
 #[cfg(feature = "time")]
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use crate::Concurrency;
 #[cfg(feature = "time")]
 use crate::stage::TryBatchedWithin;
 use crate::stage::{
-    TryBatched, TryBatchedByWeight, TryDrain, TryExpand, TryFilterMapConcurrent,
+    CallFuture, TryBatched, TryBatchedByWeight, TryDrain, TryExpand, TryFilterMapConcurrent,
     TryFlatMapConcurrent, TryMapConcurrent, try_filter_concurrent,
 };
 
@@ -108,7 +107,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     where
         Self: Sized,
         F: FnMut(T) -> Fut,
-        Fut: Future<Output = Result<U, E>>,
+        Fut: CallFuture<Output = Result<U, E>>,
     {
         TryMapConcurrent::new(self, limit.into(), f)
     }
@@ -203,7 +202,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     where
         Self: Sized,
         F: FnMut(T) -> Fut,
-        Fut: Future<Output = Result<Option<U>, E>>,
+        Fut: CallFuture<Output = Result<Option<U>, E>>,
     {
         TryFilterMapConcurrent::new(self, limit.into(), f)
     }

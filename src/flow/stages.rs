@@ -1,6 +1,5 @@
 //! The stages, as methods of a flow.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use futures_lite::StreamExt;
@@ -9,7 +8,8 @@ use super::steps::Step;
 use super::{Flow, FlowPredicate};
 use crate::Concurrency;
 use crate::stage::{
-    Batched, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent, checked_size,
+    Batched, CallFuture, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent,
+    checked_size,
 };
 
 /// # Stages
@@ -203,10 +203,11 @@ impl<T: 'static, U: Send + 'static> Flow<T, U> {
     /// # });
     /// ```
     #[track_caller]
-    pub fn map_concurrent<F, Fut>(self, limit: impl Into<Concurrency>, f: F) -> Flow<T, Fut::Output>
+    pub fn map_concurrent<F, Fut, V>(self, limit: impl Into<Concurrency>, f: F) -> Flow<T, V>
     where
         F: Fn(U) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output: Send> + Send + 'static,
+        Fut: CallFuture<Output = V> + Send + 'static,
+        V: Send + 'static,
     {
         let (limit, f) = (limit.into().checked(), Arc::new(f));
         self.step(Step::concurrent("map_concurrent", &limit), move |stream| {
@@ -285,7 +286,7 @@ impl<T: 'static, U: Send + 'static> Flow<T, U> {
     pub fn filter_map_concurrent<F, Fut, V>(self, limit: impl Into<Concurrency>, f: F) -> Flow<T, V>
     where
         F: Fn(U) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Option<V>> + Send + 'static,
+        Fut: CallFuture<Output = Option<V>> + Send + 'static,
         V: Send + 'static,
     {
         let (limit, f) = (limit.into().checked(), Arc::new(f));

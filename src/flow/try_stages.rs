@@ -1,14 +1,13 @@
 //! The stages that end at the first error, as methods of a flow.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use super::steps::Step;
 use super::{Flow, FlowPredicate};
 use crate::Concurrency;
 use crate::stage::{
-    TryBatched, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
-    checked_size,
+    CallFuture, TryBatched, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent,
+    TryMapConcurrent, checked_size,
 };
 
 /// # Stages that end at the first error
@@ -54,7 +53,7 @@ where
     ) -> Flow<T, Result<W, E>>
     where
         F: Fn(V) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<W, E>> + Send + 'static,
+        Fut: CallFuture<Output = Result<W, E>> + Send + 'static,
         W: Send + 'static,
     {
         let (limit, f) = (limit.into().checked(), Arc::new(f));
@@ -143,7 +142,7 @@ where
     ) -> Flow<T, Result<W, E>>
     where
         F: Fn(V) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Option<W>, E>> + Send + 'static,
+        Fut: CallFuture<Output = Result<Option<W>, E>> + Send + 'static,
         W: Send + 'static,
     {
         let (limit, f) = (limit.into().checked(), Arc::new(f));

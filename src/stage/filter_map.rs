@@ -1,11 +1,11 @@
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use super::call_future::CallFuture;
 use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
 use crate::size_hint::{add_hints, exactly};
@@ -29,7 +29,7 @@ pin_project! {
     pub struct FilterMapConcurrent<S, F, Fut, T>
     where
         S: Stream,
-        Fut: Future<Output = Option<T>>,
+        Fut: CallFuture<Output = Option<T>>,
     {
         #[pin]
         engine: Engine<S, Maybe<Fut>>,
@@ -49,7 +49,7 @@ impl<S, F, Fut, T> FilterMapConcurrent<S, F, Fut, T>
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut,
-    Fut: Future<Output = Option<T>>,
+    Fut: CallFuture<Output = Option<T>>,
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
@@ -61,7 +61,7 @@ impl<S, F, Fut, T> Stream for FilterMapConcurrent<S, F, Fut, T>
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut,
-    Fut: Future<Output = Option<T>>,
+    Fut: CallFuture<Output = Option<T>>,
 {
     type Item = T;
 
@@ -77,7 +77,7 @@ where
     }
 }
 
-impl<Fut: Future<Output = Option<T>>, T> Call for Maybe<Fut> {
+impl<Fut: CallFuture<Output = Option<T>>, T> Call for Maybe<Fut> {
     type Output = T;
 
     #[inline]
@@ -93,7 +93,7 @@ impl<Fut: Future<Output = Option<T>>, T> Call for Maybe<Fut> {
 impl<S, F, Fut, T> fmt::Debug for FilterMapConcurrent<S, F, Fut, T>
 where
     S: Stream + fmt::Debug,
-    Fut: Future<Output = Option<T>>,
+    Fut: CallFuture<Output = Option<T>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.fmt_stage("FilterMapConcurrent", f)

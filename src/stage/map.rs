@@ -1,11 +1,11 @@
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use super::call_future::CallFuture;
 use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
 use crate::size_hint::{add_hints, exactly};
@@ -31,7 +31,7 @@ pin_project! {
     /// assert_eq!(future::block_on(doubled.stage.next()), Some(42));
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct MapConcurrent<S: Stream, F, Fut: Future> {
+    pub struct MapConcurrent<S: Stream, F, Fut: CallFuture> {
         #[pin]
         engine: Engine<S, One<Fut>>,
         f: F,
@@ -56,7 +56,7 @@ impl<S, F, Fut> MapConcurrent<S, F, Fut>
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut,
-    Fut: Future,
+    Fut: CallFuture,
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
@@ -68,7 +68,7 @@ impl<S, F, Fut> Stream for MapConcurrent<S, F, Fut>
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut,
-    Fut: Future,
+    Fut: CallFuture,
 {
     type Item = Fut::Output;
 
@@ -82,7 +82,7 @@ where
     }
 }
 
-impl<Fut: Future> Call for One<Fut> {
+impl<Fut: CallFuture> Call for One<Fut> {
     type Output = Fut::Output;
 
     #[inline]
@@ -95,7 +95,7 @@ impl<Fut: Future> Call for One<Fut> {
     }
 }
 
-impl<S: Stream + fmt::Debug, F, Fut: Future> fmt::Debug for MapConcurrent<S, F, Fut> {
+impl<S: Stream + fmt::Debug, F, Fut: CallFuture> fmt::Debug for MapConcurrent<S, F, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.fmt_stage("MapConcurrent", f)
     }

@@ -3,6 +3,7 @@ mod batch_by_weight;
 #[cfg(feature = "time")]
 mod batch_within;
 mod batching;
+mod call_future;
 mod drain;
 mod driven;
 mod expand;
@@ -30,6 +31,7 @@ pub use self::batch::Batched;
 pub use self::batch_by_weight::BatchedByWeight;
 #[cfg(feature = "time")]
 pub use self::batch_within::BatchedWithin;
+pub use self::call_future::CallFuture;
 pub use self::drain::Drain;
 pub use self::driven::{Alongside, Driven};
 pub use self::expand::{Expand, Opening};

@@ -1,11 +1,11 @@
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use super::call_future::CallFuture;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
@@ -33,7 +33,7 @@ pin_project! {
     pub struct TryFilterMapConcurrent<S, F, Fut, U, E>
     where
         S: Stream,
-        Fut: Future<Output = Result<Option<U>, E>>,
+        Fut: CallFuture<Output = Result<Option<U>, E>>,
     {
         #[pin]
         engine: Engine<S, Try<TryMaybe<Fut>>>,
@@ -53,7 +53,7 @@ impl<S, F, Fut, T, U, E> TryFilterMapConcurrent<S, F, Fut, U, E>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
-    Fut: Future<Output = Result<Option<U>, E>>,
+    Fut: CallFuture<Output = Result<Option<U>, E>>,
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
@@ -65,7 +65,7 @@ impl<S, F, Fut, T, U, E> Stream for TryFilterMapConcurrent<S, F, Fut, U, E>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
-    Fut: Future<Output = Result<Option<U>, E>>,
+    Fut: CallFuture<Output = Result<Option<U>, E>>,
 {
     type Item = Result<U, E>;
 
@@ -83,7 +83,7 @@ where
 
 impl<Fut, U, E> Call for TryMaybe<Fut>
 where
-    Fut: Future<Output = Result<Option<U>, E>>,
+    Fut: CallFuture<Output = Result<Option<U>, E>>,
 {
     type Output = Result<U, E>;
 
@@ -100,7 +100,7 @@ where
 impl<S, F, Fut, U, E> fmt::Debug for TryFilterMapConcurrent<S, F, Fut, U, E>
 where
     S: Stream + fmt::Debug,
-    Fut: Future<Output = Result<Option<U>, E>>,
+    Fut: CallFuture<Output = Result<Option<U>, E>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.fmt_stage("TryFilterMapConcurrent", f)

@@ -1,11 +1,11 @@
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use super::call_future::CallFuture;
 use super::map::One;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
@@ -31,7 +31,7 @@ pin_project! {
     pub struct TryMapConcurrent<S, F, Fut, U, E>
     where
         S: Stream,
-        Fut: Future<Output = Result<U, E>>,
+        Fut: CallFuture<Output = Result<U, E>>,
     {
         #[pin]
         engine: Engine<S, Try<One<Fut>>>,
@@ -43,7 +43,7 @@ impl<S, F, Fut, T, U, E> TryMapConcurrent<S, F, Fut, U, E>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
-    Fut: Future<Output = Result<U, E>>,
+    Fut: CallFuture<Output = Result<U, E>>,
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
@@ -55,7 +55,7 @@ impl<S, F, Fut, T, U, E> Stream for TryMapConcurrent<S, F, Fut, U, E>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
-    Fut: Future<Output = Result<U, E>>,
+    Fut: CallFuture<Output = Result<U, E>>,
 {
     type Item = Result<U, E>;
 
@@ -72,7 +72,7 @@ where
 impl<S, F, Fut, U, E> fmt::Debug for TryMapConcurrent<S, F, Fut, U, E>
 where
     S: Stream + fmt::Debug,
-    Fut: Future<Output = Result<U, E>>,
+    Fut: CallFuture<Output = Result<U, E>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.fmt_stage("TryMapConcurrent", f)

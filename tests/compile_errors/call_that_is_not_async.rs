@@ -4,5 +4,6 @@ fn main() {
     let _ = pipe([1, 2]).map_concurrent(8, |n: u32| n + 1);
 }
 
-// says: `u32` is not a future
-// says: required by a bound in `flowlet::FlowExt::map_concurrent`
+// says: `u32` is not a future: the function of a concurrent stage has to be asynchronous
+// says: the trait `CallFuture` is not implemented for `u32`
+// says: write an `async fn(T) -> U`, or a closure `async |item| ..`

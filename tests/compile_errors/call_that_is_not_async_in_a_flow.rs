@@ -4,5 +4,6 @@ fn main() {
     let _ = Flow::<u32>::identity().map_concurrent(8, |n| n + 1);
 }
 
-// says: `u32` is not a future
-// says: <impl Flow<T, U>>::map_concurrent
+// says: `u32` is not a future: the function of a concurrent stage has to be asynchronous
+// says: the trait `CallFuture` is not implemented for `u32`
+// says: write an `async fn(T) -> U`, or a closure `async |item| ..`

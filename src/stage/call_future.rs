@@ -1,0 +1,37 @@
+use std::future::Future;
+
+/// What the function of a concurrent stage gives: any [`Future`].
+///
+/// It is implemented for all futures and for nothing else. The stages ask for it, rather than for a
+/// `Future`, so that the compiler can say what to write where a function is not asynchronous.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::CallFuture;
+/// use flowlet::prelude::*;
+///
+/// /// A stage of ours, for any function that the stages of flowlet take.
+/// fn four_at_once<S: Stream, Fut: CallFuture>(
+///     items: S,
+///     f: impl FnMut(S::Item) -> Fut,
+/// ) -> impl Stream<Item = Fut::Output> {
+///     items.map_concurrent(4, f)
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let doubled: Vec<u32> = four_at_once(pipe([1, 2]), async |n| 2 * n).collect().await;
+/// assert_eq!(doubled, [2, 4]);
+/// # });
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a future: the function of a concurrent stage has to be asynchronous",
+    label = "this function gives `{Self}`, not a future",
+    note = "write an `async fn(T) -> U`, or a closure `async |item| ..`; a function that blocks becomes \
+            asynchronous by `in_thread(f)` or `in_pool(&pool, f)`, and for one that is quick there is \
+            the stream's own `map` or `filter_map`"
+)]
+pub trait CallFuture: Future {}
+
+#[diagnostic::do_not_recommend]
+impl<Fut: Future + ?Sized> CallFuture for Fut {}
