@@ -1,9 +1,34 @@
-//! What the benchmarks share: workloads, a way to run them, and a table of what came out.
+//! Measures flowlet against its peers, side by side, and writes down what came out.
+//!
+//! | command | what | takes |
+//! | --- | --- | --- |
+//! | `cargo bench -p flowlet-benches --bench suite` | everything; writes `RESULTS.md` and `charts/` | 15 minutes |
+//! | the same with `-- quick` | fewer rounds and sizes; prints | five minutes |
+//! | the same with `-- check` | exact figures against `baseline.csv`; fails if one got worse | a minute |
+//! | the same with `-- check --record` | writes `baseline.csv` | a minute |
+//! | the same with `-- smoke` | every row once, with few items: does it all work? | a minute |
+//! | the same with `-- rows WORKLOAD` | the rows of one workload; prints | seconds |
+//! | the same with `-- WORKLOAD IN_FLIGHT CONTENDER ITEMS` | one contender once, for a profiler | |
+//!
+//! Instructions are counted by `valgrind --tool=callgrind`. Numbers of one run can be compared, those
+//! of two runs cannot, unless they are exact: instructions, allocations, bytes.
 
-mod measure;
-mod plan;
-mod reactor;
+pub mod baseline;
+pub mod call;
+mod contender;
+pub mod exact;
+mod executor;
+pub mod figure;
+pub mod peer;
+pub mod report;
+pub mod run;
+mod spread;
+mod tally;
+mod time;
+pub mod workload;
 
-pub use measure::{Contender, Measured, measure};
-pub use plan::Plan;
-pub use reactor::{Reactor, WokenOnce, YieldOnce};
+pub use contender::{Contender, Row};
+pub use executor::Executor;
+pub use spread::Spread;
+pub use tally::{Tally, tally};
+pub use time::{Clock, Effort, Timed, Timing};

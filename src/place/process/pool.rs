@@ -32,7 +32,9 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// # Threads
 ///
 /// With the first call the pool starts two threads, which end with it: one follows the workers, one
-/// passes on what they write to their standard error.
+/// passes on what they write to their standard error. All of it comes out, and in order; but where that
+/// is not read at once, the last of what a dead worker wrote may come out among what its successor
+/// writes.
 ///
 /// # Examples
 ///

@@ -1,0 +1,181 @@
+//! What the calls do.
+
+use std::future::{Future, ready};
+use std::hint::black_box;
+use std::time::Duration;
+
+mod elsewhere;
+pub mod reactor;
+mod socket;
+
+use futures_lite::future::yield_now;
+
+use self::reactor::woken;
+use crate::Executor;
+
+/// The kinds of calls. Each gives back the number it is called with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Ready at once.
+    Ready,
+    /// Wakes itself once.
+    YieldOnce,
+    /// Woken four times by a reactor, in random order.
+    FourWaits,
+    /// Woken once by a reactor, in random order.
+    Woken,
+    /// Woken once, from another thread.
+    WokenElsewhere,
+    /// Waits a millisecond.
+    Timer,
+    /// Sends eight bytes to an echo server, and waits for them.
+    Socket,
+    /// Woken once; one call in 100 is woken 100 times.
+    Mixed,
+    /// Woken once, with 4 KiB in its future.
+    Big,
+}
+
+/// Something to be done with a call, whatever its type.
+pub trait Visit {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn visit<F, Fut>(self, f: F) -> Self::Output
+    where
+        F: Fn(u64) -> Fut + Copy + Send + Sync + 'static,
+        Fut: Future<Output = u64> + Send + 'static;
+}
+
+impl Call {
+    /// All kinds.
+    pub const ALL: [Self; 9] = [
+        Self::Ready,
+        Self::YieldOnce,
+        Self::FourWaits,
+        Self::Woken,
+        Self::WokenElsewhere,
+        Self::Timer,
+        Self::Socket,
+        Self::Mixed,
+        Self::Big,
+    ];
+
+    /// What tables call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::YieldOnce => "yield once",
+            Self::FourWaits => "four waits",
+            Self::Woken => "woken",
+            Self::WokenElsewhere => "woken from another thread",
+            Self::Timer => "timers",
+            Self::Socket => "sockets",
+            Self::Mixed => "mixed durations",
+            Self::Big => "big futures",
+        }
+    }
+
+    /// What runs it, if not each contender's own choice.
+    pub fn executor(self) -> Option<Executor> {
+        match self {
+            Self::WokenElsewhere => Some(Executor::Parked),
+            Self::Timer | Self::Socket => Some(Executor::Timed),
+            _ => None,
+        }
+    }
+
+    /// How many items make a run that can be timed: a few milliseconds, and several times as many as
+    /// are in flight.
+    pub fn items(self, in_flight: usize) -> u64 {
+        let in_flight = in_flight as u64;
+        match self {
+            Self::Ready => 100_000.max(4 * in_flight),
+            Self::YieldOnce | Self::Woken => 40_000.max(4 * in_flight),
+            Self::FourWaits | Self::Mixed | Self::Big => 20_000.max(3 * in_flight),
+            Self::WokenElsewhere => 5_000.max(2 * in_flight),
+            Self::Timer => 16.max(10 * in_flight.min(4_096)).max(2 * in_flight),
+            Self::Socket => 200.max(8 * in_flight),
+        }
+    }
+
+    /// Hands one of the basic kinds to `visit`, which is compiled for each kind it may get.
+    ///
+    /// # Panics
+    ///
+    /// Panics if this is another kind.
+    pub fn visit_basic<V: Visit>(self, visit: V) -> V::Output {
+        match self {
+            Self::Ready => visit.visit(ready),
+            Self::YieldOnce => visit.visit(yield_once),
+            Self::Woken => visit.visit(woken_once),
+            _ => panic!("{self:?} is for `visit`"),
+        }
+    }
+
+    /// Hands the call to `visit`.
+    pub fn visit<V: Visit>(self, visit: V) -> V::Output {
+        match self {
+            Self::Ready | Self::YieldOnce | Self::Woken => self.visit_basic(visit),
+            Self::FourWaits => visit.visit(four_waits),
+            Self::WokenElsewhere => visit.visit(woken_from_another_thread),
+            Self::Timer => visit.visit(timer),
+            Self::Socket => visit.visit(echoed),
+            Self::Mixed => visit.visit(mixed),
+            Self::Big => visit.visit(big),
+        }
+    }
+}
+
+async fn yield_once(item: u64) -> u64 {
+    yield_now().await;
+    item
+}
+
+async fn four_waits(item: u64) -> u64 {
+    for _ in 0..4 {
+        woken().await;
+    }
+    item
+}
+
+/// The call of [`Call::Woken`].
+pub async fn woken_once(item: u64) -> u64 {
+    woken().await;
+    item
+}
+
+async fn woken_from_another_thread(item: u64) -> u64 {
+    elsewhere::woken_elsewhere().await;
+    item
+}
+
+async fn timer(item: u64) -> u64 {
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    item
+}
+
+async fn echoed(item: u64) -> u64 {
+    socket::echo(item).await.expect("the echo server answers")
+}
+
+async fn mixed(item: u64) -> u64 {
+    for _ in 0..if item % 100 == 0 { 100 } else { 1 } {
+        woken().await;
+    }
+    item
+}
+
+async fn big(item: u64) -> u64 {
+    let bytes = black_box([item as u8; 4_096]);
+    woken().await;
+    black_box(&bytes);
+    item
+}
+
+/// Keeps what the call gives if it is even, for peers whose filters are written by hand.
+pub async fn even(call: impl Future<Output = u64>) -> Option<u64> {
+    let output = call.await;
+    (output % 2 == 0).then_some(output)
+}

@@ -1,0 +1,37 @@
+use std::pin::pin;
+
+use futures_lite::{Stream, StreamExt};
+
+/// What came out of a run: enough to see that nothing was lost or made up.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// How many outputs.
+    pub count: u64,
+
+    /// Their sum.
+    pub sum: u64,
+}
+
+impl Tally {
+    /// What the outputs `0..n` come to.
+    pub fn of_numbers(n: u64) -> Self {
+        Self { count: n, sum: n * n.saturating_sub(1) / 2 }
+    }
+
+    /// Counts an output in.
+    #[inline]
+    pub fn add(&mut self, output: u64) {
+        self.count += 1;
+        self.sum += output;
+    }
+}
+
+/// Consumes a stream.
+pub async fn tally(stream: impl Stream<Item = u64>) -> Tally {
+    let mut stream = pin!(stream);
+    let mut tally = Tally::default();
+    while let Some(output) = stream.next().await {
+        tally.add(output);
+    }
+    tally
+}

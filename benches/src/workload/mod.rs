@@ -1,0 +1,52 @@
+//! What is measured: rows of contenders that do the same.
+
+use futures_util::stream::{self, Iter};
+
+mod batched;
+mod blocking;
+mod chain;
+mod filter;
+mod flat_map;
+mod flow;
+mod map;
+mod ordered;
+mod slow_stage;
+mod task;
+mod tiny;
+
+pub use self::slow_stage::floor as slow_stage_floor;
+use crate::Row;
+use crate::call::Call;
+
+/// How many calls in flight.
+pub const SIZES: [usize; 6] = [1, 4, 16, 256, 4_096, 65_536];
+
+/// How many calls in flight to find the peak heap with.
+pub const MANY: usize = 1_000_000;
+
+/// All rows.
+pub fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    rows.extend(map::rows_of(&Call::ALL, &SIZES));
+    rows.extend(ordered::rows());
+    rows.extend(filter::rows());
+    rows.extend(flat_map::rows());
+    rows.extend(chain::rows());
+    rows.extend(slow_stage::rows());
+    rows.extend(batched::rows());
+    rows.extend(tiny::rows());
+    rows.extend(flow::rows());
+    rows.extend(task::rows());
+    rows.extend(blocking::rows());
+    rows
+}
+
+/// All rows, and those that are only counted: a million calls in flight.
+pub fn counted_rows() -> Vec<Row> {
+    rows().into_iter().chain(map::rows_of(&[Call::Woken], &[MANY])).collect()
+}
+
+/// The source of all pipelines.
+fn numbers(items: u64) -> Iter<std::ops::Range<u64>> {
+    stream::iter(0..items)
+}

@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::numbers;
+use crate::peer::{ForEach, Peer, contender, each, roughage, workers};
+use crate::{Contender, Executor, Row, Tally, tally};
+
+/// The first stage: so many calls at once, each with five waits of 10 ms.
+const FIRST: usize = 4;
+
+/// The second stage: so many calls at once, each with one wait of 25 ms.
+const SECOND: usize = 2;
+
+const ITEMS: u64 = 28;
+
+/// A stage that is full while the calls of the one above have more waits to come: who does not drive
+/// them meanwhile loses wall time. Both stages need the same time for an item.
+pub(super) fn rows() -> impl Iterator<Item = Row> {
+    let mut contenders = each(&SlowStage);
+    contenders.extend([
+        Contender::new(roughage::NAME, Executor::Timed, |items| {
+            roughage::two(items, (FIRST, first), (SECOND, second))
+        }),
+        Contender::new(workers::NAME, Executor::Timed, |items| {
+            workers::two(items, (FIRST, first), (SECOND, second))
+        }),
+    ]);
+    let row = Row {
+        workload: "slow stage",
+        in_flight: FIRST,
+        items: ITEMS,
+        expected: Tally::of_numbers,
+        contenders,
+    };
+    [row].into_iter()
+}
+
+/// How long so many items take at least: the first stage is always full, and then the last two calls
+/// of the second stage run.
+pub fn floor() -> Duration {
+    Duration::from_millis(50) * ITEMS.div_ceil(FIRST as u64) as u32
+        + Duration::from_millis(25) * (FIRST / SECOND) as u32
+}
+
+struct SlowStage;
+
+impl ForEach for SlowStage {
+    fn of<P: Peer>(&self) -> Contender {
+        contender::<P, _>(Some(Executor::Timed), |items| {
+            tally(P::map(P::map(numbers(items), FIRST, first), SECOND, second))
+        })
+    }
+}
+
+async fn first(item: u64) -> u64 {
+    for _ in 0..5 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    item
+}
+
+async fn second(item: u64) -> u64 {
+    sleep(Duration::from_millis(25)).await;
+    item
+}
