@@ -239,7 +239,7 @@ fn slow_stage(timings: &[Timing]) -> String {
         Group { title, bars, floor }
     });
     chart(
-        "Wall time of a chain with a slow stage (the line is the least that is possible)",
+        "Wall time of a chain with a slow stage (the line: the least, if timers were exact)",
         "ms",
         groups.as_slice(),
     )
