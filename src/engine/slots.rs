@@ -17,7 +17,7 @@ use crate::semaphore::Permit;
 pub(super) struct Slots<C> {
     slots: Vec<Slot<C>>,
 
-    /// What each slot has besides, where the stage needs that; else empty.
+    /// What each slot has besides, where the stage needs that.
     extras: Option<Vec<Extra>>,
 
     /// How many slots have a call.

@@ -1,0 +1,106 @@
+//! Panics as values.
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+
+use futures_lite::future::Boxed;
+
+/// Runs a future to its end or to its panic, whose message it gives. Whatever it holds is dropped by
+/// then, and a panic of that counts as well.
+pub(crate) async fn catch<T>(future: Boxed<T>) -> Result<T, String> {
+    let mut future = Some(future);
+    let output = poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let future: &mut Boxed<T> = future.as_mut().expect("it is polled until it is ready");
+            Pin::new(future).poll(cx)
+        }));
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => std::task::Poll::Ready(Err(panic)),
+        }
+    });
+    let output = output.await;
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
+    match output {
+        Ok(output) => dropped.map(|()| output).map_err(message_of),
+        Err(panic) => {
+            if let Err(second) = dropped {
+                // It may be one that panics when it is dropped, and then there is no end of it.
+                std::mem::forget(second);
+            }
+            Err(message_of(panic))
+        }
+    }
+}
+
+fn message_of(panic: Box<dyn Any + Send>) -> String {
+    let message = match panic.downcast_ref::<&str>() {
+        Some(text) => (*text).to_owned(),
+        None => match panic.downcast_ref::<String>() {
+            Some(text) => text.clone(),
+            None => "no text".to_owned(),
+        },
+    };
+    // The payload is someone else's, and may panic itself.
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(second);
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+
+    use futures_lite::FutureExt;
+    use futures_lite::future::{block_on, yield_now};
+
+    use super::catch;
+
+    struct PanicsInDrop(&'static str);
+
+    impl Drop for PanicsInDrop {
+        fn drop(&mut self) {
+            panic!("{} dropped", self.0);
+        }
+    }
+
+    #[test]
+    fn what_comes_of_it() {
+        let run = |n: u32| {
+            let future = async move {
+                yield_now().await;
+                match n {
+                    0 => panic!("a text"),
+                    1 => panic!("number {n}"),
+                    2 => panic_any(n),
+                    3 => panic_any(PanicsInDrop("payload")),
+                    _ => n,
+                }
+            };
+            block_on(catch(future.boxed()))
+        };
+        for (n, message) in [(0, "a text"), (1, "number 1"), (2, "no text"), (3, "no text")] {
+            assert_eq!(run(n), Err(message.to_owned()));
+        }
+        assert_eq!(run(4), Ok(4));
+    }
+
+    #[test]
+    fn a_panic_in_drop_counts() {
+        struct Ready(#[allow(dead_code)] PanicsInDrop);
+        impl Future for Ready {
+            type Output = ();
+            fn poll(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<()> {
+                std::task::Poll::Ready(())
+            }
+        }
+        let caught = block_on(catch(Ready(PanicsInDrop("future")).boxed()));
+        assert_eq!(caught, Err("future dropped".to_owned()));
+    }
+}

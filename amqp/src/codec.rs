@@ -1,0 +1,82 @@
+use std::fmt::Display;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// How jobs and outputs become the bytes of a message, and jobs come from them.
+///
+/// [`Json`] is used if nothing else is said.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet_amqp::{Codec, Worker};
+/// use serde::{Serialize, de::DeserializeOwned};
+///
+/// /// JSON that people like to read.
+/// #[derive(Clone, Debug)]
+/// struct Pretty;
+///
+/// impl Codec for Pretty {
+///     const CONTENT_TYPE: &'static str = "application/json";
+///     type Error = serde_json::Error;
+///
+///     fn encode<T: Serialize>(&self, item: &T) -> Result<Vec<u8>, Self::Error> {
+///         serde_json::to_vec_pretty(item)
+///     }
+///
+///     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Self::Error> {
+///         serde_json::from_slice(bytes)
+///     }
+/// }
+///
+/// let worker = Worker::builder("amqp://localhost", "jobs").codec(Pretty).build().unwrap();
+/// ```
+pub trait Codec: Clone + Send + Sync + 'static {
+    /// What the messages' content type says.
+    const CONTENT_TYPE: &'static str;
+
+    /// What is wrong with an item or with bytes. It ends up in the reason of a rejected job.
+    type Error: Display;
+
+    /// Encodes an item.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the item has no such form. The job it came of is rejected.
+    fn encode<T: Serialize>(&self, item: &T) -> Result<Vec<u8>, Self::Error>;
+
+    /// Decodes an item.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the bytes are not of such an item. The job is rejected.
+    fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Self::Error>;
+}
+
+/// JSON, by `serde_json`.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet_amqp::{Codec, Json};
+///
+/// assert_eq!(Json.encode(&[1, 2]).unwrap(), b"[1,2]");
+/// assert_eq!(Json.decode::<Vec<u32>>(b"[1, 2]").unwrap(), [1, 2]);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Json;
+
+impl Codec for Json {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    type Error = serde_json::Error;
+
+    fn encode<T: Serialize>(&self, item: &T) -> Result<Vec<u8>, Self::Error> {
+        serde_json::to_vec(item)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Self::Error> {
+        serde_json::from_slice(bytes)
+    }
+}

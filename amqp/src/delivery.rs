@@ -1,0 +1,225 @@
+use std::sync::Arc;
+use std::{fmt, pin::pin};
+
+use futures_lite::future;
+use lapin::BasicProperties;
+use lapin::acker::Acker;
+use lapin::options::{BasicAckOptions, BasicNackOptions};
+
+use crate::link::Link;
+use crate::message::Message;
+use crate::source::Source;
+use crate::{Error, Headers};
+
+/// The header of a dead letter that says why the job was rejected.
+pub(crate) const REASON: &str = "x-flowlet-reason";
+
+/// The header of a dead letter that says which queue it came from.
+const QUEUE: &str = "x-flowlet-queue";
+
+/// The longest reason, in bytes: headers must fit in one frame of the protocol.
+const REASON_LENGTH: usize = 4096;
+
+/// A job that was taken from a queue, and has to be answered.
+///
+/// The broker keeps the job until it is answered, and gives no more jobs than the prefetch allows
+/// until then. Answers may come in any order. A delivery that is dropped without one is requeued at
+/// once, as if by [`requeue`](Self::requeue).
+///
+/// If the connection that it came on is lost, the broker gives the job to someone else, or here once
+/// more, whatever becomes of this delivery: its answers give [`Error::Lost`].
+///
+/// See [`Worker::deliveries`](crate::Worker::deliveries) for an example.
+#[must_use = "a delivery that is dropped is requeued"]
+pub struct Delivery<T> {
+    job: T,
+    ticket: Ticket,
+}
+
+/// All of a delivery but its job.
+pub(crate) struct Ticket {
+    /// `None` once it is answered.
+    acker: Option<Acker>,
+    link: Arc<Link>,
+    source: Arc<Source>,
+    payload: Vec<u8>,
+    properties: BasicProperties,
+    headers: Headers,
+}
+
+impl Delivery<()> {
+    pub(crate) fn new(
+        delivery: lapin::message::Delivery,
+        link: Arc<Link>,
+        source: Arc<Source>,
+    ) -> Self {
+        let headers = delivery.properties.headers().clone().unwrap_or_default();
+        let ticket = Ticket {
+            acker: Some(delivery.acker),
+            link,
+            source,
+            payload: delivery.data,
+            properties: delivery.properties,
+            headers: Headers::new(headers),
+        };
+        Self { job: (), ticket }
+    }
+}
+
+impl<T> Delivery<T> {
+    /// Returns the job.
+    pub fn job(&self) -> &T {
+        &self.job
+    }
+
+    /// Returns the bytes that the job was decoded from.
+    pub fn payload(&self) -> &[u8] {
+        &self.ticket.payload
+    }
+
+    /// Returns the headers of the message.
+    pub fn headers(&self) -> &Headers {
+        &self.ticket.headers
+    }
+
+    /// Returns the id that the publisher gave the message. It is the same each time the job is
+    /// delivered, so it tells whether a job was done before.
+    pub fn message_id(&self) -> Option<&str> {
+        self.ticket.properties.message_id().as_ref().map(|id| id.as_str())
+    }
+
+    /// Returns how often the job was delivered before and came back without an answer, because of a
+    /// worker that died, a connection that was lost, or a requeue. Only quorum queues count; of
+    /// others it is 0.
+    pub fn redeliveries(&self) -> u64 {
+        let count = self.ticket.headers.number("x-delivery-count").unwrap_or(0);
+        count.try_into().unwrap_or(0)
+    }
+
+    /// Returns whether the connection that it came on is gone, and so whether the job will be
+    /// delivered again whatever is answered.
+    pub fn is_lost(&self) -> bool {
+        !self.ticket.link.is_alive()
+    }
+
+    /// Takes the job out. What is left has to be answered as before.
+    pub fn split(self) -> (T, Delivery<()>) {
+        (self.job, Delivery { job: (), ticket: self.ticket })
+    }
+
+    /// Changes the job.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Delivery<U> {
+        Delivery { job: f(self.job), ticket: self.ticket }
+    }
+
+    /// Says that the job is done: the broker forgets it.
+    ///
+    /// It returns when the answer is on its way. If the connection is lost just then, the job is
+    /// delivered once more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] if the connection was lost before: the job will be delivered once more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once it was polled the answer is given, and dropping the future takes nothing back.
+    pub async fn ack(mut self) -> Result<(), Error> {
+        self.ticket.ack().await
+    }
+
+    /// Moves the job to the queue of dead letters, with the reason in the header
+    /// `x-flowlet-reason`, and the queue it was in in `x-flowlet-queue`.
+    ///
+    /// It is published there first, and acked when the broker has confirmed that. Of a reason longer
+    /// than 4,096 bytes the rest is left out, and `…` says so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Lost`] if the connection was lost: the job will be delivered once more, and may be in
+    /// the queue of dead letters as well. Others if the broker cannot be reached, or refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped the job is requeued, and may be in the queue of dead letters as well.
+    pub async fn reject(mut self, reason: impl fmt::Display) -> Result<(), Error> {
+        self.ticket.reject(&reason.to_string()).await
+    }
+
+    /// Gives the job back to the queue, for whoever takes it next.
+    ///
+    /// Each time counts against the delivery limit of the queue.
+    pub fn requeue(self) {
+        // As dropping it does.
+    }
+}
+
+impl Ticket {
+    async fn ack(&mut self) -> Result<(), Error> {
+        if !self.link.is_alive() {
+            return Err(Error::Lost);
+        }
+        let acker = self.acker.take().expect("it is answered once");
+        match self.link.answer(acker.ack(BasicAckOptions::default())).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Error::Lost),
+        }
+    }
+
+    async fn reject(&mut self, reason: &str) -> Result<(), Error> {
+        let mut headers = self.headers.clone();
+        headers.set_text(REASON, &shortened(reason));
+        headers.set_text(QUEUE, self.source.queue());
+        let message = Message::copy(
+            std::mem::take(&mut self.payload),
+            &self.properties,
+            headers.into_table(),
+        );
+        let link = &self.link;
+        match self.source.dead_letters().publish(&message, || link.is_alive()).await? {
+            true => self.ack().await,
+            false => Err(Error::Lost),
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Some(acker) = self.acker.take().filter(|_| self.link.is_alive()) else { return };
+        // The first poll says it to the client library, which sends it; there is no reply.
+        let nack = pin!(acker.nack(BasicNackOptions { requeue: true, ..Default::default() }));
+        drop(future::block_on(future::poll_once(nack)));
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Delivery<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("job", &self.job)
+            .field("message_id", &self.message_id())
+            .field("redeliveries", &self.redeliveries())
+            .field("headers", self.headers())
+            .finish_non_exhaustive()
+    }
+}
+
+fn shortened(reason: &str) -> String {
+    if reason.len() <= REASON_LENGTH {
+        return reason.to_owned();
+    }
+    let end = (0..=REASON_LENGTH).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &reason[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn a_long_reason_says_that_it_was_longer() {
+        assert_eq!(shortened("short"), "short");
+        assert_eq!(shortened(&"x".repeat(4096)), "x".repeat(4096));
+        assert_eq!(shortened(&"x".repeat(4097)), "x".repeat(4096) + "…");
+        assert_eq!(shortened(&"ü€".repeat(2000)), "ü€".repeat(819) + "…");
+    }
+}

@@ -1,0 +1,63 @@
+use std::{error, fmt};
+
+/// Why a worker, a publisher or a delivery could not do what it was asked for.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet_amqp::{Error, Worker};
+///
+/// let error = Worker::builder("http://localhost", "jobs").build().unwrap_err();
+/// assert!(matches!(error, Error::Url(_)));
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address of the broker cannot be read. The text says what is wrong, without the password.
+    Url(String),
+
+    /// The broker refused: a wrong password, a queue that is there with other settings, a queue that
+    /// should be there and is not.
+    Refused(lapin::Error),
+
+    /// There was no connection for as long as [`Broker::give_up_after`](crate::Broker::give_up_after)
+    /// allows. The last failure is the source.
+    GaveUp(lapin::Error),
+
+    /// The connection that the delivery came on is gone: the broker gives the job to a worker again,
+    /// whatever is answered now.
+    Lost,
+
+    /// An item could not be encoded.
+    Encode(String),
+
+    /// An encoded item has so many bytes, more than the broker takes in one message: its setting
+    /// `max_message_size`.
+    TooLarge(usize),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(what) => write!(f, "the broker's address cannot be used: {what}"),
+            Self::Refused(error) => write!(f, "the broker refused: {error}"),
+            Self::GaveUp(error) => write!(f, "no connection to the broker: {error}"),
+            Self::Lost => {
+                f.write_str("the connection of the delivery is gone, the job will be redelivered")
+            }
+            Self::TooLarge(bytes) => {
+                write!(f, "a message of {bytes} bytes is larger than the broker takes")
+            }
+            Self::Encode(what) => write!(f, "an item could not be encoded: {what}"),
+        }
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Refused(error) | Self::GaveUp(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A connection with one channel on it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use std::{fmt, pin::pin};
+
+use async_channel::Receiver;
+use async_io::Timer;
+use futures_lite::future;
+use lapin::options::BasicPublishOptions;
+use lapin::publisher_confirm::Confirmation;
+use lapin::{BasicProperties, Channel, Connection, ErrorKind};
+
+use crate::{Error, Runtime};
+
+/// How often to look whether a connection is still there. The client library wakes those who wait for
+/// an answer when it is lost; this is for those who began to wait just then.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A connection and its channel. When one fails, both are given up.
+pub(crate) struct Link {
+    pub(crate) channel: Channel,
+    connection: Connection,
+
+    /// The client library numbers a message, then sends it, and the broker counts those that come.
+    /// Between the two no other may come first.
+    turn: Mutex<()>,
+
+    /// Closed when it is lost. One task looks for all who wait: a timer for each message would be
+    /// as dear as the message.
+    lost: Receiver<Infallible>,
+}
+
+impl Link {
+    pub(crate) fn new(connection: Connection, channel: Channel, runtime: &Runtime) -> Self {
+        let (alive, lost) = async_channel::bounded(1);
+        let (of_connection, of_channel) = (connection.status().clone(), channel.status().clone());
+        runtime.spawn(async move {
+            // Until it is lost, or nobody has it any more.
+            while of_connection.connected() && of_channel.connected() && !alive.is_closed() {
+                Timer::after(LOOK_EVERY).await;
+            }
+        });
+        Self { channel, connection, turn: Mutex::new(()), lost }
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.channel.status().connected() && self.connection.status().connected()
+    }
+
+    /// Waits for an answer, or for the loss of the link.
+    pub(crate) async fn answer<T>(
+        &self,
+        answer: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T, Error> {
+        self.outcome(answer).await.and_then(Result::ok).ok_or(Error::Lost)
+    }
+
+    /// Waits for what comes of something, or for the loss of the link, which is `None`.
+    async fn outcome<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
+        let lost = async { self.lost.recv().await.ok().map(|never| match never {}) };
+        future::or(async { Some(outcome.await) }, lost).await
+    }
+
+    /// Publishes a message to a queue and waits for the broker's word on it.
+    pub(crate) async fn publish(
+        &self,
+        queue: &str,
+        payload: &[u8],
+        properties: BasicProperties,
+    ) -> Result<Confirmation, Error> {
+        let confirmed = async {
+            let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+            let mut sent =
+                pin!(self.channel.basic_publish("", queue, options, payload, properties));
+            let in_turn = future::poll_fn(|cx| {
+                let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                sent.as_mut().poll(cx)
+            });
+            in_turn.await?.await
+        };
+        match self.outcome(confirmed).await {
+            Some(Ok(confirmation)) => Ok(confirmation),
+            Some(Err(error)) if is_too_large(&error, payload) => {
+                Err(Error::TooLarge(payload.len()))
+            }
+            _ => Err(Error::Lost),
+        }
+    }
+
+    /// Closes the connection, once all that was said on it is sent.
+    pub(crate) async fn close(&self) {
+        let closed = self.connection.close(200, "done");
+        // If it is lost instead it is gone as well.
+        drop(self.answer(closed).await);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("is_alive", &self.is_alive()).finish()
+    }
+}
+
+/// Whether the channel was closed because of this message, which others were on the way with. Only
+/// the broker knows what it takes, and says it in words.
+fn is_too_large(error: &lapin::Error, payload: &[u8]) -> bool {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    let what = format!("message size {} is larger than", payload.len());
+    error.get_message().as_str().contains(&what)
+}

@@ -1,0 +1,105 @@
+//! What is published.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lapin::BasicProperties;
+use lapin::types::FieldTable;
+
+/// Messages that survive a restart of the broker.
+const PERSISTENT: u8 = 2;
+
+/// As long as AMQP allows for an id.
+const ID_LENGTH: usize = 255;
+
+/// A message to be published, as often as it takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) properties: BasicProperties,
+}
+
+impl Message {
+    pub(crate) fn new(payload: Vec<u8>, content_type: &str, id: Option<String>) -> Self {
+        let mut properties = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_content_type(content_type.into());
+        if let Some(id) = id.filter(|id| id.len() <= ID_LENGTH) {
+            properties = properties.with_message_id(id.into());
+        }
+        Self { payload, properties }
+    }
+
+    /// A copy of a message that came, with other headers.
+    pub(crate) fn copy(payload: Vec<u8>, came: &BasicProperties, headers: FieldTable) -> Self {
+        let mut properties =
+            BasicProperties::default().with_delivery_mode(PERSISTENT).with_headers(headers);
+        macro_rules! keep {
+            ($($get:ident $with:ident),*) => {
+                $(if let Some(value) = came.$get() { properties = properties.$with(value.clone()); })*
+            };
+        }
+        // Not how long it may wait, which was meant for the queue it came from, nor who sent it: the
+        // broker takes that from nobody else.
+        keep!(
+            content_type with_content_type,
+            content_encoding with_content_encoding,
+            priority with_priority,
+            correlation_id with_correlation_id,
+            reply_to with_reply_to,
+            message_id with_message_id,
+            timestamp with_timestamp,
+            kind with_type,
+            app_id with_app_id
+        );
+        Self { payload, properties }
+    }
+}
+
+/// An id that no other message has.
+pub(crate) fn new_id() -> String {
+    static PROCESS: LazyLock<[u64; 2]> = LazyLock::new(|| {
+        // Both are seeded by the system.
+        [RandomState::new().hash_one(1), RandomState::new().hash_one(2)]
+    });
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let [high, low] = *PROCESS;
+    format!("{high:016x}{low:016x}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_keeps_all_but_who_sent_it_and_how_long_it_may_wait() {
+        let came = BasicProperties::default()
+            .with_message_id("id".into())
+            .with_expiration("1000".into())
+            .with_user_id("guest".into())
+            .with_type("kind".into());
+        let copy = Message::copy(vec![1], &came, FieldTable::default()).properties;
+        let kept = BasicProperties::default()
+            .with_message_id("id".into())
+            .with_type("kind".into())
+            .with_delivery_mode(PERSISTENT)
+            .with_headers(FieldTable::default());
+        assert_eq!(copy, kept);
+    }
+
+    #[test]
+    fn ids_differ() {
+        assert_ne!(new_id(), new_id());
+    }
+
+    #[test]
+    fn an_id_that_is_too_long_is_left_out() {
+        let id_of = |length| {
+            let message = Message::new(vec![], "a/b", Some("x".repeat(length)));
+            message.properties.message_id().clone()
+        };
+        assert!(id_of(255).is_some());
+        assert!(id_of(256).is_none());
+    }
+}

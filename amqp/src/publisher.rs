@@ -1,0 +1,196 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flowlet::Concurrency;
+use flowlet::prelude::*;
+use futures_lite::Stream;
+use serde::Serialize;
+
+use crate::broker::Connector;
+use crate::message::{Message, new_id};
+use crate::outlet::Outlet;
+use crate::{Broker, Codec, Error, Json, Queue};
+
+/// Streams items into queues.
+///
+/// # Examples
+///
+/// ```no_run
+/// use flowlet::prelude::*;
+/// use flowlet_amqp::Publisher;
+///
+/// # async fn run() -> Result<(), flowlet_amqp::Error> {
+/// let publisher = Publisher::new("amqp://localhost")?;
+/// let urls = (0..1000).map(|n| format!("http://localhost/{n}"));
+/// let published = pipe(urls).through(publisher.publish(100, "urls")).await?;
+/// assert_eq!(published, 1000);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Publisher<C = Json> {
+    connector: Connector,
+    codec: C,
+}
+
+impl Publisher {
+    /// Makes a publisher of JSON. It does not connect before it publishes.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address of the broker cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_amqp::Publisher;
+    ///
+    /// assert!(Publisher::new("amqp://localhost").is_ok());
+    /// ```
+    pub fn new(broker: impl Into<Broker>) -> Result<Self, Error> {
+        Self::with_codec(broker, Json)
+    }
+}
+
+impl<C: Codec> Publisher<C> {
+    /// Makes a publisher with a codec of its own.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address of the broker cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_amqp::{Json, Publisher};
+    ///
+    /// assert!(Publisher::with_codec("amqp://localhost", Json).is_ok());
+    /// ```
+    pub fn with_codec(broker: impl Into<Broker>, codec: C) -> Result<Self, Error> {
+        Ok(Self { connector: broker.into().connector()?, codec })
+    }
+
+    /// Makes a last stage, for [`through`](flowlet::FlowExt::through), that publishes items to a
+    /// queue, up to `limit` of them on the way at once, and counts those that the broker has
+    /// confirmed.
+    ///
+    /// A confirmed item is on disk: it survives the broker. While the queue is full, the broker is
+    /// short of memory or disk, or is away, items are not taken, and so the stages above hold back.
+    /// An item whose confirm was lost with a connection is published once more, with the same message
+    /// id; otherwise each has an id that no other has. Items can overtake each other then, whatever the
+    /// limit, unless it is 1.
+    ///
+    /// The stages above go on while items wait. Dropping the future leaves it open whether those on
+    /// the way are in the queue.
+    ///
+    /// # Errors
+    ///
+    /// Ends with the first error: an item that could not be encoded or is larger than the broker
+    /// takes, a broker that refuses, or that cannot be reached for longer than
+    /// [`give_up_after`](Broker::give_up_after).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0, or if the name of the queue is empty or longer than 250 bytes.
+    #[track_caller]
+    pub fn publish<'a, S>(
+        &self,
+        limit: impl Into<Concurrency>,
+        queue: impl Into<Queue>,
+    ) -> impl FnOnce(S) -> Publishing<'a> + Send
+    where
+        S: Stream + Send + 'a,
+        S::Item: Serialize + Send,
+    {
+        self.stage(limit.into(), queue.into(), |_: &S::Item| new_id())
+    }
+
+    /// Does the same as [`publish`](Self::publish), with message ids of its own.
+    ///
+    /// With an id that is the same each time the item is published, by whichever program, it can be
+    /// told that a job was done before. An id longer than 255 bytes is left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0, or if the name of the queue is empty or longer than 250 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use flowlet::prelude::*;
+    /// use flowlet_amqp::Publisher;
+    ///
+    /// # async fn run() -> Result<(), flowlet_amqp::Error> {
+    /// let publisher = Publisher::new("amqp://localhost")?;
+    /// let urls = ["http://localhost/a", "http://localhost/b"];
+    /// let publish = publisher.publish_with_id(100, "urls", |url: &&str| url.to_string());
+    /// pipe(urls).through(publish).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn publish_with_id<'a, S, F>(
+        &self,
+        limit: impl Into<Concurrency>,
+        queue: impl Into<Queue>,
+        id: F,
+    ) -> impl FnOnce(S) -> Publishing<'a> + Send
+    where
+        S: Stream + Send + 'a,
+        S::Item: Serialize + Send,
+        F: Fn(&S::Item) -> String + Send + Sync + 'a,
+    {
+        self.stage(limit.into(), queue.into(), id)
+    }
+
+    fn stage<'a, S, F>(
+        &self,
+        limit: Concurrency,
+        queue: Queue,
+        id: F,
+    ) -> impl FnOnce(S) -> Publishing<'a> + Send + use<'a, S, C, F>
+    where
+        S: Stream + Send + 'a,
+        S::Item: Serialize + Send,
+        F: Fn(&S::Item) -> String + Send + Sync + 'a,
+    {
+        let outlet = Outlet::new(self.connector.clone(), queue.target());
+        let codec = self.codec.clone();
+        move |items: S| {
+            Box::pin(async move {
+                // A queue that is not as it should be is found out before any item is taken.
+                outlet.link().await?;
+                let confirmed = AtomicU64::new(0);
+                let messages = items.map(|item| {
+                    let payload = codec.encode(&item).map_err(|error| error.to_string());
+                    let payload = payload.map_err(Error::Encode)?;
+                    Ok(Message::new(payload, C::CONTENT_TYPE, Some(id(&item))))
+                });
+                let publish = async |message| {
+                    if outlet.publish(&message, || true).await? {
+                        confirmed.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Ok(())
+                };
+                let published = messages.try_map_concurrent(limit, publish).try_drain().await;
+                outlet.close().await;
+                published.map(|()| confirmed.into_inner())
+            })
+        }
+    }
+}
+
+impl<C> fmt::Debug for Publisher<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").finish_non_exhaustive()
+    }
+}
+
+/// Future of [`Publisher::publish`]: how many items the broker has confirmed.
+pub type Publishing<'a> = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send + 'a>>;

@@ -1,0 +1,187 @@
+use lapin::options::QueueDeclareOptions;
+use lapin::types::{AMQPValue, FieldTable};
+
+use crate::link::Link;
+
+/// How often a job may come back without an answer.
+const DELIVERY_LIMIT: u32 = 20;
+
+/// A queue, and how it is declared.
+///
+/// Whatever takes one takes a name as well, and means a queue with the defaults: a durable quorum
+/// queue, from which the broker itself takes a job that came back 20 times without an answer, as one
+/// does that kills its worker, and moves it to the queue of dead letters, `jobs.dead` for `jobs`,
+/// which is declared too. It is moved *at least once*, so that no death of the broker loses it; for
+/// that, the queue refuses new messages when it is full, if a policy bounds it.
+///
+/// A queue keeps the settings that it was first declared with. Whoever uses it must say the same, or
+/// is refused; so keep it in one place, or say [`existing`](Self::existing).
+///
+/// # Examples
+///
+/// ```
+/// use flowlet_amqp::{Queue, Worker};
+///
+/// let jobs = Queue::new("jobs").delivery_limit(5).dead_letters("broken-jobs");
+/// let worker = Worker::builder("amqp://localhost", jobs).output("pages").build().unwrap();
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "this only describes a queue"]
+pub struct Queue {
+    name: String,
+    dead_letters: String,
+    /// `None` if the queue is there already.
+    delivery_limit: Option<u32>,
+}
+
+impl Queue {
+    /// Describes a queue that is declared when it is not there.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, or longer than 250 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let queue = flowlet_amqp::Queue::new("jobs");
+    /// ```
+    #[track_caller]
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = checked(name.into());
+        let dead_letters = format!("{name}.dead");
+        Self { name, dead_letters, delivery_limit: Some(DELIVERY_LIMIT) }
+    }
+
+    /// Describes a queue of any kind that someone else declares. It must be there, and so must the
+    /// one for dead letters if jobs are taken from it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, or longer than 250 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let queue = flowlet_amqp::Queue::existing("jobs").dead_letters("broken-jobs");
+    /// ```
+    #[track_caller]
+    pub fn existing(name: impl Into<String>) -> Self {
+        Self { delivery_limit: None, ..Self::new(name) }
+    }
+
+    /// Sets how often a job may come back without an answer before the broker moves it to the dead
+    /// letters. It is 20 if nothing is said, and of no effect on an [`existing`](Self::existing)
+    /// queue.
+    ///
+    /// A worker that dies gives back all jobs that it has, the innocent too, as does a connection that
+    /// is lost: a low limit moves jobs that did nothing. With 6, four neighbours of a job that aborts
+    /// were moved with it in one run of four. See [`Worker`](crate::Worker) for how they are told
+    /// apart.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let queue = flowlet_amqp::Queue::new("jobs").delivery_limit(5);
+    /// ```
+    pub fn delivery_limit(mut self, limit: u32) -> Self {
+        self.delivery_limit = self.delivery_limit.map(|_| limit);
+        self
+    }
+
+    /// Sets the name of the queue for dead letters.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, or longer than 250 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let queue = flowlet_amqp::Queue::new("jobs").dead_letters("broken-jobs");
+    /// ```
+    #[track_caller]
+    pub fn dead_letters(mut self, name: impl Into<String>) -> Self {
+        self.dead_letters = checked(name.into());
+        self
+    }
+
+    /// Returns its name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(flowlet_amqp::Queue::new("jobs").name(), "jobs");
+    /// ```
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The queue that its rejected jobs go to.
+    pub(crate) fn for_dead_letters(&self) -> Target {
+        let arguments = self.delivery_limit.map(|_| quorum());
+        Target { name: self.dead_letters.clone(), arguments }
+    }
+
+    /// The queue itself.
+    pub(crate) fn target(&self) -> Target {
+        let arguments = self.delivery_limit.map(|limit| {
+            let mut arguments = quorum();
+            let mut set = |name: &str, value: &str| {
+                arguments.insert(name.into(), AMQPValue::LongString(value.into()));
+            };
+            set("x-dead-letter-exchange", "");
+            set("x-dead-letter-routing-key", &self.dead_letters);
+            set("x-dead-letter-strategy", "at-least-once");
+            set("x-overflow", "reject-publish");
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit.into()));
+            arguments
+        });
+        Target { name: self.name.clone(), arguments }
+    }
+}
+
+impl From<&str> for Queue {
+    #[track_caller]
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<String> for Queue {
+    #[track_caller]
+    fn from(name: String) -> Self {
+        Self::new(name)
+    }
+}
+
+#[track_caller]
+fn checked(name: String) -> String {
+    assert!(!name.is_empty(), "a queue's name must not be empty");
+    assert!(name.len() <= 250, "a queue's name must not be longer than 250 bytes");
+    name
+}
+
+fn quorum() -> FieldTable {
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+    arguments
+}
+
+/// What to declare, or to look for.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    /// `None` if it is only looked for.
+    arguments: Option<FieldTable>,
+}
+
+impl Target {
+    pub(crate) async fn declare(&self, link: &Link) -> lapin::Result<()> {
+        let passive = self.arguments.is_none();
+        let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
+        let arguments = self.arguments.clone().unwrap_or_default();
+        link.channel.queue_declare(&self.name, options, arguments).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,357 @@
+//! Workers, and their settings.
+
+mod builder;
+mod job;
+mod summary;
+mod turns;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flowlet::Flow;
+use futures_lite::{StreamExt, future, stream};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub use self::builder::Builder;
+pub use self::summary::Summary;
+
+use self::job::Jobs;
+use self::summary::Counts;
+use self::turns::CameBack;
+use crate::broker::Connector;
+use crate::deliveries::Intake;
+use crate::link::Link;
+use crate::outlet::Outlet;
+use crate::source::Source;
+use crate::{Broker, Codec, Deliveries, Delivery, Error, Json, Queue};
+
+/// Takes jobs from a queue, runs a [`Flow`] on each, and publishes what comes of it.
+///
+/// Any number of workers, in any number of processes on any number of machines, can share a queue.
+/// `run` is one future: the jobs run in whatever task it is awaited in, as a pipeline's calls do, and
+/// [`in_task`](flowlet::in_task), [`in_thread`](flowlet::in_thread) and the like take them elsewhere.
+///
+/// # At least once
+///
+/// A job is acked when all its outputs are confirmed by the broker, and not before. So whoever is
+/// killed, at whatever moment, each job's outputs are published, or it is in the queue of dead
+/// letters. After a death outputs can be there twice, with the same message id: the job's id, a
+/// colon, and the number of the output.
+///
+/// # Each job for itself
+///
+/// The flow is applied to each job alone. A limit in it bounds the calls of one job; for a limit over
+/// all jobs of the worker give a [`Semaphore`](flowlet::Semaphore). For batches of jobs there is
+/// [`deliveries`](Self::deliveries).
+///
+/// A job that fails is tried again here, [`tries`](Builder::tries) times in all, and then moved to
+/// the dead letters with the reason in the header `x-flowlet-reason`. It has failed if the flow
+/// panicked, or gave an error in [`try_run`](Self::try_run). A payload that is no job, and a job with
+/// an output that cannot be encoded or is larger than the broker takes, is moved at once. The jobs beside it are not concerned. Outputs that were published before it failed stay.
+///
+/// A job that kills the process comes back to the queue, with all others that the process had. The
+/// broker counts that, and moves it to the dead letters after
+/// [`delivery_limit`](Queue::delivery_limit) times, with the reason `delivery_limit` in the header
+/// `x-death`. So that it does not take its neighbours along, a job that came back twice runs alone,
+/// when all others are done.
+///
+/// # When the broker goes away
+///
+/// Calls that run go on. What they give is not published, as their jobs will come again. As soon as
+/// there is a connection the next jobs come, within the same limit. See [`Broker`].
+///
+/// # Examples
+///
+/// ```no_run
+/// use flowlet::Flow;
+/// use flowlet_amqp::Worker;
+///
+/// async fn fetch(url: String) -> String {
+///     format!("the page at {url}")
+/// }
+///
+/// # async fn ctrl_c() {}
+/// # async fn run() -> Result<(), flowlet_amqp::Error> {
+/// let flow = Flow::<String>::identity().map_concurrent(1, fetch);
+/// let worker =
+///     Worker::builder("amqp://localhost", "urls").output("pages").concurrency(32).build()?;
+/// let summary = worker.run(&flow, ctrl_c()).await?;
+/// println!("{summary}");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Worker<C = Json> {
+    connector: Connector,
+    queue: Queue,
+    output: Option<Queue>,
+    concurrency: usize,
+    prefetch: u16,
+    tries: u32,
+    retry_after: Duration,
+    codec: C,
+}
+
+impl Worker {
+    /// Makes a worker with settings of its own, that takes its jobs from `queue`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name of the queue is empty or longer than 250 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_amqp::Worker;
+    ///
+    /// let worker = Worker::builder("amqp://localhost", "jobs").concurrency(32).build().unwrap();
+    /// ```
+    #[track_caller]
+    pub fn builder(broker: impl Into<Broker>, queue: impl Into<Queue>) -> Builder {
+        Builder::new(broker.into(), queue.into())
+    }
+}
+
+impl<C: Codec> Worker<C> {
+    /// Declares the queues, as a worker that runs does at first: so that jobs can be published before
+    /// there is one, or mistakes found when a program is deployed.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the broker refuses, or cannot be reached for longer than
+    /// [`give_up_after`](Broker::give_up_after).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), flowlet_amqp::Error> {
+    /// flowlet_amqp::Worker::builder("amqp://localhost", "jobs").build()?.declare().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn declare(&self) -> Result<(), Error> {
+        let output = self.output.as_ref().map(Queue::target);
+        let targets = [Some(self.queue.for_dead_letters()), Some(self.queue.target()), output];
+        let prepare = async |link: Link| {
+            for target in targets.iter().flatten() {
+                target.declare(&link).await?;
+            }
+            Ok(link)
+        };
+        self.connector.link(true, prepare).await?.close().await;
+        Ok(())
+    }
+
+    /// Runs `flow` on every job until `stop` is ready.
+    ///
+    /// Then no more jobs are taken, those that run are finished and acked, those that have not begun
+    /// go back, and the connections are closed. To stop at once, drop the future: what runs is
+    /// dropped, and its jobs go back.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the broker refuses, or cannot be reached for longer than
+    /// [`give_up_after`](Broker::give_up_after). All jobs that run go back then.
+    pub async fn run<T, U>(
+        &self,
+        flow: &Flow<T, U>,
+        stop: impl Future<Output = impl Sized>,
+    ) -> Result<Summary, Error>
+    where
+        T: DeserializeOwned + Send + 'static,
+        U: Serialize + Send + 'static,
+    {
+        self.run_checked(flow, Ok, stop).await
+    }
+
+    /// Runs `flow`, whose outputs are `Result`s, on every job until `stop` is ready: an `Err` fails
+    /// the job.
+    ///
+    /// The job's other calls are dropped, and it is tried again or moved to the dead letters, with
+    /// the error as the reason. All else is as in [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run); never because of a job.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use flowlet::Flow;
+    /// use flowlet_amqp::Worker;
+    ///
+    /// async fn parse(text: String) -> Result<u64, std::num::ParseIntError> {
+    ///     text.parse()
+    /// }
+    ///
+    /// # async fn run() -> Result<(), flowlet_amqp::Error> {
+    /// let flow = Flow::<String>::identity().map_concurrent(1, parse);
+    /// let worker = Worker::builder("amqp://localhost", "texts").output("numbers").build()?;
+    /// worker.try_run(&flow, std::future::pending::<()>()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn try_run<T, U, E>(
+        &self,
+        flow: &Flow<T, Result<U, E>>,
+        stop: impl Future<Output = impl Sized>,
+    ) -> Result<Summary, Error>
+    where
+        T: DeserializeOwned + Send + 'static,
+        U: Serialize + Send + 'static,
+        E: fmt::Display + Send + 'static,
+    {
+        self.run_checked(flow, |output| output.map_err(|error| error.to_string()), stop).await
+    }
+
+    async fn run_checked<T, U, O>(
+        &self,
+        flow: &Flow<T, U>,
+        check: fn(U) -> Result<O, String>,
+        stop: impl Future<Output = impl Sized>,
+    ) -> Result<Summary, Error>
+    where
+        T: DeserializeOwned + Send + 'static,
+        U: Send + 'static,
+        O: Serialize + Send + 'static,
+    {
+        let output = self.output.as_ref();
+        let jobs = Arc::new(Jobs {
+            flow: flow.clone(),
+            check,
+            codec: self.codec.clone(),
+            output: output.map(|queue| Outlet::new(self.connector.clone(), queue.target())),
+            tries: self.tries,
+            retry_after: self.retry_after,
+            counts: Counts::default(),
+        });
+        // An output queue that is not as it should be is found out before any job is taken.
+        if let Some(output) = &jobs.output {
+            output.link().await?;
+        }
+        let source = self.source();
+        let (tell, told) = async_channel::bounded::<()>(1);
+        let deliveries = self.intake(&source).until(async move { told.recv().await });
+        let done = turns::run(deliveries, self.concurrency, |job| jobs.clone().answer(job));
+        // Beside the jobs: while as many run as may, the deliveries are not asked for more.
+        let stop = async {
+            stop.await;
+            tell.close();
+            source.give_back().await;
+            future::pending().await
+        };
+        let done = future::or(stop, done).await;
+        source.close().await;
+        if let Some(output) = &jobs.output {
+            output.close().await;
+        }
+        done.map(|()| jobs.counts.summary())
+    }
+
+    /// Takes jobs from the queue, as many ahead as the prefetch says, until `stop` is ready: the
+    /// lower level, for pipelines across jobs.
+    ///
+    /// Each has to be answered. A payload that is no job is moved to the dead letters on the way. The
+    /// prefetch is how many jobs are taken and not answered at once; so batches must be smaller, or
+    /// they never fill.
+    ///
+    /// When `stop` is ready, jobs that have come and were not taken from the stream go back, and it
+    /// ends. [`close`](Deliveries::close) it when the last answer is given.
+    ///
+    /// # Errors
+    ///
+    /// The stream gives one error and ends if the broker refuses, or cannot be reached for longer
+    /// than [`give_up_after`](Broker::give_up_after).
+    ///
+    /// # Examples
+    ///
+    /// A hundred jobs in one insert, acked after the commit. If the program dies in between, they
+    /// come again, so the insert should ignore ids that are there.
+    ///
+    /// ```no_run
+    /// use flowlet::prelude::*;
+    /// use flowlet_amqp::{Delivery, Error, Worker};
+    ///
+    /// async fn insert(rows: impl Iterator<Item = &String>) {}
+    ///
+    /// # async fn ctrl_c() {}
+    /// # async fn run() -> Result<(), Error> {
+    /// let worker = Worker::builder("amqp://localhost", "rows").prefetch(400).build()?;
+    /// let mut rows = worker.deliveries::<String>(ctrl_c());
+    /// let store = async |batch: Vec<Delivery<String>>| {
+    ///     insert(batch.iter().map(Delivery::job)).await;
+    ///     for delivery in batch {
+    ///         match delivery.ack().await {
+    ///             Ok(()) | Err(Error::Lost) => {} // it comes again if the connection was lost
+    ///             Err(error) => return Err(error),
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// };
+    /// pipe(&mut rows).try_batched(100).try_map_concurrent(2, store).try_drain().await?;
+    /// rows.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn deliveries<T>(
+        &self,
+        stop: impl Future<Output = impl Sized> + Send + 'static,
+    ) -> Deliveries<T>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let source = self.source();
+        let raw = self.intake(&source).until(stop);
+        let decoded = stream::unfold((raw, self.codec.clone()), async |(mut raw, codec)| {
+            loop {
+                let delivery = match raw.next().await? {
+                    Ok(delivery) => delivery,
+                    Err(error) => return Some((Err(error), (raw, codec))),
+                };
+                let reason = match codec.decode(delivery.payload()) {
+                    Ok(job) => return Some((Ok(delivery.map(|()| job)), (raw, codec))),
+                    Err(error) => format!("not a job: {error}"),
+                };
+                match delivery.reject(reason).await {
+                    Ok(()) | Err(Error::Lost) => {}
+                    Err(error) => return Some((Err(error), (stream::empty().boxed(), codec))),
+                }
+            }
+        });
+        Deliveries::new(decoded.boxed(), source)
+    }
+
+    fn source(&self) -> Arc<Source> {
+        let dead_letters = Outlet::new(self.connector.clone(), self.queue.for_dead_letters());
+        Arc::new(Source::new(self.queue.name().to_owned(), dead_letters))
+    }
+
+    fn intake(&self, source: &Arc<Source>) -> Intake {
+        Intake {
+            connector: self.connector.clone(),
+            target: self.queue.target(),
+            dead_letters: self.queue.for_dead_letters(),
+            prefetch: self.prefetch,
+            source: source.clone(),
+        }
+    }
+}
+
+impl<C> fmt::Debug for Worker<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("queue", &self.queue)
+            .field("output", &self.output)
+            .field("concurrency", &self.concurrency)
+            .field("prefetch", &self.prefetch)
+            .field("tries", &self.tries)
+            .finish_non_exhaustive()
+    }
+}
+
+impl CameBack for Delivery<()> {
+    fn times(&self) -> u64 {
+        self.redeliveries()
+    }
+}
