@@ -8,11 +8,21 @@ pub(crate) trait Call {
     /// What the stage hands on.
     type Output;
 
+    /// What a call that is over leaves for the next one in its slot: what would cost more to make
+    /// anew than to keep.
+    type Leftover: Default;
+
     /// Whether an output can [fail](Self::fails) the stage. If not, that costs nothing.
     const CAN_FAIL: bool = false;
 
     /// Goes on with the call.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Self::Output>>;
+
+    /// Takes the leftover of a call that is over.
+    #[inline]
+    fn leftover(self: Pin<&mut Self>) -> Self::Leftover {
+        Self::Leftover::default()
+    }
 
     /// Bounds the number of outputs still to come, as [`Stream::size_hint`] does.
     ///

@@ -172,6 +172,7 @@ impl<S: Stream> Branch<S> {
 
 impl<S: Stream> Call for Branch<S> {
     type Output = S::Item;
+    type Leftover = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
         self.turn(false, &mut { BUDGET }, cx)

@@ -103,35 +103,37 @@ impl<S: Stream, C: Call> Engine<S, C> {
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut start: impl FnMut(S::Item) -> C,
+        start: impl FnMut(S::Item, C::Leftover) -> C,
     ) -> Poll<Option<C::Output>> {
-        self.turn(cx, |_| false, |item| Ok(start(item)))
+        self.turn(cx, |_| false, Ok, start)
     }
 
-    /// The same for items that may be the failure of a stage above: `begin` makes those the failure
-    /// of this one.
+    /// The same for items that may be the failure of a stage above: `sort` makes those that `failed`
+    /// the failure of this one.
     #[inline]
-    fn turn(
+    fn turn<T>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         failed: impl Fn(&S::Item) -> bool,
-        begin: impl FnMut(S::Item) -> Result<C, C::Output>,
+        sort: impl Fn(S::Item) -> Result<T, C::Output>,
+        start: impl FnMut(T, C::Leftover) -> C,
     ) -> Poll<Option<C::Output>> {
         let answer = answer(cx.waker());
         let mut budget = answer.budget;
-        let polled = self.turn_within(&mut budget, answer.advanced, cx, failed, begin);
+        let polled = self.turn_within(&mut budget, answer.advanced, cx, failed, sort, start);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled
     }
 
     #[inline]
-    fn turn_within(
+    fn turn_within<T>(
         self: Pin<&mut Self>,
         budget: &mut usize,
         advanced: bool,
         cx: &mut Context<'_>,
         failed: impl Fn(&S::Item) -> bool,
-        mut begin: impl FnMut(S::Item) -> Result<C, C::Output>,
+        sort: impl Fn(S::Item) -> Result<T, C::Output>,
+        mut start: impl FnMut(T, C::Leftover) -> C,
     ) -> Poll<Option<C::Output>> {
         if *budget == 0 {
             cx.waker().wake_by_ref();
@@ -174,14 +176,15 @@ impl<S: Stream, C: Call> Engine<S, C> {
                 break;
             };
             *budget = budget.saturating_sub(1);
-            let call = match begin(item) {
-                Ok(call) => call,
+            let item = match sort(item) {
+                Ok(item) => item,
                 Err(failure) => {
                     turn.pass_on(failure);
                     break;
                 }
             };
-            match turn.core.slots.poll_new(call, &turn.core.poller.0) {
+            let start = |leftover| start(item, leftover);
+            match turn.core.slots.poll_new(start, &turn.core.poller.0) {
                 // The shortest way: the call was never in flight for anyone to see.
                 Poll::Ready(Step::Over(Some(value)))
                     if turn.is_next_new()
@@ -203,7 +206,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
             if turn.upstream.any_kept(failed) {
                 if turn.core.held.is_some() && turn.core.outputs.is_ordered() {
                     turn.upstream.as_mut().end();
-                } else if let Some(Err(failure)) = turn.upstream.as_mut().take_kept().map(begin) {
+                } else if let Some(Err(failure)) = turn.upstream.as_mut().take_kept().map(sort) {
                     turn.pass_on(failure);
                 }
             }
@@ -257,6 +260,13 @@ impl<S: Stream, C: Call> Engine<S, C> {
         self.core.slots.calls().map(C::size_hint).fold(exactly(waiting), add_hints)
     }
 
+    /// Bounds the number of outputs to come of a stage whose calls have one each, or none.
+    pub(crate) fn at_most_one_each_hint(&self) -> SizeHint {
+        let (lower, _) = self.outputs_hint();
+        let (_, upper) = add_hints(exactly(self.in_flight()), self.items_hint());
+        (lower, upper)
+    }
+
     /// Writes a stage of the given name, with what is in it.
     pub(crate) fn fmt_stage(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result
     where
@@ -281,9 +291,9 @@ where
     pub(crate) fn try_poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut start: impl FnMut(T) -> C,
+        start: impl FnMut(T, C::Leftover) -> C,
     ) -> Poll<Option<Result<U, E>>> {
-        self.turn(cx, Result::is_err, |item| item.map(&mut start).map_err(Err))
+        self.turn(cx, Result::is_err, |item| item.map_err(Err), start)
     }
 }
 

@@ -14,7 +14,7 @@ use super::ready::{NONE, Signals, SlotSignal};
 use crate::semaphore::Permit;
 
 /// The running calls of a stage.
-pub(super) struct Slots<C> {
+pub(super) struct Slots<C: Call> {
     slots: Vec<Slot<C>>,
 
     /// What each slot has besides, where the stage needs that.
@@ -42,9 +42,12 @@ pub(super) struct Slots<C> {
 
 /// Room for one call at a time. Box and signal are reused, so that a call allocates nothing. There may
 /// be a million of these, so they are kept small.
-struct Slot<C> {
+struct Slot<C: Call> {
     call: Pin<Box<Option<C>>>,
     signal: Arc<SlotSignal>,
+
+    /// What the last call in here left for the next one.
+    leftover: C::Leftover,
 }
 
 /// What a slot of an ordered stage, or of one with a semaphore, has besides.
@@ -73,33 +76,42 @@ impl<C: Call> Slots<C> {
         }
     }
 
-    /// Polls a new call. It has a slot for now; one that is not over is to be
-    /// [admitted](Self::admit), or it is dropped by the next new call.
+    /// Polls a new call, made by `start` of what an earlier call left. It has a slot for now; one that
+    /// is not over is to be [admitted](Self::admit), or it is dropped by the next new call.
     #[inline]
-    pub(super) fn poll_new(&mut self, call: C, signals: &Arc<Signals>) -> Poll<Step<C::Output>> {
-        if self.free == NONE {
-            self.make(signals);
-        }
-        let slot = &mut self.slots[self.free as usize];
-        slot.call.set(Some(call));
-        self.wakes = slot.signal.begin();
-        let mut running = Running { call: slot.call.as_mut(), over: true };
-        let polled = running.poll_by(&slot.signal, C::poll);
-        running.over = matches!(polled, Poll::Ready(Step::Over(_)));
-        // Before the return, which would leak the output if the call panics as it is dropped.
-        drop(running);
+    pub(super) fn poll_new(
+        &mut self,
+        start: impl FnOnce(C::Leftover) -> C,
+        signals: &Arc<Signals>,
+    ) -> Poll<Step<C::Output>> {
+        let slot = self.fill(start, signals);
+        let wakes = slot.signal.begin();
+        let polled = slot.poll(C::poll);
+        self.wakes = wakes;
         polled
     }
 
     /// Gives a call a slot, and queues it to be polled in a later turn.
     pub(super) fn put(&mut self, call: C, signals: &Arc<Signals>) {
+        self.fill(|_| call, signals);
+        let index = self.admit(None, 0);
+        self.again(index, signals);
+    }
+
+    /// Puts a call into a slot that is free, which it still counts as.
+    #[inline]
+    fn fill(
+        &mut self,
+        start: impl FnOnce(C::Leftover) -> C,
+        signals: &Arc<Signals>,
+    ) -> &mut Slot<C> {
         if self.free == NONE {
             self.make(signals);
         }
         let slot = &mut self.slots[self.free as usize];
+        let call = start(mem::take(&mut slot.leftover));
         slot.call.set(Some(call));
-        let index = self.admit(None, 0);
-        self.again(index, signals);
+        slot
     }
 
     /// Returns the call in a slot, if there is one.
@@ -119,7 +131,7 @@ impl<C: Call> Slots<C> {
         let index = index.expect("four billion calls do not fit into any memory");
         let signal = SlotSignal::new(signals.clone(), index);
         signal.link(self.free);
-        self.slots.push(Slot { call: Box::pin(None), signal });
+        self.slots.push(Slot { call: Box::pin(None), signal, leftover: C::Leftover::default() });
         if let Some(extras) = &mut self.extras {
             extras.push(Extra::default());
         }
@@ -160,18 +172,13 @@ impl<C: Call> Slots<C> {
         slot.signal.link(free);
         self.wakes = slot.signal.begin();
         self.running -= 1;
-        let mut running = Running { call: slot.call.as_mut(), over: true };
-        let polled = running.poll_by(&slot.signal, poll);
+        let polled = slot.poll(poll);
         if !matches!(polled, Poll::Ready(Step::Over(_))) {
-            running.over = false;
             self.free = free;
             self.running += 1;
-            if let Some(extras) = &mut self.extras {
-                extras[index as usize].permit = permit;
-            }
+            self.resume(index, permit);
         } else {
-            // Before the return, which would leak the output if one of them panics.
-            drop(running);
+            // Before the return, which would leak the output if it panics.
             drop(permit);
         }
         polled
@@ -192,6 +199,7 @@ impl<C: Call> Slots<C> {
     }
 
     /// Gives a call that paused the permit to go on. It is to be polled.
+    #[inline]
     pub(super) fn resume(&mut self, index: u32, permit: Option<Permit>) {
         if let Some(extras) = &mut self.extras {
             extras[index as usize].permit = permit;
@@ -309,7 +317,7 @@ impl<C: Call> Slots<C> {
     }
 }
 
-impl<C> fmt::Debug for Slots<C> {
+impl<C: Call> fmt::Debug for Slots<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slots")
             .field("made", &self.slots.len())
@@ -318,23 +326,32 @@ impl<C> fmt::Debug for Slots<C> {
     }
 }
 
+impl<C: Call> Slot<C> {
+    /// Polls the call. One that is over, or that panicked, is dropped when this returns.
+    #[inline]
+    fn poll(
+        &mut self,
+        poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<Step<C::Output>>,
+    ) -> Poll<Step<C::Output>> {
+        let mut running = Running { call: self.call.as_mut(), over: true };
+        let call = running.call.as_mut().as_pin_mut();
+        let mut call = call.expect("only a slot with a call is polled");
+        let polled = poll(call.as_mut(), &mut Context::from_waker(&waker_ref(&self.signal)));
+        if let Poll::Ready(Step::Over(_)) = polled {
+            self.leftover = call.leftover();
+        } else {
+            running.over = false;
+        }
+        // Before the return, which would leak the output if the call panics as it is dropped.
+        drop(running);
+        polled
+    }
+}
+
 /// A call while it is polled. Dropping this ends the call, so that a panic does too.
 struct Running<'a, C> {
     call: Pin<&'a mut Option<C>>,
     over: bool,
-}
-
-impl<C: Call> Running<'_, C> {
-    #[inline]
-    fn poll_by(
-        &mut self,
-        signal: &Arc<SlotSignal>,
-        poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<Step<C::Output>>,
-    ) -> Poll<Step<C::Output>> {
-        let call = self.call.as_mut().as_pin_mut();
-        let call = call.expect("only a slot with a call is polled");
-        poll(call, &mut Context::from_waker(&waker_ref(signal)))
-    }
 }
 
 impl<C> Drop for Running<'_, C> {

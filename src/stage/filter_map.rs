@@ -8,7 +8,6 @@ use pin_project_lite::pin_project;
 use super::call_future::CallFuture;
 use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
-use crate::size_hint::{add_hints, exactly};
 
 pin_project! {
     /// Stream of [`FlowExt::filter_map_concurrent`](crate::FlowExt::filter_map_concurrent).
@@ -67,18 +66,17 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.project();
-        this.engine.poll_next(cx, |item| Maybe { future: (this.f)(item) })
+        this.engine.poll_next(cx, |item, ()| Maybe { future: (this.f)(item) })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let (lower, _) = self.engine.outputs_hint();
-        let all = add_hints(exactly(self.engine.in_flight()), self.engine.items_hint());
-        (lower, all.1)
+        self.engine.at_most_one_each_hint()
     }
 }
 
 impl<Fut: CallFuture<Output = Option<T>>, T> Call for Maybe<Fut> {
     type Output = T;
+    type Leftover = ();
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<T>> {

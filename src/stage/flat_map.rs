@@ -70,7 +70,7 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.engine.poll_next(cx, |item| Many::new((this.f)(item).expand()))
+        this.engine.poll_next(cx, |item, ()| Many::new((this.f)(item).expand()))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -83,6 +83,7 @@ where
 
 impl<S: Stream> Call for Many<S> {
     type Output = S::Item;
+    type Leftover = ();
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {

@@ -74,7 +74,7 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.engine.poll_next(cx, |item| One::new((this.f)(item)))
+        this.engine.poll_next(cx, |item, ()| One::new((this.f)(item)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -84,6 +84,7 @@ where
 
 impl<Fut: CallFuture> Call for One<Fut> {
     type Output = Fut::Output;
+    type Leftover = ();
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Fut::Output>> {

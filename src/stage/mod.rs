@@ -15,6 +15,7 @@ mod merge;
 mod merge_handle;
 mod prefetch;
 mod take_until_stopped;
+mod tested;
 mod try_batch;
 mod try_batch_by_weight;
 #[cfg(feature = "time")]

@@ -9,7 +9,7 @@ use super::call_future::CallFuture;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
-use crate::size_hint::{SizeHint, add_hints, exactly};
+use crate::size_hint::SizeHint;
 
 pin_project! {
     /// Stream of [`TryFlowExt::try_filter_map_concurrent`](crate::TryFlowExt::try_filter_map_concurrent).
@@ -71,13 +71,11 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.engine.try_poll_next(cx, |item| Try::new(TryMaybe { future: (this.f)(item) }))
+        this.engine.try_poll_next(cx, |item, ()| Try::new(TryMaybe { future: (this.f)(item) }))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let (lower, _) = self.engine.outputs_hint();
-        let all = add_hints(exactly(self.engine.in_flight()), self.engine.items_hint());
-        until_error((lower, all.1))
+        until_error(self.engine.at_most_one_each_hint())
     }
 }
 
@@ -86,6 +84,7 @@ where
     Fut: CallFuture<Output = Result<Option<U>, E>>,
 {
     type Output = Result<U, E>;
+    type Leftover = ();
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<U, E>>> {

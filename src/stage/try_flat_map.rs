@@ -61,7 +61,7 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.engine.try_poll_next(cx, |item| Try::new(Many::new((this.f)(item).try_expand())))
+        this.engine.try_poll_next(cx, |item, ()| Try::new(Many::new((this.f)(item).try_expand())))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
