@@ -187,9 +187,10 @@ pub trait FlowExt: Stream {
     /// at once.
     ///
     /// `f` gives an iterable, a stream, a future of an iterable or a future of a stream: see
-    /// [`Expand`]. Open expansions take turns, and an output is made when it is to be handed on: of
-    /// an expansion without end nothing is stored. Only while the stage is kept from handing on does
-    /// each open expansion go on until it has one output waiting.
+    /// [`Expand`]. Open expansions take turns, with up to eight outputs in a row where others have
+    /// some ready too, and an output is made when it is to be handed on: of an expansion without end
+    /// nothing is stored. Only while the stage is kept from handing on does each open expansion go on
+    /// until it has one output waiting.
     ///
     /// With `ordered(limit)` expansions come out whole, in the order of their items, while the later
     /// ones go on until they have their first output. See [the trait](FlowExt) for what drop, panics

@@ -1,6 +1,7 @@
 //! What the wakers are made of, in one place, so that the tests can put loom's in its stead.
 
 pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+pub(crate) use std::sync::{Mutex, MutexGuard};
 
 pub(crate) use atomic_waker::AtomicWaker;
 

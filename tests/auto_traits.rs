@@ -426,12 +426,12 @@ fn unwind_safety_is_what_it_is() {
     traits!(some::<InThread<Yes, Yes, Yes>>() => UnwindSafe RefUnwindSafe);
     traits!(some::<InPool<Yes, Yes, Yes>>() => UnwindSafe RefUnwindSafe);
     traits!(some::<ThreadPool>() => UnwindSafe RefUnwindSafe);
-    // A stage is safe to poll and drop after a panic, but `AtomicWaker` does not say so of itself.
-    traits!(some::<Map<Up, Yes, Fut>>() => !UnwindSafe !RefUnwindSafe);
-    traits!(some::<Filter<Up, Yes, Fut<Option<Yes>>, Yes>>() => !UnwindSafe !RefUnwindSafe);
-    traits!(some::<Flat<Up, Yes, Up>>() => !UnwindSafe !RefUnwindSafe);
-    traits!(some::<Driven<Up>>() => !UnwindSafe !RefUnwindSafe);
-    traits!(some::<Alongside<'_, Up, Yes>>() => !UnwindSafe !RefUnwindSafe);
+    traits!(some::<Map<Up, Yes, Fut>>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<Filter<Up, Yes, Fut<Option<Yes>>, Yes>>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<Flat<Up, Yes, Up>>() => UnwindSafe RefUnwindSafe);
+    traits!(some::<Driven<Up>>() => UnwindSafe RefUnwindSafe);
+    // It borrows a stage mutably, as all that is not `UnwindSafe` does.
+    traits!(some::<Alongside<'_, Up, Yes>>() => !UnwindSafe RefUnwindSafe);
     // A boxed closure may be anything.
     traits!(some::<Flow<Yes>>() => !UnwindSafe !RefUnwindSafe);
 }

@@ -44,10 +44,10 @@ mod size_hint;
 
 /// What `src/sync.rs` gives the crate, made of loom's parts.
 mod sync {
-    use std::sync::Mutex;
     use std::task::Waker;
 
     pub(crate) use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
 
     /// Few enough to be reached here.
     pub(crate) const MANY_WAKES: usize = 8;
@@ -61,12 +61,12 @@ mod sync {
     pub(crate) struct AtomicWaker {
         state: AtomicUsize,
         // The algorithm allows one thread at a time in here; that is checked.
-        waker: Mutex<Option<Waker>>,
+        waker: std::sync::Mutex<Option<Waker>>,
     }
 
     impl AtomicWaker {
         pub(crate) fn new() -> Self {
-            Self { state: AtomicUsize::new(WAITING), waker: Mutex::new(None) }
+            Self { state: AtomicUsize::new(WAITING), waker: std::sync::Mutex::new(None) }
         }
 
         pub(crate) fn register(&self, waker: &Waker) {
@@ -192,6 +192,7 @@ struct Waits {
 
 impl Call for Waits {
     type Output = usize;
+    type Leftover = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
         // All are polled, none short-circuits.
@@ -216,7 +217,7 @@ struct Stage<S: Stream, C: Call, F> {
 impl<S, C, F> Stage<S, C, F>
 where
     S: Stream + Unpin,
-    C: Call,
+    C: Call<Leftover = ()>,
     F: FnMut(S::Item) -> C,
 {
     fn new(upstream: S, limit: usize, start: F) -> Self {
@@ -229,7 +230,8 @@ where
         let waker = Waker::from(self.poller.clone());
         let mut cx = Context::from_waker(&waker);
         while !self.over {
-            match Pin::new(&mut self.engine).poll_next(&mut cx, &mut self.start) {
+            let start = |item, ()| (self.start)(item);
+            match Pin::new(&mut self.engine).poll_next(&mut cx, start) {
                 Poll::Ready(Some(output)) => self.outputs.push(output),
                 Poll::Ready(None) => self.over = true,
                 Poll::Pending => break,
@@ -309,6 +311,26 @@ fn wake_reaches_a_poller_that_waits() {
             if stage.poller.was_woken() {
                 stage.run();
             }
+        }
+        join(threads);
+        stage.finish();
+        assert_eq!(stage.outputs, [0]);
+    });
+}
+
+/// A stage may be polled by another task than before: its wakes go there.
+#[test]
+fn wake_reaches_whoever_polled_last() {
+    explore(3, || {
+        let happenings = [Happening::new(), Happening::new()];
+        let all = happenings.to_vec();
+        let mut stage =
+            Stage::new(stream::iter(0..1), 1, |number| Waits { number, all: all.clone() });
+        stage.run();
+        let threads = happenings.map(|one| one.spawn());
+        for _ in 0..2 {
+            stage.poller = Poller::new();
+            stage.run();
         }
         join(threads);
         stage.finish();
@@ -455,6 +477,7 @@ struct Counted {
 
 impl Call for Counted {
     type Output = usize;
+    type Leftover = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
         self.polls[self.call.number].fetch_add(1, Ordering::Relaxed);
@@ -558,6 +581,7 @@ struct OnEvent(usize, Event);
 
 impl Call for OnEvent {
     type Output = usize;
+    type Leftover = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
         if self.1.poll(cx) { Poll::Ready(Step::Over(Some(self.0))) } else { Poll::Pending }
@@ -663,14 +687,14 @@ struct Numbers<S: Stream, C: Call, F>(Engine<S, C>, F);
 impl<S, C, F> Stream for Numbers<S, C, F>
 where
     S: Stream + Unpin,
-    C: Call,
+    C: Call<Leftover = ()>,
     F: FnMut(S::Item) -> C + Unpin,
 {
     type Item = C::Output;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<C::Output>> {
         let this = &mut *self;
-        Pin::new(&mut this.0).poll_next(cx, &mut this.1)
+        Pin::new(&mut this.0).poll_next(cx, |item, ()| (this.1)(item))
     }
 }
 
@@ -683,6 +707,7 @@ struct Gives(Waits, Locks);
 
 impl Call for Gives {
     type Output = usize;
+    type Leftover = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
         let polled = Pin::new(&mut self.0).poll(cx);
@@ -706,6 +731,7 @@ struct Takes(usize, Locks);
 
 impl Call for Takes {
     type Output = ();
+    type Leftover = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<()>> {
         let mut locks = self.1.0.lock().unwrap();

@@ -12,6 +12,9 @@ pub(crate) trait Call {
     /// anew than to keep.
     type Leftover: Default;
 
+    /// Whether a call can have more than one output.
+    const MANY: bool = false;
+
     /// Whether an output can [fail](Self::fails) the stage. If not, that costs nothing.
     const CAN_FAIL: bool = false;
 

@@ -10,12 +10,12 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use super::BUDGET;
 use super::call::{Call, Step};
 use super::marks::answer;
-use super::ready::Signals;
+use super::ready::{Poller, Signals};
 use super::slots::Slots;
 use super::upstream::Upstream;
-use super::{BUDGET, Poller};
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
 /// Upstreams that take turns.
@@ -34,7 +34,7 @@ pin_project! {
     struct Branch<S: Stream> {
         #[pin]
         upstream: Upstream<S>,
-        signals: Poller,
+        poller: Poller,
 
         // What an advance left for the next pull.
         left: Option<Left>,
@@ -52,20 +52,24 @@ enum Left {
 
 impl<S: Stream> FanIn<S> {
     pub(crate) fn new() -> Self {
-        Self { branches: Slots::new(false), to_pull: Vec::new(), poller: Poller(Signals::new()) }
+        Self {
+            branches: Slots::new(false),
+            to_pull: Vec::new(),
+            poller: Poller::new(Signals::new()),
+        }
     }
 
     /// Adds a branch, to be polled in the next turn.
     pub(crate) fn add(&mut self, stream: S) {
         let signals = Signals::new();
         let upstream = Upstream::new(stream, &signals);
-        let branch = Branch { upstream, signals: Poller(signals), left: None };
-        self.branches.put(branch, &self.poller.0);
+        let branch = Branch { upstream, poller: Poller::new(signals), left: None };
+        self.branches.put(branch, &self.poller.signals);
     }
 
     /// What the branches wake the poller through.
     pub(crate) fn signals(&self) -> &Arc<Signals> {
-        &self.poller.0
+        &self.poller.signals
     }
 
     /// Tells whether all branches have ended.
@@ -80,7 +84,8 @@ impl<S: Stream> FanIn<S> {
         if !answer.advanced {
             self.queue_those_left();
         }
-        self.branches.begin_turn(&self.poller.0);
+        self.branches.free_panicked();
+        self.branches.begin_turn(&self.poller.signals);
         while budget > 0 {
             let Some(index) = self.branches.next() else { break };
             if answer.advanced {
@@ -92,10 +97,9 @@ impl<S: Stream> FanIn<S> {
             budget = budget.saturating_sub(1);
         }
         answer.finish(budget, self.is_empty());
-        let signals = &self.poller.0;
         // Between registering and waiting, look once more.
-        signals.register(cx.waker());
-        if self.branches.any_due(signals) {
+        self.poller.register(cx.waker());
+        if self.branches.any_due(&self.poller.signals) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -103,7 +107,7 @@ impl<S: Stream> FanIn<S> {
 
     /// Asks a branch for its next item.
     fn pull(&mut self, index: u32, budget: &mut usize) -> Poll<S::Item> {
-        let signals = &self.poller.0;
+        let signals = &self.poller.signals;
         match self.branches.poll_by(index, |branch, cx| branch.turn(false, budget, cx)) {
             Poll::Ready(Step::Output(item)) => {
                 self.branches.again(index, signals);
@@ -126,14 +130,14 @@ impl<S: Stream> FanIn<S> {
         if can_advance {
             let polled = self.branches.poll_by(index, |branch, cx| branch.turn(true, budget, cx));
             if polled.is_pending() {
-                self.branches.wait(index, &self.poller.0);
+                self.branches.wait(index, &self.poller.signals);
             }
         }
     }
 
     /// Queues the branches that an advance left for this pull.
     fn queue_those_left(&mut self) {
-        let signals = &self.poller.0;
+        let signals = &self.poller.signals;
         for index in self.to_pull.drain(..) {
             // A branch that has ended may have been followed by another one.
             let left = self.branches.call(index).and_then(|branch| branch.project().left.take());
@@ -165,7 +169,7 @@ impl<S: Stream> Branch<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Step<S::Item>> {
         let this = self.project();
-        let polled = this.upstream.poll_next(&this.signals.0, advance, budget, cx);
+        let polled = this.upstream.poll_next(this.poller, advance, budget, cx);
         polled.map(|item| item.map_or(Step::Over(None), Step::Output))
     }
 }

@@ -31,10 +31,13 @@ struct Marks {
     ended: Cell<bool>,
 }
 
+/// Its address is no waker's data.
+static NOBODY: u8 = 0;
+
 thread_local! {
     static MARKS: Marks = const {
         Marks {
-            poller: Cell::new(ptr::null()),
+            poller: Cell::new(ptr::from_ref(&NOBODY).cast()),
             advance: Cell::new(false),
             budget: Cell::new(BUDGET),
             answers: Cell::new(0),
@@ -47,8 +50,7 @@ impl Marks {
     /// Tells whether it is a stage that polls with `waker`.
     #[inline]
     fn asks(&self, waker: &Waker) -> bool {
-        let poller = self.poller.get();
-        poller == waker.data() && !poller.is_null()
+        self.poller.get() == waker.data()
     }
 }
 

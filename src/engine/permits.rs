@@ -11,11 +11,11 @@ use crate::semaphore::{Permit, Room, Semaphore};
 
 /// The limit of one stage.
 #[derive(Debug)]
-pub(super) enum Permits {
-    /// Counted by the stage alone.
-    Private(usize),
-    /// Counted by a semaphore, in which the stage takes part.
-    Shared(Share),
+pub(super) struct Permits {
+    /// How many calls may be in flight, if the stage counts them alone; otherwise zero.
+    private: usize,
+
+    shared: Option<Share>,
 }
 
 /// The part of one stage in a semaphore.
@@ -36,9 +36,11 @@ pub(super) struct Share {
 impl Permits {
     pub(super) fn new(limit: Limit) -> Self {
         match limit {
-            Limit::Private(limit) => Self::Private(limit),
+            Limit::Private(limit) => Self { private: limit, shared: None },
             Limit::Shared(semaphore) => {
-                Self::Shared(Share { semaphore, waiting: None, gave_way: false, gives_way: false })
+                let waiting = None;
+                let share = Share { semaphore, waiting, gave_way: false, gives_way: false };
+                Self { private: 0, shared: Some(share) }
             }
         }
     }
@@ -46,7 +48,7 @@ impl Permits {
     /// Begins a turn, in which way may be given to those that wait.
     #[inline]
     pub(super) fn begin_turn(&mut self) {
-        if let Self::Shared(share) = self {
+        if let Some(share) = &mut self.shared {
             share.gives_way = false;
         }
     }
@@ -54,33 +56,28 @@ impl Permits {
     /// Tells whether there is room for one more item, with so many in flight.
     #[inline]
     pub(super) fn any_room(&mut self, in_flight: usize) -> bool {
-        match self {
-            Self::Private(limit) => in_flight < *limit,
-            Self::Shared(share) => share.any_room(in_flight),
-        }
+        in_flight < self.private
+            || self.shared.as_mut().is_some_and(|share| share.any_room(in_flight))
     }
 
     /// Takes the permit for a call, if there is one: it is empty where the stage counts alone.
     #[inline]
     pub(super) fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Option<Permit>> {
-        match self {
-            Self::Private(_) => Some(None),
-            Self::Shared(share) => share.try_take(cx).map(Some),
+        match &mut self.shared {
+            None => Some(None),
+            Some(share) => share.try_take(cx).map(Some),
         }
     }
 
     /// Tells whether a call needs a permit of a semaphore to run.
     #[inline]
     pub(super) fn are_shared(&self) -> bool {
-        matches!(self, Self::Shared(_))
+        self.shared.is_some()
     }
 
     /// Tells whether there is room by now, by someone else's doing; has the task woken if not.
     pub(super) fn poll_room(&mut self, in_flight: usize, cx: &mut Context<'_>) -> bool {
-        match self {
-            Self::Private(_) => false,
-            Self::Shared(share) => share.poll_wait(in_flight, cx),
-        }
+        self.shared.as_mut().is_some_and(|share| share.poll_wait(in_flight, cx))
     }
 }
 

@@ -3,38 +3,50 @@
 //! A wake pushes the slot's index onto a stack of indices, linked through the slots themselves, so
 //! that nothing is ever allocated and any number of threads can push. The stage takes the whole
 //! stack at once and turns it round, which gives the order of the wakes.
+//!
+//! While the stage waits, a bit beside the stack says so. Whoever pushes a slot or wakes upstream
+//! then sets it, and wakes the stage; all others know that they need not.
 
-use std::sync::Arc;
+use std::mem;
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
 
 use futures_task::ArcWake;
 
-use crate::sync::{AtomicU32, AtomicUsize, AtomicWaker, MANY_WAKES, Ordering};
+use crate::sync::{AtomicU32, AtomicUsize, MANY_WAKES, Mutex, MutexGuard, Ordering};
 
 /// The index that stands for "no slot".
 pub(super) const NONE: u32 = u32::MAX;
+
+/// The bit of [`Signals::newest`] that is clear while the stage waits.
+const AWAKE: u32 = 1;
+
+/// No slot was woken.
+const EMPTY: u32 = u32::MAX;
 
 /// What a stage shares with the wakers it hands out.
 ///
 /// As a waker it is the one that the stage polls its upstream with.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    /// The slot woken last, or [`NONE`]; each links to the one woken before it.
+    /// The slot woken last, each of which links to the one woken before it, or [`EMPTY`]; beside it
+    /// [`AWAKE`].
     newest: AtomicU32,
 
     /// How often upstream was woken, ever. The stage only loads it.
     upstream_wakes: AtomicUsize,
 
-    /// Whoever polls the stage, registered only when the stage is about to be left pending.
-    poller: AtomicWaker,
+    /// Whoever polled the stage last. It is woken only when the stage waits, and is not taken out for
+    /// that, so that it need not be put in again.
+    poller: Mutex<Option<Waker>>,
 }
 
 impl Signals {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            newest: AtomicU32::new(NONE),
+            newest: AtomicU32::new(EMPTY),
             upstream_wakes: AtomicUsize::new(0),
-            poller: AtomicWaker::new(),
+            poller: Mutex::new(None),
         })
     }
 
@@ -44,28 +56,76 @@ impl Signals {
         self.upstream_wakes.load(Ordering::Acquire)
     }
 
-    /// Asks for the next wake to go to `waker`. What happened before must be looked at once more.
-    #[inline]
-    pub(crate) fn register(&self, waker: &Waker) {
-        self.poller.register(waker);
-    }
-
     /// Tells whether a slot was woken that [`take`](Self::take) has not returned.
     #[inline]
     pub(super) fn any(&self) -> bool {
-        self.newest.load(Ordering::Relaxed) != NONE
+        self.newest.load(Ordering::Relaxed) | AWAKE != EMPTY
     }
 
     /// Takes the slots that were woken: returns the newest, or [`NONE`].
     #[inline]
     pub(super) fn take(&self) -> u32 {
         // The common case must not pay for a read-modify-write.
-        if self.any() { self.newest.swap(NONE, Ordering::Acquire) } else { NONE }
+        if self.any() { self.newest.swap(EMPTY, Ordering::Acquire) >> 1 } else { NONE }
     }
 
-    /// Forgets the poller, so that no waker outlives the stage it was registered by.
-    pub(super) fn forget_poller(&self) {
-        self.poller.take();
+    /// Has what is woken from now on wake the poller. What happened before must be looked at once more.
+    #[inline]
+    fn wait(&self) {
+        // Written even if it says so already: whoever was told to wake the poller has changed it, and
+        // this sees that even if the poller's waker made nothing visible.
+        self.newest.fetch_and(!AWAKE, Ordering::AcqRel);
+    }
+
+    /// Wakes the poller. Its waker runs other people's code, so not while the lock is held.
+    fn wake_poller(&self) {
+        let poller = self.poller().clone();
+        if let Some(waker) = poller {
+            waker.wake();
+        }
+    }
+
+    fn poller(&self) -> MutexGuard<'_, Option<Waker>> {
+        // A waker that panics as it is cloned leaves nothing half done.
+        self.poller.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stage's hold on its signals, and on who polls it, which they forget when the stage goes.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    pub(crate) signals: Arc<Signals>,
+
+    /// A clone of the waker in the signals, which can be looked at without the lock.
+    known: Option<Waker>,
+}
+
+impl Poller {
+    pub(crate) fn new(signals: Arc<Signals>) -> Self {
+        Self { signals, known: None }
+    }
+
+    /// Asks for the next wake to go to `waker`. What happened before must be looked at once more.
+    #[inline]
+    pub(crate) fn register(&mut self, waker: &Waker) {
+        if !self.known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            self.replace(Some(waker.clone()));
+            self.known = Some(waker.clone());
+        }
+        self.signals.wait();
+    }
+
+    #[cold]
+    fn replace(&self, waker: Option<Waker>) {
+        let before = mem::replace(&mut *self.signals.poller(), waker);
+        // Last, as it runs other people's code.
+        drop(before);
+    }
+}
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.replace(None);
     }
 }
 
@@ -76,7 +136,11 @@ impl Wake for Signals {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.upstream_wakes.fetch_add(1, Ordering::Release);
-        self.poller.wake();
+        // Written even if nothing changes: should the stage begin to wait after this, then it sees
+        // the count.
+        if self.newest.fetch_or(AWAKE, Ordering::AcqRel) & AWAKE == 0 {
+            self.wake_poller();
+        }
     }
 }
 
@@ -143,25 +207,25 @@ impl SlotSignal {
         self.next.store(next, Ordering::Relaxed);
     }
 
-    /// Pushes the slot, which no list holds, and wakes the poller if it has to learn of it.
+    /// Pushes the slot, which no list holds, and wakes the poller if it waits.
     fn push(&self) {
         let newest = &self.signals.newest;
         let mut before = newest.load(Ordering::Relaxed);
         loop {
-            self.next.store(before, Ordering::Relaxed);
+            let older = if before | AWAKE == EMPTY { NONE } else { before >> 1 };
+            self.next.store(older, Ordering::Relaxed);
             match newest.compare_exchange_weak(
                 before,
-                self.index,
-                Ordering::Release,
+                self.index << 1 | AWAKE,
+                Ordering::AcqRel,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => break,
                 Err(actual) => before = actual,
             }
         }
-        // Whoever pushed the first one wakes the poller, which then takes them all.
-        if before == NONE {
-            self.signals.poller.wake();
+        if before & AWAKE == 0 {
+            self.signals.wake_poller();
         }
     }
 }

@@ -36,6 +36,9 @@ pub(super) struct Slots<C: Call> {
     /// The last slot of the list that may be polled in this turn, or [`NONE`].
     turn: u32,
 
+    /// The slot that is being polled, or [`NONE`]. It stays here if its call panics.
+    polling: u32,
+
     /// How often the call that is being polled was woken before.
     wakes: usize,
 }
@@ -72,6 +75,7 @@ impl<C: Call> Slots<C> {
             first: NONE,
             last: NONE,
             turn: NONE,
+            polling: NONE,
             wakes: 0,
         }
     }
@@ -84,34 +88,32 @@ impl<C: Call> Slots<C> {
         start: impl FnOnce(C::Leftover) -> C,
         signals: &Arc<Signals>,
     ) -> Poll<Step<C::Output>> {
-        let slot = self.fill(start, signals);
+        let mut slot = self.free_slot(signals).as_mut();
+        // First, so that the compiler may keep the call in registers until it waits.
         let wakes = slot.signal.begin();
+        slot.set(start);
         let polled = slot.poll(C::poll);
-        self.wakes = wakes;
+        if !matches!(polled, Poll::Ready(Step::Over(_))) {
+            self.wakes = wakes;
+        }
         polled
     }
 
     /// Gives a call a slot, and queues it to be polled in a later turn.
     pub(super) fn put(&mut self, call: C, signals: &Arc<Signals>) {
-        self.fill(|_| call, signals);
+        self.free_slot(signals).as_mut().set(|_| call);
         let index = self.admit(None, 0);
         self.again(index, signals);
     }
 
-    /// Puts a call into a slot that is free, which it still counts as.
+    /// Returns the slot that the next new call gets.
     #[inline]
-    fn fill(
-        &mut self,
-        start: impl FnOnce(C::Leftover) -> C,
-        signals: &Arc<Signals>,
-    ) -> &mut Slot<C> {
-        if self.free == NONE {
+    fn free_slot(&mut self, signals: &Arc<Signals>) -> &mut Slot<C> {
+        // `NONE` is no index, so one comparison does for both.
+        if self.free as usize >= self.slots.len() {
             self.make(signals);
         }
-        let slot = &mut self.slots[self.free as usize];
-        let call = start(mem::take(&mut slot.leftover));
-        slot.call.set(Some(call));
-        slot
+        &mut self.slots[self.free as usize]
     }
 
     /// Returns the call in a slot, if there is one.
@@ -127,8 +129,8 @@ impl<C: Call> Slots<C> {
     /// Makes a slot, which is free.
     #[cold]
     fn make(&mut self, signals: &Arc<Signals>) {
-        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index != NONE);
-        let index = index.expect("four billion calls do not fit into any memory");
+        let index = u32::try_from(self.slots.len()).ok().filter(|index| *index < NONE >> 1);
+        let index = index.expect("two billion calls do not fit into any memory");
         let signal = SlotSignal::new(signals.clone(), index);
         signal.link(self.free);
         self.slots.push(Slot { call: Box::pin(None), signal, leftover: C::Leftover::default() });
@@ -151,8 +153,8 @@ impl<C: Call> Slots<C> {
     }
 
     /// Polls a call that [`next`](Self::next) returned. A call that is over, or that panicked, is
-    /// dropped and its slot and permit are free when this returns. One that is pending still has
-    /// to [wait](Self::wait).
+    /// dropped and its permit given back when this returns; the slot of one that panicked is freed
+    /// [later](Self::free_panicked). One that is pending still has to [wait](Self::wait).
     #[inline]
     pub(super) fn poll(&mut self, index: u32) -> Poll<Step<C::Output>> {
         self.poll_by(index, C::poll)
@@ -165,23 +167,45 @@ impl<C: Call> Slots<C> {
         index: u32,
         poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<Step<C::Output>>,
     ) -> Poll<Step<C::Output>> {
-        let permit = self.take_permit(index);
-        let slot = &mut self.slots[index as usize];
         // Whatever happens, given back only after the call is gone.
-        let free = mem::replace(&mut self.free, index);
-        slot.signal.link(free);
+        let permit = self.take_permit(index);
+        self.polling = index;
+        let slot = &mut self.slots[index as usize];
         self.wakes = slot.signal.begin();
-        self.running -= 1;
-        let polled = slot.poll(poll);
-        if !matches!(polled, Poll::Ready(Step::Over(_))) {
-            self.free = free;
-            self.running += 1;
-            self.resume(index, permit);
-        } else {
+        let polled = slot.as_mut().poll(poll);
+        self.polling = NONE;
+        if let Poll::Ready(Step::Over(_)) = polled {
+            self.release(index);
             // Before the return, which would leak the output if it panics.
             drop(permit);
+        } else {
+            self.resume(index, permit);
         }
         polled
+    }
+
+    /// Frees a slot whose call is gone.
+    #[inline]
+    fn release(&mut self, index: u32) {
+        self.signal(index).link(self.free);
+        self.free = index;
+        self.running -= 1;
+    }
+
+    /// Frees the slot of a call that panicked, if one did, and returns its index.
+    pub(super) fn free_panicked(&mut self) -> Option<u32> {
+        if !self.any_panicked() {
+            return None;
+        }
+        let index = mem::replace(&mut self.polling, NONE);
+        self.release(index);
+        Some(index)
+    }
+
+    /// Tells whether a call panicked whose slot is not free yet.
+    #[inline]
+    pub(super) fn any_panicked(&self) -> bool {
+        self.polling != NONE
     }
 
     /// Leaves a call that was pending to its wakers. It is queued if they were heard meanwhile.
@@ -327,18 +351,39 @@ impl<C: Call> fmt::Debug for Slots<C> {
 }
 
 impl<C: Call> Slot<C> {
+    #[inline]
+    fn as_mut(&mut self) -> SlotMut<'_, C> {
+        SlotMut { call: self.call.as_mut(), signal: &self.signal, leftover: &mut self.leftover }
+    }
+}
+
+/// A slot with a hold on the place of its call, which is not looked up time and again.
+struct SlotMut<'a, C: Call> {
+    call: Pin<&'a mut Option<C>>,
+    signal: &'a Arc<SlotSignal>,
+    leftover: &'a mut C::Leftover,
+}
+
+impl<C: Call> SlotMut<'_, C> {
+    /// Puts a call in.
+    #[inline]
+    fn set(&mut self, start: impl FnOnce(C::Leftover) -> C) {
+        let call = start(mem::take(self.leftover));
+        self.call.set(Some(call));
+    }
+
     /// Polls the call. One that is over, or that panicked, is dropped when this returns.
     #[inline]
     fn poll(
-        &mut self,
+        self,
         poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<Step<C::Output>>,
     ) -> Poll<Step<C::Output>> {
-        let mut running = Running { call: self.call.as_mut(), over: true };
+        let mut running = Running { call: self.call, over: true };
         let call = running.call.as_mut().as_pin_mut();
         let mut call = call.expect("only a slot with a call is polled");
-        let polled = poll(call.as_mut(), &mut Context::from_waker(&waker_ref(&self.signal)));
+        let polled = poll(call.as_mut(), &mut Context::from_waker(&waker_ref(self.signal)));
         if let Poll::Ready(Step::Over(_)) = polled {
-            self.leftover = call.leftover();
+            *self.leftover = call.leftover();
         } else {
             running.over = false;
         }

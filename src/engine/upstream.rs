@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::cleanup::Cleanup;
 use super::marks::{Answers, Asking};
-use super::ready::Signals;
+use super::ready::{Poller, Signals};
 use crate::size_hint::{add_hints, exactly};
 
 pin_project! {
@@ -61,10 +61,10 @@ impl<S: Stream> Upstream<S> {
         signals: &Signals,
         budget: &mut usize,
     ) -> Poll<Option<S::Item>> {
-        if let Some(item) = self.as_mut().project().kept.take() {
-            return Poll::Ready(Some(item));
+        if self.kept.is_some() {
+            return Poll::Ready(self.take_kept());
         }
-        if self.stream.is_some() && !self.may_pull && !self.woken(signals) {
+        if !self.woken(signals) && !self.may_pull && self.stream.is_some() {
             return Poll::Pending;
         }
         let polled = self.as_mut().ask(signals, false, budget);
@@ -159,21 +159,21 @@ impl<S: Stream> Upstream<S> {
     /// when it is due again.
     pub(crate) fn poll_next(
         mut self: Pin<&mut Self>,
-        signals: &Signals,
+        poller: &mut Poller,
         advance: bool,
         budget: &mut usize,
         cx: &Context<'_>,
     ) -> Poll<Option<S::Item>> {
         let polled = if !advance {
-            self.as_mut().pull(signals, budget)
+            self.as_mut().pull(&poller.signals, budget)
         } else {
-            self.as_mut().advance(signals, budget);
+            self.as_mut().advance(&poller.signals, budget);
             if self.is_over() { Poll::Ready(None) } else { Poll::Pending }
         };
         if polled.is_pending() {
             // Between registering and waiting, look once more.
-            signals.register(cx.waker());
-            if self.is_due(signals, !advance) {
+            poller.register(cx.waker());
+            if self.is_due(&poller.signals, !advance) {
                 cx.waker().wake_by_ref();
             }
         }

@@ -32,7 +32,7 @@ pub struct Driven<S: Stream> {
 impl<S: Stream> Driven<S> {
     pub(crate) fn new(stream: S) -> Self {
         let signals = Signals::new();
-        Self { upstream: Box::pin(Upstream::new(stream, &signals)), poller: Poller(signals) }
+        Self { upstream: Box::pin(Upstream::new(stream, &signals)), poller: Poller::new(signals) }
     }
 
     /// Awaits `future`, while the calls of the pipeline go on.
@@ -77,7 +77,7 @@ impl<S: Stream> Stream for Driven<S> {
         let answer = engine::answer(cx.waker());
         let mut budget = answer.budget;
         let upstream = this.upstream.as_mut();
-        let polled = upstream.poll_next(&this.poller.0, answer.advanced, &mut budget, cx);
+        let polled = upstream.poll_next(&mut this.poller, answer.advanced, &mut budget, cx);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled
     }
@@ -125,7 +125,7 @@ impl<S: Stream, Fut: Future> Future for Alongside<'_, S, Fut> {
             let driven = this.driven;
             // An item that comes is kept.
             let upstream = driven.upstream.as_mut();
-            let _ = upstream.poll_next(&driven.poller.0, true, &mut { engine::BUDGET }, cx);
+            let _ = upstream.poll_next(&mut driven.poller, true, &mut { engine::BUDGET }, cx);
         }
         polled
     }

@@ -85,6 +85,8 @@ impl<S: Stream> Call for Many<S> {
     type Output = S::Item;
     type Leftover = ();
 
+    const MANY: bool = true;
+
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
         self.project().stream.poll_next(cx).map(|output| match output {

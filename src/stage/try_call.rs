@@ -27,6 +27,8 @@ where
     type Output = Result<T, E>;
     type Leftover = C::Leftover;
 
+    const MANY: bool = C::MANY;
+
     const CAN_FAIL: bool = true;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<T, E>>> {
