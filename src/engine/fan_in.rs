@@ -53,7 +53,7 @@ enum Left {
 impl<S: Stream> FanIn<S> {
     pub(crate) fn new() -> Self {
         Self {
-            branches: Slots::new(false),
+            branches: Slots::new(usize::MAX, false),
             to_pull: Vec::new(),
             poller: Poller::new(Signals::new()),
         }
@@ -96,9 +96,10 @@ impl<S: Stream> FanIn<S> {
             }
             budget = budget.saturating_sub(1);
         }
+        let is_asked = answer.is_asked;
         answer.finish(budget, self.is_empty());
         // Between registering and waiting, look once more.
-        self.poller.register(cx.waker());
+        self.poller.register(cx.waker(), is_asked);
         if self.branches.any_due(&self.poller.signals) {
             cx.waker().wake_by_ref();
         }

@@ -142,7 +142,7 @@ impl Drop for Asking<'_> {
 /// What a stage is told by whoever polls it.
 pub(crate) struct Answer {
     /// Whether a stage polls it, and got an answer.
-    is_asked: bool,
+    pub(crate) is_asked: bool,
 
     /// Whether this is an advance.
     pub(crate) advanced: bool,

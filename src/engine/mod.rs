@@ -73,7 +73,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
         let signals = Signals::new();
         let upstream = Upstream::new(stream, &signals);
         let core = Core {
-            slots: Slots::new(concurrency.ordered || permits.are_shared()),
+            slots: Slots::new(permits.most(), concurrency.ordered || permits.are_shared()),
             outputs: Outputs::new(concurrency.ordered),
             hand: None,
             held: None,
@@ -109,8 +109,9 @@ impl<S: Stream, C: Call> Engine<S, C> {
     ) -> Poll<Option<C::Output>> {
         let this = self.project();
         let answer = answer(cx.waker());
-        let Answer { advanced, budget, .. } = answer;
-        let mut turn = Turn { core: this.core, upstream: this.upstream, advanced, budget };
+        let Answer { is_asked, advanced, budget } = answer;
+        let mut turn =
+            Turn { core: this.core, upstream: this.upstream, is_asked, advanced, budget };
         let polled = turn.run(cx, failed, sort, start);
         answer.finish(turn.budget, matches!(polled, Poll::Ready(None)));
         polled

@@ -45,6 +45,11 @@ impl Permits {
         }
     }
 
+    /// How many calls there can be in flight, as far as the stage knows.
+    pub(super) fn most(&self) -> usize {
+        if self.are_shared() { usize::MAX } else { self.private }
+    }
+
     /// Begins a turn, in which way may be given to those that wait.
     #[inline]
     pub(super) fn begin_turn(&mut self) {

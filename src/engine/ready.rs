@@ -71,9 +71,13 @@ impl Signals {
 
     /// Has what is woken from now on wake the poller. What happened before must be looked at once more.
     #[inline]
-    fn wait(&self) {
-        // Written even if it says so already: whoever was told to wake the poller has changed it, and
-        // this sees that even if the poller's waker made nothing visible.
+    fn wait(&self, is_asked: bool) {
+        // Whoever was told to wake the poller has set the bit. If the poller is a stage then what it
+        // learned of that it learned by an atomic operation that makes the bit visible as well.
+        if is_asked && self.newest.load(Ordering::Relaxed) & AWAKE == 0 {
+            return;
+        }
+        // Other wakers need not make anything visible, so this is written even if it changes nothing.
         self.newest.fetch_and(!AWAKE, Ordering::AcqRel);
     }
 
@@ -105,14 +109,15 @@ impl Poller {
         Self { signals, known: None }
     }
 
-    /// Asks for the next wake to go to `waker`. What happened before must be looked at once more.
+    /// Asks for the next wake to go to `waker`, of a stage if one [asked](super::marks::Answer). What
+    /// happened before must be looked at once more.
     #[inline]
-    pub(crate) fn register(&mut self, waker: &Waker) {
+    pub(crate) fn register(&mut self, waker: &Waker, is_asked: bool) {
         if !self.known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             self.replace(Some(waker.clone()));
             self.known = Some(waker.clone());
         }
-        self.signals.wait();
+        self.signals.wait(is_asked);
     }
 
     #[cold]

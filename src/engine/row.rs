@@ -81,9 +81,10 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         core.row.started
     }
 
-    /// Goes on with the call of the row. Returns its output, to be handed on, or ends the row.
+    /// Goes on with the call of the row, in a turn that has `begun` or is to begin if the row ends.
+    /// Returns its output, which is to be handed on.
     #[inline]
-    pub(super) fn continue_row(&mut self) -> Option<C::Output> {
+    pub(super) fn continue_row(&mut self, begun: bool) -> Option<C::Output> {
         let index = mem::replace(&mut self.core.row.slot, NONE);
         if C::CAN_FAIL && !self.core.slots.is_running(index) {
             return None; // It was cancelled in this turn.
@@ -96,6 +97,9 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
                 Some(value)
             }
             polled => {
+                if !begun {
+                    self.core.slots.begin_turn(&self.core.poller.signals);
+                }
                 self.settle(index, self.core.slots.place(index), polled);
                 None
             }

@@ -17,6 +17,9 @@ use crate::semaphore::Permit;
 pub(super) struct Slots<C: Call> {
     slots: Vec<Slot<C>>,
 
+    /// How many slots to make room for at first.
+    likely: usize,
+
     /// What each slot has besides, where the stage needs that.
     extras: Option<Vec<Extra>>,
 
@@ -43,6 +46,10 @@ pub(super) struct Slots<C: Call> {
     wakes: usize,
 }
 
+/// How many slots room is made for at once, at first: most pipelines that are set up often have few
+/// calls.
+const LIKELY: usize = 16;
+
 /// Room for one call at a time. Box and signal are reused, so that a call allocates nothing. There may
 /// be a million of these, so they are kept small.
 struct Slot<C: Call> {
@@ -64,11 +71,12 @@ struct Extra {
 }
 
 impl<C: Call> Slots<C> {
-    /// Makes no slot yet: they are made when first needed. Calls have a place and a permit only where
-    /// the stage `needs_extras`.
-    pub(super) fn new(needs_extras: bool) -> Self {
+    /// Makes no slot yet: they are made when first needed, up to `limit`. Calls have a place and a
+    /// permit only where the stage `needs_extras`.
+    pub(super) fn new(limit: usize, needs_extras: bool) -> Self {
         Self {
             slots: Vec::new(),
+            likely: limit.min(LIKELY),
             extras: needs_extras.then(Vec::new),
             running: 0,
             free: NONE,
@@ -131,6 +139,9 @@ impl<C: Call> Slots<C> {
     fn make(&mut self, signals: &Arc<Signals>) {
         let index = u32::try_from(self.slots.len()).ok().filter(|index| *index < NONE >> 1);
         let index = index.expect("two billion calls do not fit into any memory");
+        if self.slots.is_empty() {
+            self.slots.reserve_exact(self.likely);
+        }
         let signal = SlotSignal::new(signals.clone(), index);
         signal.link(self.free);
         self.slots.push(Slot { call: Box::pin(None), signal, leftover: C::Leftover::default() });

@@ -17,6 +17,9 @@ pub(super) struct Turn<'a, S: Stream, C: Call> {
     pub(super) core: &'a mut Core<S::Item, C>,
     pub(super) upstream: Pin<&'a mut Upstream<S>>,
 
+    /// Whether a stage polls this one.
+    pub(super) is_asked: bool,
+
     /// Whether outputs are to be kept.
     pub(super) advanced: bool,
 
@@ -50,12 +53,11 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         let mut due = false;
         if C::MANY && self.stays_in_row() {
             due = true;
-            self.core.slots.begin_turn(&self.core.poller.signals);
             starts = self.starts_first();
-            if !starts {
-                if let Some(value) = self.continue_row() {
-                    return Poll::Ready(Some(value));
-                }
+            if starts {
+                self.core.slots.begin_turn(&self.core.poller.signals);
+            } else if let Some(value) = self.continue_row(false) {
+                return Poll::Ready(Some(value));
             }
         } else {
             self.core.permits.begin_turn();
@@ -88,7 +90,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
             if !starts || self.hands_on() {
                 break;
             }
-            if let Some(value) = self.continue_row() {
+            if let Some(value) = self.continue_row(true) {
                 return Poll::Ready(Some(value));
             }
             starts = false;
@@ -194,7 +196,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
             return;
         }
         // Between registering and waiting, look once more.
-        self.core.poller.register(cx.waker());
+        self.core.poller.register(cx.waker(), self.is_asked);
         let signals = &self.core.poller.signals;
         let wants_permit = self.core.held.is_some() || !self.core.paused.is_empty();
         let wants_room = !room && !self.upstream.is_over();

@@ -172,7 +172,7 @@ impl<S: Stream> Upstream<S> {
         };
         if polled.is_pending() {
             // Between registering and waiting, look once more.
-            poller.register(cx.waker());
+            poller.register(cx.waker(), false);
             if self.is_due(&poller.signals, !advance) {
                 cx.waker().wake_by_ref();
             }
