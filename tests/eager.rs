@@ -3,11 +3,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
+use std::ops::Range;
 use std::pin::pin;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
-use flowlet::ordered;
 use flowlet::prelude::*;
+use flowlet::{Concurrency, Semaphore, ordered};
 use futures_lite::stream;
 
 #[path = "support/gate.rs"]
@@ -290,17 +291,99 @@ fn expansions_without_end_take_turns() {
 }
 
 #[test]
+fn expansion_that_was_woken_does_not_wait_for_the_end_of_a_row() {
+    for outputs_before in 1..20 {
+        let gate = Gate::default();
+        let mut stream = pin!(pipe(0..2).flat_map_concurrent(2, |item| {
+            let passed = gate.passed();
+            stream::once_future(async move {
+                if item == 1 {
+                    passed.await;
+                }
+            })
+            .flat_map(move |()| stream::repeat(item))
+        }));
+        let task = Task::new();
+        for _ in 0..outputs_before {
+            assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
+        }
+        gate.open();
+        assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(1)), "{outputs_before}");
+    }
+}
+
+#[test]
+fn item_that_comes_in_a_row_does_not_wait_for_its_end() {
+    for outputs_before in 1..20 {
+        let (items, opened) = (async_channel::unbounded(), Cell::new(0));
+        items.0.try_send(0).unwrap();
+        let mut stream = pin!(items.1.flat_map_concurrent(2, |item| {
+            opened.set(opened.get() + 1);
+            stream::repeat(item)
+        }));
+        let task = Task::new();
+        for _ in 0..outputs_before {
+            assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
+        }
+        items.0.try_send(1).unwrap();
+        // Before or after one more output.
+        assert!(task.poll_next(&mut stream).is_ready());
+        assert!(task.poll_next(&mut stream).is_ready());
+        assert_eq!(opened.get(), 2, "{outputs_before}");
+    }
+}
+
+#[test]
 fn expansions_without_end_do_not_keep_further_ones_from_opening() {
-    let opened = Cell::new(0);
-    let mut stream = pin!(pipe(0..).flat_map_concurrent(100, |item| {
+    for limit in [Concurrency::from(100), Concurrency::from(&Semaphore::new(100))] {
+        let opened = Cell::new(0);
+        let mut stream = pin!(pipe(0..).flat_map_concurrent(limit, |item| {
+            opened.set(opened.get() + 1);
+            stream::repeat(item)
+        }));
+        let task = Task::new();
+        for _ in 0..225 {
+            // One that waits for a permit goes first.
+            assert!(task.poll_next(&mut stream).is_ready() || task.is_woken());
+        }
+        assert_eq!(opened.get(), 100);
+    }
+}
+
+#[test]
+fn expansions_that_open_do_not_keep_those_without_end_from_going_on() {
+    let mut stream = pin!(pipe(0..).flat_map_concurrent(100, stream::repeat));
+    let task = Task::new();
+    let came: Vec<_> = (0..16).map(|_| task.poll_next(&mut stream)).collect();
+    let of_the_first = came.iter().filter(|item| **item == Poll::Ready(Some(0))).count();
+    assert_eq!(of_the_first, 8, "every other one: {came:?}");
+}
+
+/// In an advance each open expansion goes on until it has one output waiting.
+#[test]
+fn outputs_that_wait_come_before_a_row() {
+    let (items, opened) = (async_channel::unbounded(), Cell::new(0));
+    let send = |numbers: Range<usize>| numbers.for_each(|n| items.0.try_send(n).unwrap());
+    let stream = items.1.clone().flat_map_concurrent(20, |item| {
         opened.set(opened.get() + 1);
         stream::repeat(item)
-    }));
+    });
+    let mut stream = stream.driven();
     let task = Task::new();
-    for _ in 0..225 {
-        assert!(task.poll_next(&mut stream).is_ready());
+    send(0..5);
+    assert!(task.poll_next(&mut stream).is_ready());
+    {
+        let mut alongside = pin!(stream.alongside(pending::<()>()));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(alongside.as_mut().poll(&mut cx).is_pending());
     }
-    assert_eq!(opened.get(), 100);
+    assert_eq!(opened.get(), 5);
+    send(5..8);
+    let mut came: Vec<_> = (0..5).map(|_| task.poll_next(&mut stream)).collect();
+    came.sort();
+    came.dedup();
+    assert_eq!(came.len(), 5, "each has one before any has two");
+    assert_eq!(opened.get(), 8, "and none keeps others from opening");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! To look for all that may be due costs several times what an output of an open expansion does. So a
 //! call that gave an output is asked for the next one at once, a few times in a row, while all else
-//! that is due is calls that take turns with it. Whatever was woken ends the row, and every other turn
-//! of it starts a call, if one can be.
+//! that is due is calls that take turns with it. Whatever was woken ends the row, and a call that can be
+//! started comes first, unless one did in the last turn.
 
 use std::mem;
 use std::task::Poll;
@@ -26,7 +26,7 @@ pub(super) struct Row {
     /// How many more outputs there may be.
     left: u8,
 
-    /// Whether the last turn started a call instead.
+    /// Whether the last turn handed on the output of a new call instead.
     started: bool,
 }
 
@@ -61,10 +61,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         if slot == NONE {
             return false;
         }
-        let stays = left > 0
-            && self.may_take()
-            && !self.core.poller.signals.any()
-            && (!C::CAN_FAIL || self.core.slots.is_running(slot));
+        let stays = left > 0 && self.may_take() && !self.core.poller.signals.any();
         if !stays {
             self.core.row.slot = NONE;
             self.core.slots.again(slot, &self.core.poller.signals);
@@ -72,7 +69,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         stays
     }
 
-    /// Tells whether this turn of the row starts a call first, which every other one does if it can.
+    /// Tells whether this turn of the row starts a call first, if one can be.
     #[inline]
     pub(super) fn starts_first(&mut self) -> bool {
         let room = self.any_room();
@@ -87,10 +84,11 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     pub(super) fn continue_row(&mut self, begun: bool) -> Option<C::Output> {
         let index = mem::replace(&mut self.core.row.slot, NONE);
         if C::CAN_FAIL && !self.core.slots.is_running(index) {
-            return None; // It was cancelled in this turn.
+            return None; // It was cancelled after it gave an output.
         }
         self.budget = self.budget.saturating_sub(1);
         self.core.row.left -= 1;
+        self.core.row.started = false;
         match self.core.slots.poll(index) {
             Poll::Ready(Step::Output(value)) if !C::fails(&value) => {
                 self.core.row.slot = index;
