@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use flowlet_benches::exact::Case;
-use flowlet_benches::run::{Extent, run, times, write};
+use flowlet_benches::run::{Extent, budgets, run, times, write};
 use flowlet_benches::{baseline, report, workload};
 
 /// The program that counts allocations, which cargo builds beside this one.
@@ -24,6 +24,7 @@ fn main() -> io::Result<ExitCode> {
             println!("{text}");
         }
         ["quick"] => println!("{}", run(Extent::QUICK, counted)?.0),
+        ["fairness"] => println!("{}", budgets(Extent::FULL)),
         ["smoke"] => println!("{}", run(Extent::SMOKE, counted)?.0),
         ["check", "--record"] => baseline::record(counted)?,
         ["check"] => {
@@ -42,7 +43,7 @@ fn main() -> io::Result<ExitCode> {
             case.run(&workload::counted_rows(), items);
         }
         _ => {
-            eprintln!("give nothing, quick, check [--record], smoke, rows WORKLOAD,");
+            eprintln!("give nothing, quick, check [--record], smoke, fairness, rows WORKLOAD,");
             eprintln!("or WORKLOAD IN_FLIGHT CONTENDER ITEMS");
             return Ok(ExitCode::FAILURE);
         }

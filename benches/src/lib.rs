@@ -7,6 +7,7 @@
 //! | the same with `-- check` | exact figures against `baseline.csv`; fails if one got worse | a minute |
 //! | the same with `-- check --record` | writes `baseline.csv` | a minute |
 //! | the same with `-- smoke` | every row once, with few items: does it all work? | a minute |
+//! | the same with `-- fairness` | what the budget of a poll is chosen by; prints | a minute |
 //! | the same with `-- rows WORKLOAD` | the rows of one workload; prints | seconds |
 //! | the same with `-- WORKLOAD IN_FLIGHT CONTENDER ITEMS` | one contender once, for a profiler | |
 //!
@@ -30,5 +31,5 @@ pub mod workload;
 pub use contender::{Contender, Row};
 pub use executor::Executor;
 pub use spread::Spread;
-pub use tally::{Tally, tally};
+pub use tally::{Tally, tally, tally_in_order};
 pub use time::{Clock, Effort, Timed, Timing};

@@ -24,6 +24,27 @@ impl Tally {
         self.count += 1;
         self.sum += output;
     }
+
+    /// Counts in the next of the outputs `0, 1, 2, …`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is another one.
+    #[inline]
+    pub fn add_in_order(&mut self, output: u64) {
+        assert_eq!(output, self.count, "out of order");
+        self.add(output);
+    }
+}
+
+/// Consumes a stream of the numbers from 0, and checks that they come in that order.
+pub async fn tally_in_order(stream: impl Stream<Item = u64>) -> Tally {
+    let mut stream = pin!(stream);
+    let mut tally = Tally::default();
+    while let Some(output) = stream.next().await {
+        tally.add_in_order(output);
+    }
+    tally
 }
 
 /// Consumes a stream.

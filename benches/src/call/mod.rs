@@ -174,6 +174,19 @@ async fn big(item: u64) -> u64 {
     item
 }
 
+/// How many outputs an item of a flat map gives.
+pub const OUTPUTS: u64 = 4;
+
+/// What an item of a flat map, or what a call gave, is expanded to.
+pub fn outputs(item: u64) -> [u64; OUTPUTS as usize] {
+    [0, 1, 2, 3].map(|n| OUTPUTS * item + n)
+}
+
+/// Expands what the call gives.
+pub async fn expand(call: impl Future<Output = u64>) -> [u64; OUTPUTS as usize] {
+    outputs(call.await)
+}
+
 /// Keeps what the call gives if it is even, for peers whose filters are written by hand.
 pub async fn even(call: impl Future<Output = u64>) -> Option<u64> {
     let output = call.await;

@@ -1,138 +1,232 @@
-use std::future::Future;
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
+use futures_lite::future::yield_now as yield_at_once;
 use futures_lite::{Stream, stream};
 use tokio::runtime::Builder;
-use tokio::task::coop::consume_budget;
+use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
 use super::Repeat;
 use crate::executor::runtime;
 use crate::peer::{Flowlet, FuturesBuffered, FuturesUtil, Peer};
+use crate::workload::work_for;
 use crate::{Spread, tally};
 
 /// How a pipeline gets on with what else is on its thread of tokio.
 #[derive(Debug)]
 pub struct Fairness {
-    /// Whose it is.
-    pub name: &'static str,
+    /// What its calls do.
+    pub calls: &'static str,
 
     /// How many calls at once.
     pub in_flight: usize,
 
-    /// How often a call is polled that needs one unit of tokio's budget and is ready if it gets that.
-    /// What is more than 1 was in vain: tokio allows a task 128 such operations in a poll.
+    /// Whose it is.
+    pub name: &'static str,
+
+    /// How often a call is polled.
     pub polls_a_call: f64,
 
-    /// How many calls are ready in a poll of the task; with tokio's budget spent they are not.
+    /// How many calls are over in a poll of the task.
     pub calls_a_turn: f64,
 
-    /// The longest time, in microseconds, that another task waited for its turn while calls were
-    /// ready at once and the consumer had nothing to await but the pipeline.
-    pub longest_wait: Spread,
+    /// How many polls of calls another task waits for: the median of its waits.
+    pub median_polls: f64,
+
+    /// The same, for the longest of its waits.
+    pub most_polls: f64,
+
+    /// The time of an item, in nanoseconds, with the other task's.
+    pub nanoseconds: f64,
+
+    /// How long another task waits for its turn, in microseconds: the median of its waits.
+    pub median_wait: f64,
+
+    /// The longest of its waits.
+    pub longest_wait: f64,
 }
 
-type Run = fn(usize, u64) -> (f64, f64, f64);
+/// How long the other task waited for a turn.
+#[derive(Clone, Copy)]
+struct Wait {
+    microseconds: f64,
+    polls: f64,
+}
 
-/// Runs pipelines on a tokio runtime of one thread.
-pub fn fairness(in_flight: usize, repeat: Repeat) -> Vec<Fairness> {
-    let runs: [(_, Run); 3] = [
-        (Flowlet::NAME, run::<Flowlet>),
-        (FuturesUtil::NAME, run::<FuturesUtil>),
-        (FuturesBuffered::NAME, run::<FuturesBuffered>),
-    ];
-    let mut waits = [const { Vec::new() }; 3];
-    let mut counts = [(0.0, 0.0); 3];
-    for _ in 0..repeat.rounds {
-        for (index, (_, run)) in runs.iter().enumerate() {
-            let (polls, calls, wait) = run(in_flight, 200_000 / repeat.divisor);
-            counts[index] = (polls, calls);
-            waits[index].push(wait);
+/// What came of one run.
+struct Run {
+    polls_a_call: f64,
+    calls_a_turn: f64,
+    nanoseconds: f64,
+    waits: Vec<Wait>,
+}
+
+impl Run {
+    fn median(&self, f: fn(&Wait) -> f64) -> f64 {
+        Spread::of(self.waits.iter().map(f).collect()).median
+    }
+
+    fn longest(&self, f: fn(&Wait) -> f64) -> f64 {
+        self.waits.iter().map(f).fold(0.0, f64::max)
+    }
+}
+
+type Runs = [fn(usize, u64) -> Run; 3];
+
+/// The kinds of calls, how many of them in a run, and who makes them.
+const CALLS: [(&str, u64, Runs); 3] = [
+    ("ready", 100_000, [of_ready::<Flowlet>, of_ready::<FuturesUtil>, of_ready::<FuturesBuffered>]),
+    (
+        "a tokio semaphore",
+        100_000,
+        [of_budget::<Flowlet>, of_budget::<FuturesUtil>, of_budget::<FuturesBuffered>],
+    ),
+    (
+        "four yields, a microsecond each",
+        10_000,
+        [of_yields::<Flowlet>, of_yields::<FuturesUtil>, of_yields::<FuturesBuffered>],
+    ),
+];
+
+/// Runs pipelines on a tokio runtime of one thread, beside another task.
+pub fn fairness(sizes: &[usize], repeat: Repeat) -> Vec<Fairness> {
+    let names = [Flowlet::NAME, FuturesUtil::NAME, FuturesBuffered::NAME];
+    let mut fairness = Vec::new();
+    let rows = CALLS.iter().flat_map(|calls| sizes.iter().map(move |size| (calls, *size)));
+    for (&(calls, items, runs), in_flight) in rows {
+        let mut rounds = [const { Vec::new() }; 3];
+        for _ in 0..repeat.rounds {
+            for (run, rounds) in runs.iter().zip(&mut rounds) {
+                rounds.push(run(in_flight, (items / repeat.divisor).max(100)));
+            }
+        }
+        for (name, rounds) in names.into_iter().zip(rounds) {
+            let median = |f: fn(&Run) -> f64| Spread::of(rounds.iter().map(f).collect()).median;
+            fairness.push(Fairness {
+                calls,
+                in_flight,
+                name,
+                polls_a_call: median(|run| run.polls_a_call),
+                calls_a_turn: median(|run| run.calls_a_turn),
+                median_polls: median(|run| run.median(|wait| wait.polls)),
+                most_polls: median(|run| run.longest(|wait| wait.polls)),
+                nanoseconds: median(|run| run.nanoseconds),
+                median_wait: median(|run| run.median(|wait| wait.microseconds)),
+                longest_wait: median(|run| run.longest(|wait| wait.microseconds)),
+            });
         }
     }
-    let figures = runs.into_iter().zip(counts).zip(waits);
-    figures
-        .map(|(((name, _), (polls_a_call, calls_a_turn)), waits)| Fairness {
-            name,
-            in_flight,
-            polls_a_call,
-            calls_a_turn,
-            longest_wait: Spread::of(waits),
-        })
-        .collect()
+    fairness
 }
 
-static POLLS: AtomicU64 = AtomicU64::new(0);
-
-fn run<P: Peer>(in_flight: usize, items: u64) -> (f64, f64, f64) {
-    let runtime = runtime(&mut Builder::new_current_thread());
-
-    POLLS.store(0, Ordering::Relaxed);
-    let mut turns = 0;
-    let budgeted = |item| {
-        Counted(Box::pin(async move {
-            consume_budget().await;
-            item
-        }))
-    };
-    let pipeline = tally(P::map(stream::iter(0..items), in_flight, budgeted));
-    runtime.block_on(counted(pipeline, &mut turns));
-    let items_f = items as f64;
-    let polls = POLLS.load(Ordering::Relaxed) as f64 / items_f;
-
-    let wait = runtime.block_on(longest_wait(P::map(
-        stream::iter(0..items),
-        in_flight,
-        std::future::ready,
-    )));
-    (polls, items_f / turns as f64, wait)
+fn of_ready<P: Peer>(in_flight: usize, items: u64) -> Run {
+    run::<P, _, _>(in_flight, items, async |item| item)
 }
 
-/// Counts how often a future is polled.
-async fn counted<T>(future: impl Future<Output = T>, turns: &mut u64) -> T {
+/// Each call takes a unit of tokio's budget, of which a poll of the task has 128. It is polled in vain
+/// when that is spent.
+fn of_budget<P: Peer>(in_flight: usize, items: u64) -> Run {
+    static PERMITS: Semaphore = Semaphore::const_new(Semaphore::MAX_PERMITS);
+    run::<P, _, _>(in_flight, items, async |item| {
+        let _permit = PERMITS.acquire().await;
+        item
+    })
+}
+
+fn of_yields<P: Peer>(in_flight: usize, items: u64) -> Run {
+    run::<P, _, _>(in_flight, items, async |item| {
+        for _ in 0..4 {
+            work_for(2_000, item);
+            yield_at_once().await;
+        }
+        item
+    })
+}
+
+thread_local! {
+    static POLLS: Cell<u64> = const { Cell::new(0) };
+    static TURNS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts how often a call is polled.
+async fn call<Fut: Future>(future: Fut) -> Fut::Output {
     let mut future = pin!(future);
-    std::future::poll_fn(|cx| {
-        *turns += 1;
+    poll_fn(|cx| {
+        POLLS.set(POLLS.get() + 1);
         future.as_mut().poll(cx)
     })
     .await
 }
 
-/// Counts how often a call is polled.
-struct Counted<Fut>(Pin<Box<Fut>>);
+/// Counts the turns of a task.
+async fn task<Fut: Future>(future: Fut) -> Fut::Output {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        TURNS.set(TURNS.get() + 1);
+        future.as_mut().poll(cx)
+    })
+    .await
+}
 
-impl<Fut: Future> Future for Counted<Fut> {
-    type Output = Fut::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        POLLS.fetch_add(1, Ordering::Relaxed);
-        self.0.as_mut().poll(cx)
+fn run<P, F, Fut>(in_flight: usize, items: u64, f: F) -> Run
+where
+    P: Peer,
+    F: Fn(u64) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = u64> + Send + 'static,
+{
+    POLLS.set(0);
+    TURNS.set(0);
+    let calls = move |item| call(f(item));
+    let stream = P::map(stream::iter(0..items), in_flight, calls);
+    let runtime = runtime(&mut Builder::new_current_thread());
+    let start = Instant::now();
+    let waits = runtime.block_on(waits(stream));
+    let took = start.elapsed();
+    let number = items as f64;
+    Run {
+        polls_a_call: POLLS.get() as f64 / number,
+        calls_a_turn: number / TURNS.get() as f64,
+        nanoseconds: took.as_nanos() as f64 / number,
+        waits,
     }
 }
 
-/// How long another task waits at most while a pipeline is consumed.
-async fn longest_wait(stream: impl Stream<Item = u64> + Send + 'static) -> f64 {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    DONE.store(false, Ordering::Relaxed);
+const NOT_BEGUN: u8 = 0;
+const BEGUN: u8 = 1;
+const OVER: u8 = 2;
+
+/// How long another task waits each time it has given way, while a pipeline is
+/// consumed.
+async fn waits(stream: impl Stream<Item = u64> + Send + 'static) -> Vec<Wait> {
+    static PIPELINE: AtomicU8 = AtomicU8::new(NOT_BEGUN);
+    PIPELINE.store(NOT_BEGUN, Ordering::Relaxed);
     let other = tokio::spawn(async {
-        let mut longest = 0.0_f64;
-        let mut last = Instant::now();
-        while !DONE.load(Ordering::Relaxed) {
+        let mut waits = Vec::with_capacity(100_000);
+        loop {
+            let (last, before) = (Instant::now(), POLLS.get());
             yield_now().await;
-            longest = longest.max(last.elapsed().as_nanos() as f64 / 1_000.0);
-            last = Instant::now();
+            let microseconds = last.elapsed().as_nanos() as f64 / 1_000.0;
+            let polls = (POLLS.get() - before) as f64;
+            let pipeline = PIPELINE.load(Ordering::Relaxed);
+            if pipeline != NOT_BEGUN {
+                waits.push(Wait { microseconds, polls });
+            }
+            if pipeline == OVER {
+                return waits;
+            }
         }
-        longest
     });
     // So that it has begun.
     yield_now().await;
-    let pipeline = tokio::spawn(async {
+    let pipeline = tokio::spawn(task(async {
+        PIPELINE.store(BEGUN, Ordering::Relaxed);
         tally(stream).await;
-        DONE.store(true, Ordering::Relaxed);
-    });
+        PIPELINE.store(OVER, Ordering::Relaxed);
+    }));
     pipeline.await.expect("no panic");
     other.await.expect("no panic")
 }

@@ -4,20 +4,33 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::num::NonZeroUsize;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use futures_concurrency::prelude::*;
-use futures_lite::stream;
+use futures_concurrency::stream::StreamGroup;
+use futures_util::{Stream, StreamExt, stream};
 
-use crate::Tally;
+use super::refilled::{Group, refilled};
+use crate::call::{even, expand, outputs};
+use crate::{Executor, Tally, tally};
 
 /// Its name in tables.
 pub const NAME: &str = "futures-concurrency";
 
-/// Calls `f` on so many items.
-pub async fn map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
+/// What polls it where the workload leaves the choice.
+pub const EXECUTOR: Executor = Executor::Loop;
+
+/// Calls `f` on so many items, and has `add` count what comes out.
+async fn counted<F, Fut>(
+    items: u64,
+    limit: usize,
+    f: F,
+    add: impl Fn(&mut Tally, Fut::Output) + Copy,
+) -> Tally
 where
     F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
+    Fut: Future,
 {
     let tally = Cell::new(Tally::default());
     stream::iter(0..items)
@@ -26,9 +39,73 @@ where
         .map(f)
         .for_each(async |output| {
             let mut sum = tally.get();
-            sum.add(output);
+            add(&mut sum, output);
             tally.set(sum);
         })
         .await;
     tally.get()
+}
+
+/// Calls `f` on so many items.
+pub async fn map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
+    counted(items, limit, f, Tally::add).await
+}
+
+/// Keeps the even ones of the outputs: the consumer passes the others over.
+pub async fn filter<F, Fut>(items: u64, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
+    let add = |tally: &mut Tally, output: Option<u64>| {
+        output.into_iter().for_each(|output| tally.add(output));
+    };
+    counted(items, limit, move |item| even(f(item)), add).await
+}
+
+/// Expands each output: the consumer gets the arrays.
+pub async fn flat_map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
+    let add = |tally: &mut Tally, outputs: [u64; 4]| {
+        outputs.into_iter().for_each(|output| tally.add(output));
+    };
+    counted(items, limit, move |item| expand(f(item)), add).await
+}
+
+/// Expands each item, and calls `f` on what that gives: a `StreamGroup`, refilled by hand.
+pub async fn flat_map_streams<F, Fut>(items: u64, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
+    let expanded = (0..items).map(move |item| Box::pin(stream::iter(outputs(item)).then(f)));
+    tally(refilled(Limited(StreamGroup::with_capacity(limit), limit), expanded)).await
+}
+
+/// A group of so many streams at most.
+struct Limited<S: Stream>(StreamGroup<S>, usize);
+
+impl<S: Stream + Unpin> Stream for Limited<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        self.0.poll_next_unpin(cx)
+    }
+}
+
+impl<S: Stream + Unpin> Group<S> for Limited<S> {
+    fn try_push(&mut self, stream: S) -> Result<(), S> {
+        if self.0.len() == self.1 {
+            return Err(stream);
+        }
+        self.0.insert(stream);
+        Ok(())
+    }
 }

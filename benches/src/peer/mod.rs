@@ -1,12 +1,12 @@
 //! How each peer does what flowlet's stages do, as its own documentation has it.
 //!
 //! Peers whose pipelines are streams are a [`Peer`], and workloads are written once for all of them.
-//! The others take a whole workload: `futures_concurrency`, `roughage`, `join_set`, `workers` and
-//! `sequential`.
+//! The others take a whole workload: `futures_concurrency`, `roughage`, `workers`, `join_set` and
+//! `sequential`. `whole!` lists who of them can do what, and the README says why the rest cannot.
 
-use std::future::Future;
+use std::future::{Future, ready};
 
-use futures_lite::Stream;
+use ::futures_util::{Stream, StreamExt};
 
 use crate::{Contender, Executor, Tally};
 
@@ -19,6 +19,7 @@ pub mod join_set;
 mod par_stream;
 #[cfg(feature = "spawning")]
 mod pumps;
+mod refilled;
 pub mod roughage;
 pub mod sequential;
 #[cfg(feature = "spawning")]
@@ -60,7 +61,81 @@ pub trait Peer: 'static {
         S: Stream<Item: Send> + Send + 'static,
         F: Fn(S::Item) -> Fut + Send + Sync + 'static,
         Fut: Future<Output: Send + 'static> + Send + 'static;
+
+    /// Calls `f` on every item like `map`, and keeps what is in the options. By hand, unless the
+    /// crate has that.
+    fn filter_map<S, F, Fut, T>(
+        stream: S,
+        limit: usize,
+        f: F,
+    ) -> impl Stream<Item = T> + Send + 'static
+    where
+        S: Stream<Item: Send> + Send + 'static,
+        F: Fn(S::Item) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        Self::map(stream, limit, f).filter_map(ready)
+    }
 }
+
+/// Who is in the tables of the workloads that all share, in the order of their columns. One that
+/// cannot do a workload has a dash there.
+pub const NAMES: [&str; 11] = [
+    "flowlet",
+    "futures-util",
+    "futures-buffered",
+    "par-stream",
+    "pumps",
+    "tokio-par-stream",
+    futures_concurrency::NAME,
+    roughage::NAME,
+    workers::NAME,
+    join_set::NAME,
+    sequential::NAME,
+];
+
+/// Makes contenders of the peers that take a whole workload and can do this one.
+/// `whole!(map as f, executor, |items| f(items, 16, call))` is one contender for each peer that has a
+/// function `map`, with that as `f`; without an `executor` each is run by its own.
+macro_rules! whole {
+    (map as $($rest:tt)*) => {
+        whole!(@futures_concurrency roughage workers join_set sequential; map as $($rest)*)
+    };
+    (map_to_wait_for as $($rest:tt)*) => {
+        // One call after the other is no answer to calls that wait for the world.
+        whole!(@futures_concurrency roughage workers join_set; map as $($rest)*)
+    };
+    (ordered as $($rest:tt)*) => {
+        whole!(@roughage workers join_set sequential; ordered as $($rest)*)
+    };
+    (filter as $($rest:tt)*) => {
+        whole!(@futures_concurrency roughage workers join_set sequential; filter as $($rest)*)
+    };
+    (flat_map as $($rest:tt)*) => {
+        whole!(@futures_concurrency roughage workers join_set sequential; flat_map as $($rest)*)
+    };
+    (flat_map_streams as $($rest:tt)*) => {
+        whole!(@futures_concurrency workers join_set sequential; flat_map_streams as $($rest)*)
+    };
+    (chain as $($rest:tt)*) => {
+        whole!(@roughage workers join_set sequential; chain as $($rest)*)
+    };
+    (two as $($rest:tt)*) => {
+        whole!(@roughage workers join_set; two as $($rest)*)
+    };
+    (batched as $($rest:tt)*) => {
+        whole!(@roughage workers join_set sequential; batched as $($rest)*)
+    };
+    (@$($peer:ident)*; $function:ident as $f:ident, $executor:expr, $run:expr) => {
+        [$({
+            use $crate::peer::$peer::{EXECUTOR, NAME, $function as $f};
+            let executor: Option<$crate::Executor> = $executor;
+            $crate::Contender::new(NAME, executor.unwrap_or(EXECUTOR), $run)
+        }),*]
+    };
+}
+pub(crate) use whole;
 
 /// Makes a contender of a peer.
 pub fn contender<P: Peer, Fut: Future<Output = Tally>>(

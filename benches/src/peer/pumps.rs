@@ -39,6 +39,22 @@ impl Peer for Pumps {
     {
         received(Pipeline::from_stream(stream).map(f, Concurrency::concurrent_ordered(limit)))
     }
+
+    fn filter_map<S, F, Fut, T>(
+        stream: S,
+        limit: usize,
+        f: F,
+    ) -> impl Stream<Item = T> + Send + 'static
+    where
+        S: Stream<Item: Send> + Send + 'static,
+        F: Fn(S::Item) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        received(
+            Pipeline::from_stream(stream).filter_map(f, Concurrency::concurrent_unordered(limit)),
+        )
+    }
 }
 
 fn received<T: Send + 'static>(pipeline: Pipeline<T>) -> impl Stream<Item = T> + Send + 'static {

@@ -2,14 +2,17 @@
 
 use std::future::Future;
 
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use roughage::AsyncPipeline;
 
-use crate::Tally;
-use crate::call::even;
+use crate::call::{even, expand};
+use crate::{Executor, Tally};
 
 /// Its name in tables.
 pub const NAME: &str = "roughage";
+
+/// What polls it where the workload leaves the choice.
+pub const EXECUTOR: Executor = Executor::Loop;
 
 async fn tally(pipeline: AsyncPipeline<'_, impl stream::Stream<Item = u64>>) -> Tally {
     let mut tally = Tally::default();
@@ -32,7 +35,10 @@ where
     F: Fn(u64) -> Fut + Copy,
     Fut: Future<Output = u64>,
 {
-    tally(AsyncPipeline::from_iter(0..items).map_concurrent(f, limit)).await
+    let mut tally = Tally::default();
+    let pipeline = AsyncPipeline::from_iter(0..items).map_concurrent(f, limit);
+    pipeline.for_each(async |output| tally.add_in_order(output)).await;
+    tally
 }
 
 /// Keeps the even ones of the outputs.
@@ -43,6 +49,28 @@ where
 {
     let even = move |item| even(f(item));
     tally(AsyncPipeline::from_iter(0..items).filter_map_unordered(even, limit)).await
+}
+
+/// Expands each output, by an adaptor of futures-util between its stages.
+pub async fn flat_map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
+    let expand = move |item| expand(f(item));
+    let arrays = AsyncPipeline::from_iter(0..items).map_unordered(expand, limit);
+    tally(arrays.adapt_stream(|arrays| arrays.flat_map(stream::iter))).await
+}
+
+/// Sums up batches of outputs, two at once.
+pub async fn batched<F, Fut>(items: u64, size: usize, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
+    let outputs = AsyncPipeline::from_iter(0..items).map_unordered(f, limit);
+    let batches = outputs.adapt_stream(|outputs| outputs.chunks(size));
+    tally(batches.map_unordered(async |batch: Vec<u64>| batch.iter().sum(), 2)).await
 }
 
 /// Sends so many items through 2, 4 or 8 stages.

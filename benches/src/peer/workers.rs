@@ -1,14 +1,20 @@
-//! What one writes by hand on smol: as many workers as calls in flight, between two channels.
+//! What one writes by hand on smol: for each stage as many workers as calls in flight, between two
+//! channels. In the order of the items: a channel of places, each a channel for one output.
 
 use std::future::Future;
 
 use async_channel::{Receiver, Sender, bounded};
-use async_executor::{Executor, LocalExecutor};
+use async_executor::{Executor as Smol, LocalExecutor};
+use futures_util::StreamExt;
 
-use crate::{Tally, tally};
+use crate::call::outputs;
+use crate::{Executor, Tally, tally, tally_in_order};
 
 /// Its name in tables.
 pub const NAME: &str = "workers on async-channel";
+
+/// What polls it where the workload leaves the choice.
+pub const EXECUTOR: Executor = Executor::Loop;
 
 /// Calls `f` on so many items.
 pub async fn map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
@@ -16,9 +22,91 @@ where
     F: Fn(u64) -> Fut + Copy,
     Fut: Future<Output = u64>,
 {
+    chain(items, 1, limit, f).await
+}
+
+/// The same in the order of the items.
+pub async fn ordered<F, Fut>(items: u64, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
     let executor = LocalExecutor::new();
-    let outputs = stage(&executor, source(&executor, items), limit, f);
-    executor.run(tally(outputs)).await
+    let (sender, above) = bounded::<(u64, Sender<u64>)>(1);
+    let (places, outputs) = bounded(limit);
+    let feed = async move {
+        for item in 0..items {
+            let (output, place) = bounded(1);
+            if places.send(place).await.is_err() || sender.send((item, output)).await.is_err() {
+                break;
+            }
+        }
+    };
+    executor.spawn(feed).detach();
+    for _ in 0..limit {
+        let above = above.clone();
+        let work = async move {
+            while let Ok((item, output)) = above.recv().await {
+                output.send(f(item).await).await.expect("its place waits");
+            }
+        };
+        executor.spawn(work).detach();
+    }
+    let outputs =
+        outputs.then(async |place: Receiver<u64>| place.recv().await.expect("a worker has it"));
+    executor.run(tally_in_order(outputs)).await
+}
+
+/// Keeps the even ones of the outputs.
+pub async fn filter<F, Fut>(items: u64, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
+    let executor = LocalExecutor::new();
+    let even = stage_of(&executor, source(&executor, items), limit, async move |item, sender| {
+        let output = f(item).await;
+        if output % 2 == 0 { send(sender, output).await } else { true }
+    });
+    executor.run(tally(even)).await
+}
+
+/// Expands each output.
+pub async fn flat_map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
+    let executor = LocalExecutor::new();
+    let expanded =
+        stage_of(&executor, source(&executor, items), limit, async move |item, sender| {
+            for output in outputs(f(item).await) {
+                if !send(sender, output).await {
+                    return false;
+                }
+            }
+            true
+        });
+    executor.run(tally(expanded)).await
+}
+
+/// Expands each item, and calls `f` on what that gives.
+pub async fn flat_map_streams<F, Fut>(items: u64, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
+    let executor = LocalExecutor::new();
+    let expanded =
+        stage_of(&executor, source(&executor, items), limit, async move |item, sender| {
+            for expanded in outputs(item) {
+                if !send(sender, f(expanded).await).await {
+                    return false;
+                }
+            }
+            true
+        });
+    executor.run(tally(expanded)).await
 }
 
 /// Sends so many items through two stages that differ.
@@ -47,6 +135,33 @@ where
     executor.run(tally(outputs)).await
 }
 
+/// Sums up batches of outputs, two at once.
+pub async fn batched<F, Fut>(items: u64, size: usize, limit: usize, f: F) -> Tally
+where
+    F: Fn(u64) -> Fut + Copy,
+    Fut: Future<Output = u64>,
+{
+    let executor = LocalExecutor::new();
+    let outputs = stage(&executor, source(&executor, items), limit, f);
+    let (sender, batches) = bounded(1);
+    let batch = async move {
+        let mut batch = Vec::with_capacity(size);
+        while let Ok(output) = outputs.recv().await {
+            batch.push(output);
+            if batch.len() == size {
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(size));
+                send(&sender, full).await;
+            }
+        }
+        if !batch.is_empty() {
+            send(&sender, batch).await;
+        }
+    };
+    executor.spawn(batch).detach();
+    let sums = stage(&executor, batches, 2, async |batch: Vec<u64>| batch.iter().sum());
+    executor.run(tally(sums)).await
+}
+
 fn source(executor: &LocalExecutor<'_>, items: u64) -> Receiver<u64> {
     let (sender, receiver) = bounded(1);
     executor.spawn(feed(items, sender)).detach();
@@ -55,20 +170,26 @@ fn source(executor: &LocalExecutor<'_>, items: u64) -> Receiver<u64> {
 
 async fn feed(items: u64, sender: Sender<u64>) {
     for item in 0..items {
-        if sender.send(item).await.is_err() {
+        if !send(&sender, item).await {
             break;
         }
     }
 }
 
-fn stage<'a, F, Fut>(
+/// Sends, and tells whether anybody receives.
+async fn send<T>(sender: &Sender<T>, value: T) -> bool {
+    sender.send(value).await.is_ok()
+}
+
+/// Workers that send one output an item.
+fn stage<'a, T: 'a, F, Fut>(
     executor: &LocalExecutor<'a>,
-    above: Receiver<u64>,
+    above: Receiver<T>,
     limit: usize,
     f: F,
 ) -> Receiver<u64>
 where
-    F: Fn(u64) -> Fut + Copy + 'a,
+    F: Fn(T) -> Fut + Copy + 'a,
     Fut: Future<Output = u64> + 'a,
 {
     let (sender, receiver) = bounded(limit);
@@ -78,21 +199,43 @@ where
     receiver
 }
 
-async fn work<F, Fut>(above: Receiver<u64>, f: F, sender: Sender<u64>)
+async fn work<T, F, Fut>(above: Receiver<T>, f: F, sender: Sender<u64>)
 where
-    F: Fn(u64) -> Fut,
+    F: Fn(T) -> Fut,
     Fut: Future<Output = u64>,
 {
     while let Ok(item) = above.recv().await {
-        if sender.send(f(item).await).await.is_err() {
+        if !send(&sender, f(item).await).await {
             break;
         }
     }
 }
 
-/// The same as tasks of an executor that other threads run.
+/// Workers that send what they like, and tell whether to go on.
+fn stage_of<'a>(
+    executor: &LocalExecutor<'a>,
+    above: Receiver<u64>,
+    limit: usize,
+    f: impl AsyncFn(u64, &Sender<u64>) -> bool + Copy + 'a,
+) -> Receiver<u64> {
+    let (sender, receiver) = bounded(limit);
+    for _ in 0..limit {
+        let (above, sender) = (above.clone(), sender.clone());
+        let work = async move {
+            while let Ok(item) = above.recv().await {
+                if !f(item, &sender).await {
+                    break;
+                }
+            }
+        };
+        executor.spawn(work).detach();
+    }
+    receiver
+}
+
+/// Workers as tasks of an executor that other threads run.
 pub async fn spawned<F, Fut>(
-    executor: &'static Executor<'static>,
+    executor: &'static Smol<'static>,
     items: u64,
     limit: usize,
     f: F,

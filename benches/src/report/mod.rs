@@ -10,6 +10,7 @@ pub use chart::{Group, chart};
 pub use machine::{machine, rustc};
 pub use table::Table;
 
+use crate::peer::NAMES;
 use crate::{Timed, Timing};
 
 /// A number with as many digits as say something.
@@ -21,24 +22,33 @@ pub fn digits(number: f64) -> String {
     }
 }
 
+/// Nanoseconds, or milliseconds if there are that many.
+fn duration(nanoseconds: f64) -> String {
+    match nanoseconds {
+        n if n < 1e6 => digits(n),
+        n => format!("{} ms", digits(n / 1e6)),
+    }
+}
+
 /// Whether a bar is met.
 pub fn yes(met: bool) -> &'static str {
     if met { "yes" } else { "**no**" }
 }
 
-/// One table a workload: who takes how long for an item, and our time as a part of that.
+/// One table a workload: who takes how long for an item, and our time as a part of that. Workloads
+/// that all peers share have a column for each of them, with a dash for one that cannot do it.
 pub fn times(timings: &[Timing]) -> String {
     let mut text = String::new();
     for rows in timings.chunk_by(|a, b| a.workload == b.workload) {
-        let names = rows[0].contenders.iter().map(|timed| timed.name.to_owned());
-        let head: Vec<String> = ["in flight".to_owned()].into_iter().chain(names).collect();
+        let own: Vec<_> = rows[0].contenders.iter().map(|timed| timed.name).collect();
+        let names = if own.iter().all(|name| NAMES.contains(name)) { &NAMES[..] } else { &own };
+        let head = ["in flight"].iter().chain(names).copied();
         let mut table = Table::new(head);
         for timing in rows {
             let mut cells = vec![timing.in_flight.to_string()];
-            // A contender may be missing in some rows: the plain loop is, where calls wait.
-            for head in &rows[0].contenders {
-                let timed = timing.contenders.iter().find(|timed| timed.name == head.name);
-                let is_ours = head.name == rows[0].contenders[0].name;
+            for (index, name) in names.iter().enumerate() {
+                let timed = timing.contenders.iter().find(|timed| timed.name == *name);
+                let is_ours = index == 0;
                 cells.push(timed.map_or_else(|| "–".to_owned(), |timed| cell(timed, is_ours)));
             }
             table.row(cells);
@@ -50,8 +60,8 @@ pub fn times(timings: &[Timing]) -> String {
 
 fn cell(timed: &Timed, is_ours: bool) -> String {
     match (timed.nanoseconds, timed.ratio) {
-        (Some(nanoseconds), _) if is_ours => format!("**{}**", digits(nanoseconds)),
-        (Some(nanoseconds), Some(ratio)) => format!("{} ({ratio})", digits(nanoseconds)),
+        (Some(nanoseconds), _) if is_ours => format!("**{}**", duration(nanoseconds)),
+        (Some(nanoseconds), Some(ratio)) => format!("{} ({ratio})", duration(nanoseconds)),
         _ => "too slow".to_owned(),
     }
 }

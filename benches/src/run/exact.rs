@@ -115,7 +115,7 @@ impl Exact {
         let free = self.per_item.iter().filter(|(_, free, _)| *free);
         let most = free.filter_map(|(.., counts)| counts[0]).map(|counts| counts.allocations);
         row(
-            "allocations an item, the most of all rows below but the last two",
+            "allocations an item, the most of all rows below but batches and tiny pipelines",
             most.reduce(f64::max),
             0.0,
         );

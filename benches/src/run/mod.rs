@@ -77,14 +77,10 @@ pub fn run(extent: Extent, counted: &Path) -> io::Result<(String, [(&'static str
          ## Latency\n\n{}\n\
          ## The longest `poll_next`\n\nWith 65,536 calls in flight and a source that is always \
          ready, in microseconds.\n\n{}\n\
-         ## Budgets and fairness\n\nOn a tokio runtime of one thread. The calls of the first columns \
-         each use one unit of tokio's budget, of which a poll of the task has 128. The last column is \
-         how long another task waits at most, in microseconds, while calls are ready at once.\n\n{}\n\
-         ## Time per item\n\nIn nanoseconds: the median of {} rounds. In parentheses our time as a \
-         part of it, median and middle half; below 1 we are faster. Peers that spawn run on tokio, \
-         those that need no runtime in a bare loop; where calls are woken by other threads, timers or \
-         sockets, all run on tokio, on one thread. \"Too slow\" is ten times as slow as we are and either took more than {} milliseconds for \
-         a run, or had become twice as slow with the last step.\n\n{}",
+         ## Budgets and fairness\n\n{}\n\
+         ## Time per item\n\nIn nanoseconds where no other unit is given: the median of {} rounds. In \
+         parentheses our time as a part of it, median and middle half of the rounds; below 1 we are \
+         faster. {}\n\n{}",
         report::machine(),
         bars(&report::bars(&timings)),
         exact.bars(),
@@ -95,12 +91,32 @@ pub fn run(extent: Extent, counted: &Path) -> io::Result<(String, [(&'static str
         worst(extent.repeat),
         fairness(extent.repeat),
         extent.effort.rounds,
-        extent.effort.patience.as_millis(),
+        legend(extent.effort.patience),
         report::times(&timings),
     );
     let charts =
         [("time-per-item.svg", time_per_item(&timings)), ("slow-stage.svg", slow_stage(&timings))];
     Ok((text, charts))
+}
+
+/// What one has to know to read the tables of times.
+fn legend(patience: Duration) -> String {
+    format!(
+        "Everything but tasks and blocking calls runs on one thread. Peers that spawn cannot do without \
+         tokio, so their time has its scheduling in it; those that need no runtime run in a bare loop, \
+         as we do. Where calls are woken by other threads, timers or sockets, all run on tokio.\n\n\
+         A dash: it cannot do the workload, and the [README](README.md#who-is-missing-where-and-why) says \
+         why. \"Too slow\": it is ten times as slow as we are, and either took more than {} ms for a run \
+         or had become twice as slow with the last step.\n\n\
+         The calls: *ready* ones are ready at once, *yield once* ones wake themselves once; *woken* ones \
+         wait once for a reactor of the suite, which wakes in random order, *four waits* four times. \
+         *Timers* wait a millisecond, *sockets* send eight bytes to an echo server and wait for them. Of \
+         *mixed durations* one in 100 is woken 100 times, the others once. *Big futures* are *woken* \
+         ones of 4 KiB. A *flat map* gives four outputs an item: of a call at once, or *of streams* with a \
+         call for each. *Tiny pipelines* have ten items each. *Tasks* and *blocking calls, work* \
+         calculate for about a microsecond.",
+        patience.as_millis()
+    )
 }
 
 /// Writes what came out, where the README finds it.
@@ -184,26 +200,53 @@ fn worst(repeat: Repeat) -> Table {
     table
 }
 
-fn fairness(repeat: Repeat) -> Table {
+/// What a budget is chosen by.
+pub fn budgets(extent: Extent) -> String {
+    let (fairness, worst) = (fairness(extent.repeat), worst(extent.repeat));
+    format!(
+        "{fairness}\nThe longest `poll_next`, in microseconds, with 65,536 in flight:\n\n{worst}"
+    )
+}
+
+fn fairness(repeat: Repeat) -> String {
     let mut table = Table::new([
+        "calls",
         "in flight",
         "whose",
         "polls a call",
-        "calls a turn of the task",
-        "the other task's longest wait",
+        "calls a turn",
+        "ns an item",
+        "the other's wait in polls: median",
+        "most",
+        "in µs: median",
+        "most",
     ]);
-    for in_flight in [16, 256, 4_096] {
-        for fair in figure::fairness(in_flight, repeat) {
-            table.row([
-                in_flight.to_string(),
-                fair.name.to_owned(),
-                format!("{:.3}", fair.polls_a_call),
-                digits(fair.calls_a_turn),
-                digits(fair.longest_wait.median),
-            ]);
-        }
+    for fair in figure::fairness(&[16, 256, 4_096], repeat) {
+        table.row([
+            fair.calls.to_owned(),
+            fair.in_flight.to_string(),
+            fair.name.to_owned(),
+            format!("{:.3}", fair.polls_a_call),
+            digits(fair.calls_a_turn),
+            digits(fair.nanoseconds),
+            format!("{:.0}", fair.median_polls),
+            format!("{:.0}", fair.most_polls),
+            digits(fair.median_wait),
+            digits(fair.longest_wait),
+        ]);
     }
-    table
+    format!(
+        "A pipeline and another task, which gives way all the time, on a tokio runtime of one thread. \
+         A turn is a poll of the pipeline's task. How long the other task waits is given in polls of \
+         calls, which are exact, and in microseconds. It gives way by tokio's `yield_now`, and so is \
+         woken as a socket would wake it: when tokio looks for events, which it does when nothing else is \
+         to be polled, or after 61 polls of tasks. While calls are ready at once the consumer never has to \
+         wait, and the other task waits for the whole run, whosever the stage is. Calls that take a \
+         permit of a tokio semaphore use a unit each of tokio's budget, of which a turn has 128, and are \
+         polled in vain when it is spent: 1 poll a call is the least. Calls that yield four times need \
+         5.\
+         \n\n{table}"
+    )
 }
 
 /// Ours and the fastest peers, at 256 calls in flight, or what is nearest to that.

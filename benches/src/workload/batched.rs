@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 
 use super::numbers;
 use crate::call::Call;
-use crate::peer::{Flowlet, ForEach, Peer, contender, others};
+use crate::peer::{Flowlet, ForEach, Peer, contender, others, whole};
 use crate::{Contender, Row, Tally, tally};
 
 /// How many items a batch has.
@@ -31,6 +31,9 @@ fn contenders(limit: usize) -> Vec<Contender> {
         tally(batches.map_concurrent(2, async |batch| batch.iter().sum()))
     })];
     contenders.extend(others(&Chunked(limit)));
+    contenders.extend(whole!(batched as batched, None, move |items| {
+        batched(items, SIZE, limit, ready)
+    }));
     contenders
 }
 

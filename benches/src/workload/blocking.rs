@@ -9,7 +9,7 @@ use crate::{Contender, Executor, Row, Tally, tally};
 
 const LIMIT: usize = 16;
 
-/// Blocking calls, on pools of threads: those that have nothing to do, and those of some microseconds.
+/// Blocking calls, on pools of threads: those that have nothing to do, and those of about a microsecond.
 pub(super) fn rows() -> impl Iterator<Item = Row> {
     [("blocking calls, empty", same as fn(u64) -> u64), ("blocking calls, work", hash)]
         .into_iter()

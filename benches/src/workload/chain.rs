@@ -4,8 +4,8 @@ use futures_util::Stream;
 
 use super::numbers;
 use crate::call::{Call, Visit};
-use crate::peer::{ForEach, Peer, contender, each, roughage, workers};
-use crate::{Contender, Executor, Row, Tally, tally};
+use crate::peer::{ForEach, Peer, contender, each, whole};
+use crate::{Contender, Row, Tally, tally};
 
 /// How many stages, and what tables call them.
 const CALLS: [(Call, [(usize, &str); 3]); 2] = [
@@ -92,14 +92,8 @@ impl Visit for Chain {
     {
         let Self { limit, stages } = self;
         let mut contenders = each(&Of(self, f));
-        contenders.extend([
-            Contender::new(roughage::NAME, Executor::Loop, move |items| {
-                roughage::chain(items, stages, limit, f)
-            }),
-            Contender::new(workers::NAME, Executor::Loop, move |items| {
-                workers::chain(items, stages, limit, f)
-            }),
-        ]);
+        contenders
+            .extend(whole!(chain as chain, None, move |items| { chain(items, stages, limit, f) }));
         contenders
     }
 }

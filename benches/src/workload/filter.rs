@@ -1,15 +1,14 @@
-use std::future::{Future, ready};
+use std::future::Future;
 
 use flowlet::FlowExt;
-use futures_util::StreamExt;
 
 use super::numbers;
 use crate::call::{Call, Visit, even};
-use crate::peer::{Flowlet, ForEach, Peer, contender, others, roughage};
-use crate::{Contender, Executor, Row, Tally, tally};
+use crate::peer::{Flowlet, ForEach, Peer, contender, others, whole};
+use crate::{Contender, Row, Tally, tally};
 
-/// A filter whose predicate is a call, which keeps the even items. The peers have none, so it is a
-/// map to options by hand.
+/// A filter whose predicate is a call, which keeps the even items. Most peers
+/// have none: there it is a map to options, by hand.
 pub(super) fn rows() -> impl Iterator<Item = Row> {
     let calls = [
         (Call::Ready, "filter, ready"),
@@ -46,8 +45,7 @@ where
     fn of<P: Peer>(&self) -> Contender {
         let Self(limit, f) = *self;
         contender::<P, _>(None, move |items| {
-            let options = P::map(numbers(items), limit, move |item| even(f(item)));
-            tally(options.filter_map(ready))
+            tally(P::filter_map(numbers(items), limit, move |item| even(f(item))))
         })
     }
 }
@@ -66,9 +64,7 @@ impl Visit for Filter {
             tally(numbers(items).filter_concurrent(limit, predicate))
         })];
         contenders.extend(others(&ByHand(limit, f)));
-        contenders.push(Contender::new(roughage::NAME, Executor::Loop, move |items| {
-            roughage::filter(items, limit, f)
-        }));
+        contenders.extend(whole!(filter as filter, None, move |items| filter(items, limit, f)));
         contenders
     }
 }

@@ -4,15 +4,12 @@ use flowlet::FlowExt;
 use futures_util::{StreamExt, stream};
 
 use super::numbers;
-use crate::call::{Call, Visit};
-use crate::peer::{Flowlet, ForEach, FuturesUtil, Peer, contender, others};
+use crate::call::{Call, OUTPUTS, Visit, expand, outputs};
+use crate::peer::{Flowlet, ForEach, FuturesBuffered, FuturesUtil, Peer, contender, others, whole};
 use crate::{Contender, Row, Tally, tally};
 
 /// How many calls at once.
 const SIZES: [usize; 3] = [16, 256, 4_096];
-
-/// How many outputs an item gives.
-const OUTPUTS: u64 = 4;
 
 /// Flat maps: of calls that give four outputs at once, and of streams that make one call an output.
 pub(super) fn rows() -> impl Iterator<Item = Row> {
@@ -35,15 +32,6 @@ pub(super) fn rows() -> impl Iterator<Item = Row> {
         let streams = rows(of_streams, |call, limit| call.visit_basic(OfStreams { limit }));
         arrays.into_iter().chain(streams)
     })
-}
-
-/// What an item, or what a call gave, is expanded to.
-fn outputs(item: u64) -> [u64; OUTPUTS as usize] {
-    [0, 1, 2, 3].map(|n| OUTPUTS * item + n)
-}
-
-async fn expand(call: impl Future<Output = u64>) -> [u64; OUTPUTS as usize] {
-    outputs(call.await)
 }
 
 struct OfArrays {
@@ -80,10 +68,13 @@ impl Visit for OfArrays {
         })];
         contenders.extend(others(&ByHand(limit, f)));
         contenders
+            .extend(whole!(flat_map as expanded, None, move |items| { expanded(items, limit, f) }));
+        contenders
     }
 }
 
-/// Only futures-util has one, which boxes what is no `Unpin`.
+/// Only futures-util has one, which takes boxes of what is no `Unpin`. With futures-buffered and
+/// futures-concurrency it is a group of streams that is refilled by hand.
 struct OfStreams {
     limit: usize,
 }
@@ -97,7 +88,7 @@ impl Visit for OfStreams {
         Fut: Future<Output = u64> + Send + 'static,
     {
         let limit = self.limit;
-        vec![
+        let mut contenders = vec![
             contender::<Flowlet, _>(None, move |items| {
                 let expand = move |item| stream::iter(outputs(item)).then(f);
                 tally(numbers(items).flat_map_concurrent(limit, expand))
@@ -106,6 +97,14 @@ impl Visit for OfStreams {
                 let expand = move |item| Box::pin(stream::iter(outputs(item)).then(f));
                 tally(numbers(items).flat_map_unordered(limit, expand))
             }),
-        ]
+            contender::<FuturesBuffered, _>(None, move |items| {
+                let expanded = (0..items).map(move |item| stream::iter(outputs(item)).then(f));
+                tally(FuturesBuffered::merged(limit, expanded))
+            }),
+        ];
+        contenders.extend(whole!(flat_map_streams as expanded, None, move |items| {
+            expanded(items, limit, f)
+        }));
+        contenders
     }
 }

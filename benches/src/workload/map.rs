@@ -2,9 +2,7 @@ use std::future::Future;
 
 use super::numbers;
 use crate::call::{Call, Visit};
-use crate::peer::{
-    ForEach, Peer, contender, each, futures_concurrency, join_set, roughage, sequential, workers,
-};
+use crate::peer::{ForEach, Peer, contender, each, whole};
 use crate::{Contender, Executor, Row, Tally, tally};
 
 /// One stage, with each kind of call.
@@ -55,21 +53,12 @@ impl Visit for Map {
         Fut: Future<Output = u64> + Send + 'static,
     {
         let Self { limit, executor, call } = self;
-        let local = executor.unwrap_or(Executor::Loop);
-        let tasks = executor.unwrap_or(Executor::Tasks);
         let mut contenders = each(&Of(self, f));
-        contenders.extend([
-            Contender::new(futures_concurrency::NAME, local, move |items| {
-                futures_concurrency::map(items, limit, f)
-            }),
-            Contender::new(roughage::NAME, local, move |items| roughage::map(items, limit, f)),
-            Contender::new(workers::NAME, local, move |items| workers::map(items, limit, f)),
-            Contender::new(join_set::NAME, tasks, move |items| join_set::map(items, limit, f)),
-        ]);
-        // One call after the other is no answer to calls that wait for the world.
         if call.executor().is_none() || limit == 1 {
-            contenders.push(Contender::new(sequential::NAME, local, move |items| {
-                sequential::map(items, f)
+            contenders.extend(whole!(map as map, executor, move |items| map(items, limit, f)));
+        } else {
+            contenders.extend(whole!(map_to_wait_for as map, executor, move |items| {
+                map(items, limit, f)
             }));
         }
         contenders

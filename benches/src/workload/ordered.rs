@@ -2,8 +2,8 @@ use std::future::Future;
 
 use super::numbers;
 use crate::call::{Call, Visit};
-use crate::peer::{ForEach, Peer, contender, each, roughage};
-use crate::{Contender, Executor, Row, Tally, tally};
+use crate::peer::{ForEach, Peer, contender, each, whole};
+use crate::{Contender, Row, Tally, tally_in_order};
 
 /// One stage whose outputs come in the order of the items.
 pub(super) fn rows() -> impl Iterator<Item = Row> {
@@ -32,7 +32,7 @@ where
 {
     fn of<P: Peer>(&self) -> Contender {
         let Self(limit, f) = *self;
-        contender::<P, _>(None, move |items| tally(P::ordered(numbers(items), limit, f)))
+        contender::<P, _>(None, move |items| tally_in_order(P::ordered(numbers(items), limit, f)))
     }
 }
 
@@ -46,9 +46,7 @@ impl Visit for Ordered {
     {
         let limit = self.limit;
         let mut contenders = each(&Of(limit, f));
-        contenders.push(Contender::new(roughage::NAME, Executor::Loop, move |items| {
-            roughage::ordered(items, limit, f)
-        }));
+        contenders.extend(whole!(ordered as ordered, None, move |items| ordered(items, limit, f)));
         contenders
     }
 }

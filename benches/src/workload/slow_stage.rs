@@ -3,7 +3,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::numbers;
-use crate::peer::{ForEach, Peer, contender, each, roughage, workers};
+use crate::peer::{ForEach, Peer, contender, each, whole};
 use crate::{Contender, Executor, Row, Tally, tally};
 
 /// The first stage: so many calls at once, each with five waits of 10 ms.
@@ -18,14 +18,9 @@ const ITEMS: u64 = 28;
 /// them meanwhile loses wall time. Both stages need the same time for an item.
 pub(super) fn rows() -> impl Iterator<Item = Row> {
     let mut contenders = each(&SlowStage);
-    contenders.extend([
-        Contender::new(roughage::NAME, Executor::Timed, |items| {
-            roughage::two(items, (FIRST, first), (SECOND, second))
-        }),
-        Contender::new(workers::NAME, Executor::Timed, |items| {
-            workers::two(items, (FIRST, first), (SECOND, second))
-        }),
-    ]);
+    contenders.extend(whole!(two as two, Some(Executor::Timed), |items| {
+        two(items, (FIRST, first), (SECOND, second))
+    }));
     let row = Row {
         workload: "slow stage",
         in_flight: FIRST,

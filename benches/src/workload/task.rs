@@ -11,12 +11,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::numbers;
 use crate::executor::runtime;
-use crate::peer::{ForEach, Peer, join_set, others, workers};
+use crate::peer::{ForEach, Peer, join_set, others, sequential, workers};
 use crate::{Contender, Row, Tally, tally};
 
 const LIMIT: usize = 16;
 
-/// Calls that are tasks, of some microseconds of work each, on one worker and on two.
+/// Calls that are tasks, of about a microsecond of work each, on one worker and on two.
 pub(super) fn rows() -> impl Iterator<Item = Row> {
     let tokio = [("tasks on tokio, 1 worker", &TOKIO_1), ("tasks on tokio, 2 workers", &TOKIO_2)];
     let smol = [("tasks on smol, 1 worker", &SMOL_1), ("tasks on smol, 2 workers", &SMOL_2)];
@@ -55,10 +55,15 @@ async fn work(item: u64) -> u64 {
     hash(item)
 }
 
-/// Some microseconds of work. Gives back the number.
+/// About a microsecond of work. Gives back the number.
 pub(super) fn hash(item: u64) -> u64 {
-    black_box((0..2_000).fold(item, |hash, n| black_box(hash.rotate_left(5) ^ n)));
+    work_for(2_000, item);
     item
+}
+
+/// Half a nanosecond of work for each of `rounds`, or so.
+pub fn work_for(rounds: u64, item: u64) {
+    black_box((0..rounds).fold(item, |hash, n| black_box(hash.rotate_left(5) ^ n)));
 }
 
 /// A contender whose consumer is a task as well.
@@ -103,6 +108,8 @@ fn on_tokio(runtime: &'static LazyLock<Runtime>) -> Vec<Contender> {
     ];
     contenders.extend(others(&Own(runtime)));
     contenders
+        .push(spawned(sequential::NAME, runtime, |items| sequential::map(items, LIMIT, work)));
+    contenders
 }
 
 fn on_smol(executor: &'static LazyLock<Arc<Smol<'static>>>) -> Vec<Contender> {
@@ -121,6 +128,9 @@ fn on_smol(executor: &'static LazyLock<Arc<Smol<'static>>>) -> Vec<Contender> {
         }),
         consumed(workers::NAME, |executor, items| {
             block_on(executor.spawn(workers::spawned(executor, items, LIMIT, work)))
+        }),
+        consumed(sequential::NAME, |executor, items| {
+            block_on(executor.spawn(sequential::map(items, LIMIT, work)))
         }),
     ]
 }

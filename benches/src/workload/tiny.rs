@@ -3,10 +3,8 @@ use std::future::Future;
 use futures_util::stream;
 
 use crate::call::{Call, Visit};
-use crate::peer::{
-    ForEach, Peer, contender, each, futures_concurrency, join_set, roughage, workers,
-};
-use crate::{Contender, Executor, Row, Tally, tally};
+use crate::peer::{ForEach, Peer, contender, each, whole};
+use crate::{Contender, Row, Tally, tally};
 
 /// How many items a pipeline has.
 const SIZE: u64 = 10;
@@ -63,17 +61,6 @@ where
     }
 }
 
-fn whole<Fut>(
-    name: &'static str,
-    executor: Executor,
-    f: impl Fn() -> Fut + Copy + 'static,
-) -> Contender
-where
-    Fut: Future<Output = Tally> + 'static,
-{
-    Contender::new(name, executor, move |items| repeat(items, f))
-}
-
 impl Visit for Tiny {
     type Output = Vec<Contender>;
 
@@ -83,16 +70,10 @@ impl Visit for Tiny {
         Fut: Future<Output = u64> + Send + 'static,
     {
         let limit = self.limit;
-        let (local, tasks) = (Executor::Loop, Executor::Tasks);
         let mut contenders = each(&Of(limit, f));
-        contenders.extend([
-            whole(futures_concurrency::NAME, local, move || {
-                futures_concurrency::map(SIZE, limit, f)
-            }),
-            whole(roughage::NAME, local, move || roughage::map(SIZE, limit, f)),
-            whole(workers::NAME, local, move || workers::map(SIZE, limit, f)),
-            whole(join_set::NAME, tasks, move || join_set::map(SIZE, limit, f)),
-        ]);
+        contenders.extend(whole!(map as map, None, move |items| {
+            repeat(items, move || map(SIZE, limit, f))
+        }));
         contenders
     }
 }
