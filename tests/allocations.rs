@@ -33,6 +33,10 @@ fn take<S: Stream + Unpin>(stream: &mut S, mut number: usize, mut between: impl 
 /// Counts what is allocated for a thousand items, after as many as warm everything up.
 fn allocations<S: Stream>(stream: S, mut between: impl FnMut()) -> u64 {
     let mut stream = pin!(stream);
+    // To its limit, with nothing woken meanwhile.
+    for _ in 0..100 {
+        let _ = stream.as_mut().poll_next(&mut Context::from_waker(Waker::noop()));
+    }
     take(&mut stream, 3000, &mut between);
     measure(|| take(&mut stream, 1000, &mut between)).count_total
 }

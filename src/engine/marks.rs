@@ -10,7 +10,7 @@ use std::task::Waker;
 
 /// How many calls the stages of a pipeline poll and start, all together, before the executor gets a
 /// chance to run something else.
-pub(crate) const BUDGET: usize = 512;
+pub(crate) const BUDGET: usize = 128;
 
 /// Each in a cell of its own: copied as a whole they cost more than all else in a poll of upstream,
 /// as the processor waits where it loads at once what was stored in parts.
