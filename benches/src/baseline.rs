@@ -36,11 +36,11 @@ impl Figure {
         }
     }
 
-    /// What it may be without being worse. The compiler's moods change instructions a little, and
-    /// allocations in thousandths come from lists that grow.
+    /// What it may be without being worse. Instructions have changed by 3.3% where nothing but other
+    /// code of the program did, and allocations in thousandths come from lists that grow.
     fn allowed(self, recorded: f64) -> f64 {
         match self {
-            Self::Instructions => 1.03 * recorded,
+            Self::Instructions => 1.05 * recorded,
             Self::Allocations => recorded + 0.002,
             Self::PeakHeap => 1.01 * recorded,
         }
@@ -48,12 +48,13 @@ impl Figure {
 }
 
 /// Workloads, and how many calls at once.
-const STEADY: [(&str, usize); 21] = [
+const STEADY: [(&str, usize); 24] = [
     ("ready", 1),
     ("ready", 16),
     ("ready", 256),
     ("yield once", 16),
     ("yield once", 256),
+    ("four waits", 1),
     ("four waits", 16),
     ("woken", 1),
     ("woken", 16),
@@ -62,7 +63,9 @@ const STEADY: [(&str, usize); 21] = [
     ("ordered, ready", 16),
     ("ordered, woken", 16),
     ("filter, ready", 16),
+    ("filter, woken", 16),
     ("flat map, ready", 16),
+    ("flat map, woken", 16),
     ("flat map of streams, ready", 16),
     ("chain of 4 stages, ready", 16),
     ("chain of 4 stages, woken", 16),
