@@ -1,5 +1,10 @@
-//! Counts the words of texts. Start as many as you like, on as many machines; Ctrl-C stops one when
-//! what it has begun is done.
+//! Fetches pages and reads what they link to. Start as many as you like, on as many machines; Ctrl-C
+//! stops one when what it has begun is done.
+
+#[path = "support/arguments.rs"]
+mod arguments;
+#[path = "support/page.rs"]
+mod page;
 
 use std::env;
 use std::error::Error;
@@ -9,43 +14,34 @@ use async_signal::{Signal, Signals};
 use flowlet::Flow;
 use flowlet_amqp::{Summary, Worker};
 use futures_lite::StreamExt;
-use serde::Serialize;
-
-#[path = "support/arguments.rs"]
-mod arguments;
+use url::Url;
 
 use arguments::Arguments;
+use page::{Failure, Page, fetch, parse};
 
 const USAGE: &str = "\
-Counts the words of the texts in the queue `texts`, into the queue `counts`.
+Fetches the pages whose addresses are in the queue `urls`, and puts their titles and
+links into the queue `pages`.
 
 Usage: worker --amqp URL [--concurrency N]
 
   --amqp URL        the broker, such as amqp://guest:guest@localhost:5672/%2f
-  --concurrency N   how many texts at once (default: 32)
+  --concurrency N   how many pages at once (default: 32)
 
-A text without words is moved to the queue `texts.dead`. Ctrl-C stops the worker: what
-it has begun is finished. Exit codes: 0 after that; 1 if the broker refuses; 2 for bad
-arguments.
+A page that cannot be had is tried three times, and moved to the queue `urls.dead`.
+Ctrl-C stops the worker: what it has begun is finished. Exit codes: 0 after that; 1 if
+the broker refuses; 2 for bad arguments.
 ";
 
-#[derive(Serialize)]
-struct Count {
-    text: String,
-    words: usize,
-}
-
-async fn count(text: String) -> Result<Count, &'static str> {
-    match text.split_whitespace().count() {
-        0 => Err("no words"),
-        words => Ok(Count { text, words }),
-    }
-}
-
 fn main() -> ExitCode {
-    let arguments = match Arguments::parse(env::args().skip(1), "--concurrency", 32) {
-        Ok(arguments) if (1..=65_535).contains(&arguments.number) => arguments,
-        Ok(_) => return arguments::explain("--concurrency must be from 1 to 65,535", USAGE),
+    let unknown = |what: &str| Err(format!("what is {what}?"));
+    let arguments = Arguments::parse(env::args().skip(1), &[("--concurrency", 32, 1)], unknown)
+        .and_then(|arguments| match arguments.number("--concurrency") {
+            ..=65_535 => Ok(arguments),
+            _ => Err("--concurrency must be at most 65,535".to_owned()),
+        });
+    let arguments = match arguments {
+        Ok(arguments) => arguments,
         Err(problem) => return arguments::explain(&problem, USAGE),
     };
     match smol::block_on(work(&arguments)) {
@@ -60,13 +56,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// The same flow that one program would run on a stream of its own.
+fn crawl() -> Flow<Url, Result<Page, Failure>> {
+    Flow::identity().map_concurrent(1, fetch).map(|fetched| fetched.map(parse))
+}
+
 async fn work(arguments: &Arguments) -> Result<Summary, Box<dyn Error>> {
-    let flow = Flow::<String>::identity().map_concurrent(1, count);
-    let worker = Worker::builder(arguments.url.as_str(), "texts")
-        .output("counts")
-        .concurrency(arguments.number)
+    let worker = Worker::builder(arguments.url.as_str(), "urls")
+        .output("pages")
+        .concurrency(arguments.number("--concurrency"))
         .build()?;
     // The second is what `kill`, systemd and Kubernetes send.
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
-    Ok(worker.try_run(&flow, signals.next()).await?)
+    Ok(worker.try_run(&crawl(), signals.next()).await?)
 }

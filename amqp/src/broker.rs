@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use async_io::Timer;
 use backon::{BackoffBuilder, ExponentialBuilder};
 use futures_lite::future;
+use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 
@@ -42,6 +43,7 @@ pub struct Broker {
     url: String,
     heartbeat: Option<Duration>,
     give_up_after: Option<Duration>,
+    ca_certificates: Option<String>,
     runtime: Runtime,
 }
 
@@ -55,7 +57,13 @@ impl Broker {
     /// let broker = flowlet_amqp::Broker::new("amqp://localhost");
     /// ```
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), heartbeat: None, give_up_after: None, runtime: Runtime::default() }
+        Self {
+            url: url.into(),
+            heartbeat: None,
+            give_up_after: None,
+            ca_certificates: None,
+            runtime: Runtime::default(),
+        }
     }
 
     /// Sets how long a connection may be silent, in whole seconds. What is said in the URL, and else
@@ -100,6 +108,29 @@ impl Broker {
         self
     }
 
+    /// Sets certificates of authorities that may vouch for a broker at `amqps://`, besides those that
+    /// the system trusts: the text of a PEM file, with one or more of them.
+    ///
+    /// The broker's certificate must be for the host that the address names. A text without any
+    /// certificate is an error when the worker or publisher is made.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use flowlet_amqp::Broker;
+    ///
+    /// # fn run() -> std::io::Result<()> {
+    /// let ours = std::fs::read_to_string("/etc/ssl/our-authority.pem")?;
+    /// let broker = Broker::new("amqps://broker.example.org").ca_certificates(ours);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "rustls")]
+    pub fn ca_certificates(mut self, pem: impl Into<String>) -> Self {
+        self.ca_certificates = Some(pem.into());
+        self
+    }
+
     /// Sets where the upkeep of the connections runs.
     ///
     /// # Examples
@@ -114,7 +145,7 @@ impl Broker {
         self
     }
 
-    /// Reads the address.
+    /// Reads the address and the certificates.
     pub(crate) fn connector(&self) -> Result<Connector, Error> {
         let mut uri: AMQPUri = self.url.parse().map_err(Error::Url)?;
         if let Some(heartbeat) = self.heartbeat {
@@ -124,8 +155,12 @@ impl Broker {
         if cfg!(not(feature = "rustls")) && uri.scheme == lapin::uri::AMQPScheme::AMQPS {
             return Err(Error::Url("amqps:// needs the feature `rustls`".to_owned()));
         }
-        let (give_up_after, runtime) = (self.give_up_after, self.runtime.clone());
-        Ok(Connector { uri, give_up_after, runtime })
+        let Self { give_up_after, ca_certificates, runtime, .. } = self.clone();
+        let is_certificate = |pem: &String| pem.contains("-----BEGIN CERTIFICATE-----");
+        if ca_certificates.as_ref().is_some_and(|pem| !is_certificate(pem)) {
+            return Err(Error::NoCertificate);
+        }
+        Ok(Connector { uri, give_up_after, ca_certificates, runtime })
     }
 }
 
@@ -156,6 +191,7 @@ impl std::fmt::Debug for Broker {
 pub(crate) struct Connector {
     uri: AMQPUri,
     give_up_after: Option<Duration>,
+    ca_certificates: Option<String>,
     runtime: Runtime,
 }
 
@@ -196,7 +232,9 @@ impl Connector {
             .with_executor(self.runtime.clone())
             .with_reactor(async_reactor_trait::AsyncIo)
             .with_connection_name("flowlet-amqp".into());
-        let connection = Connection::connect_uri(self.uri.clone(), properties).await?;
+        let trust = OwnedTLSConfig { cert_chain: self.ca_certificates.clone(), identity: None };
+        let uri = self.uri.clone();
+        let connection = Connection::connect_uri_with_config(uri, properties, trust).await?;
         let channel = connection.create_channel().await?;
         Ok(Link::new(connection, channel, &self.runtime))
     }
@@ -224,9 +262,13 @@ async fn within<T>(
     .await
 }
 
-/// Whether the broker understood and said no, rather than not being there.
+/// Whether the broker understood and said no, rather than not being there; or whether we did, to its
+/// certificate.
 fn is_refusal(error: &lapin::Error) -> bool {
     use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+    if let ErrorKind::IOError(error) = error.kind() {
+        return error.kind() == std::io::ErrorKind::InvalidData;
+    }
     let ErrorKind::ProtocolError(error) = error.kind() else { return false };
     matches!(
         error.kind(),

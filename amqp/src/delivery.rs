@@ -102,6 +102,11 @@ impl<T> Delivery<T> {
         !self.ticket.link.is_alive()
     }
 
+    /// The connection that it came on.
+    pub(crate) fn link(&self) -> &Link {
+        &self.ticket.link
+    }
+
     /// Takes the job out. What is left has to be answered as before.
     pub fn split(self) -> (T, Delivery<()>) {
         (self.job, Delivery { job: (), ticket: self.ticket })
@@ -160,7 +165,8 @@ impl Ticket {
             return Err(Error::Lost);
         }
         let acker = self.acker.take().expect("it is answered once");
-        match self.link.answer(acker.ack(BasicAckOptions::default())).await {
+        let ack = pin!(acker.ack(BasicAckOptions::default()));
+        match self.link.answer(ack).await {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Error::Lost),
         }
@@ -175,8 +181,7 @@ impl Ticket {
             &self.properties,
             headers.into_table(),
         );
-        let link = &self.link;
-        match self.source.dead_letters().publish(&message, || link.is_alive()).await? {
+        match self.source.dead_letters().publish(&message, Some(&self.link)).await? {
             true => self.ack().await,
             false => Err(Error::Lost),
         }

@@ -16,8 +16,11 @@ pub enum Error {
     /// The address of the broker cannot be read. The text says what is wrong, without the password.
     Url(String),
 
+    /// The text with the certificates of authorities holds none.
+    NoCertificate,
+
     /// The broker refused: a wrong password, a queue that is there with other settings, a queue that
-    /// should be there and is not.
+    /// should be there and is not. Or its certificate cannot be trusted.
     Refused(lapin::Error),
 
     /// There was no connection for as long as [`Broker::give_up_after`](crate::Broker::give_up_after)
@@ -40,6 +43,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(what) => write!(f, "the broker's address cannot be used: {what}"),
+            Self::NoCertificate => f.write_str("there is no certificate in what should be PEM"),
             Self::Refused(error) => write!(f, "the broker refused: {error}"),
             Self::GaveUp(error) => write!(f, "no connection to the broker: {error}"),
             Self::Lost => {

@@ -13,6 +13,7 @@ use lapin::options::BasicPublishOptions;
 use lapin::publisher_confirm::Confirmation;
 use lapin::{BasicProperties, Channel, Connection, ErrorKind};
 
+use crate::queue::Target;
 use crate::{Error, Runtime};
 
 /// How often to look whether a connection is still there. The client library wakes those who wait for
@@ -59,28 +60,30 @@ impl Link {
     }
 
     /// Waits for what comes of something, or for the loss of the link, which is `None`.
-    async fn outcome<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn outcome<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
         let lost = async { self.lost.recv().await.ok().map(|never| match never {}) };
         future::or(async { Some(outcome.await) }, lost).await
     }
 
-    /// Publishes a message to a queue and waits for the broker's word on it.
+    /// Publishes a message for a queue and waits for the broker's word on it.
     pub(crate) async fn publish(
         &self,
-        queue: &str,
+        target: &Target,
         payload: &[u8],
         properties: BasicProperties,
     ) -> Result<Confirmation, Error> {
-        let confirmed = async {
+        // Pinned here, since each function that takes a future makes room for it twice.
+        let confirmed = pin!(async {
             let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+            let Target { name, exchange, .. } = target;
             let mut sent =
-                pin!(self.channel.basic_publish("", queue, options, payload, properties));
+                pin!(self.channel.basic_publish(exchange, name, options, payload, properties));
             let in_turn = future::poll_fn(|cx| {
                 let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
                 sent.as_mut().poll(cx)
             });
             in_turn.await?.await
-        };
+        });
         match self.outcome(confirmed).await {
             Some(Ok(confirmation)) => Ok(confirmation),
             Some(Err(error)) if is_too_large(&error, payload) => {

@@ -25,8 +25,8 @@ impl Message {
         let mut properties = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_content_type(content_type.into());
-        if let Some(id) = id.filter(|id| id.len() <= ID_LENGTH) {
-            properties = properties.with_message_id(id.into());
+        if let Some(id) = id {
+            properties = properties.with_message_id(fitting(id).into());
         }
         Self { payload, properties }
     }
@@ -55,6 +55,25 @@ impl Message {
         );
         Self { payload, properties }
     }
+}
+
+/// An id as long as AMQP allows: of a longer one the beginning, and a hash of all of it, so that those
+/// that differ still do, and those that are the same still are, in any program.
+fn fitting(id: String) -> String {
+    if id.len() <= ID_LENGTH {
+        return id;
+    }
+    let hash = format!("…{:032x}", fnv(&id));
+    let fits = |end: &usize| id.is_char_boundary(*end);
+    let end = (0..=ID_LENGTH - hash.len()).rev().find(fits).unwrap_or(0);
+    format!("{}{hash}", &id[..end])
+}
+
+/// FNV-1a of 128 bits, which is the same in all programs and versions.
+fn fnv(text: &str) -> u128 {
+    const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    text.bytes().fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))
 }
 
 /// An id that no other message has.
@@ -94,12 +113,24 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_too_long_is_left_out() {
-        let id_of = |length| {
-            let message = Message::new(vec![], "a/b", Some("x".repeat(length)));
-            message.properties.message_id().clone()
+    fn an_id_that_is_too_long_is_shortened_and_no_other_is_the_same() {
+        let id_of = |id: &str| {
+            let message = Message::new(vec![], "a/b", Some(id.to_owned()));
+            message.properties.message_id().as_ref().unwrap().to_string()
         };
-        assert!(id_of(255).is_some());
-        assert!(id_of(256).is_none());
+        assert_eq!(id_of(&"x".repeat(255)), "x".repeat(255));
+        // The same in each version of this crate, or else jobs of the last would not be known.
+        let long = "x".repeat(256);
+        assert_eq!(id_of(&long), "x".repeat(220) + "…ae190b8d4950600365fdbd78cea9718d");
+        assert_ne!(id_of(&long), id_of(&(long.clone() + ":0")));
+        let wide = id_of(&"€".repeat(100));
+        assert!(wide.starts_with(&"€".repeat(73)) && wide.len() <= 255, "{wide}");
+    }
+
+    #[test]
+    fn the_hash_is_fnv() {
+        // Of nothing it is the basis, and of "a" it is in the tables of those who made it.
+        assert_eq!(fnv(""), 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
+        assert_eq!(fnv("a"), 0xd228_cb69_6f1a_8caf_7891_2b70_4e4a_8964);
     }
 }

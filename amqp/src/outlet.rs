@@ -38,35 +38,47 @@ impl Outlet {
             return Ok(link.clone());
         }
         *slot = None;
+        // To connect takes a large future, which would make that of each message as large.
+        let link = Box::pin(self.connect()).await?;
+        Ok(slot.insert(link).clone())
+    }
+
+    async fn connect(&self) -> Result<Arc<Link>, Error> {
         let is_first = self.is_first.load(Ordering::Relaxed);
         let prepare = async |link: Link| {
             self.target.declare(&link).await?;
             link.channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok(link)
         };
-        let link = Arc::new(self.connector.link(is_first, prepare).await?);
+        let link = self.connector.link(is_first, prepare).await?;
         self.is_first.store(false, Ordering::Relaxed);
-        Ok(slot.insert(link).clone())
+        Ok(Arc::new(link))
     }
 
-    /// Publishes until the broker has confirmed, or `is_wanted` says no. Returns whether it was
-    /// confirmed.
+    /// Publishes until the broker has confirmed, or the link is lost that `job` came on, if it is for
+    /// one: it will come again then. Returns whether it was confirmed.
     ///
     /// A queue that is full refuses messages, and a broker short of memory does not read them: both
     /// are waited for.
     pub(crate) async fn publish(
         &self,
         message: &Message,
-        is_wanted: impl Fn() -> bool,
+        job: Option<&Link>,
     ) -> Result<bool, Error> {
         let mut waits = backoff();
-        while is_wanted() {
-            let link = self.link().await?;
-            if !is_wanted() {
+        while job.is_none_or(Link::is_alive) {
+            let link = match job {
+                // The broker may be away for long, and someone may want to stop.
+                Some(job) => job.outcome(self.link()).await,
+                None => Some(self.link().await),
+            };
+            let Some(link) = link else { break };
+            let link = link?;
+            if !job.is_none_or(Link::is_alive) {
                 break;
             }
             let Message { payload, properties } = message;
-            match link.publish(&self.target.name, payload, properties.clone()).await {
+            match link.publish(&self.target, payload, properties.clone()).await {
                 Ok(Confirmation::Ack(None)) => return Ok(true),
                 // The queue is gone.
                 Ok(Confirmation::Ack(Some(_)) | Confirmation::NotRequested) => {
@@ -96,5 +108,24 @@ impl Outlet {
         if let Some(link) = link {
             link.close().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::BasicProperties;
+    use lapin::types::FieldTable;
+
+    use super::*;
+    use crate::{Broker, Queue};
+
+    #[test]
+    fn a_message_does_not_carry_the_room_for_a_connection() {
+        let connector = Broker::new("amqp://localhost").connector().unwrap();
+        let outlet = Outlet::new(connector, Queue::new("jobs").target());
+        let came = BasicProperties::default();
+        let message = Message::copy(Vec::new(), &came, FieldTable::default());
+        let size = size_of_val(&outlet.publish(&message, None));
+        assert!(size < 4 * 1024, "{size} bytes");
     }
 }

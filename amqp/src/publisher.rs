@@ -110,7 +110,8 @@ impl<C: Codec> Publisher<C> {
     /// Does the same as [`publish`](Self::publish), with message ids of its own.
     ///
     /// With an id that is the same each time the item is published, by whichever program, it can be
-    /// told that a job was done before. An id longer than 255 bytes is left out.
+    /// told that a job was done before. AMQP allows 255 bytes: of a longer id the beginning is kept, and
+    /// a hash of all of it, so that ids that differ still do, and the same are the same in each program.
     ///
     /// # Errors
     ///
@@ -173,7 +174,7 @@ impl<C: Codec> Publisher<C> {
                     Ok(Message::new(payload, C::CONTENT_TYPE, Some(id(&item))))
                 });
                 let publish = async |message| {
-                    if outlet.publish(&message, || true).await? {
+                    if outlet.publish(&message, None).await? {
                         confirmed.fetch_add(1, Ordering::Relaxed);
                     }
                     Ok(())

@@ -1,4 +1,5 @@
-use lapin::options::QueueDeclareOptions;
+use lapin::ExchangeKind;
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 
 use crate::link::Link;
@@ -30,6 +31,8 @@ const DELIVERY_LIMIT: u32 = 20;
 pub struct Queue {
     name: String,
     dead_letters: String,
+    /// The default exchange, which has no name, if nothing is said.
+    dead_letter_exchange: String,
     /// `None` if the queue is there already.
     delivery_limit: Option<u32>,
 }
@@ -48,9 +51,14 @@ impl Queue {
     /// ```
     #[track_caller]
     pub fn new(name: impl Into<String>) -> Self {
-        let name = checked(name.into());
+        let name = checked("a queue", name.into());
         let dead_letters = format!("{name}.dead");
-        Self { name, dead_letters, delivery_limit: Some(DELIVERY_LIMIT) }
+        Self {
+            name,
+            dead_letters,
+            dead_letter_exchange: String::new(),
+            delivery_limit: Some(DELIVERY_LIMIT),
+        }
     }
 
     /// Describes a queue of any kind that someone else declares. It must be there, and so must the
@@ -102,7 +110,28 @@ impl Queue {
     /// ```
     #[track_caller]
     pub fn dead_letters(mut self, name: impl Into<String>) -> Self {
-        self.dead_letters = checked(name.into());
+        self.dead_letters = checked("a queue", name.into());
+        self
+    }
+
+    /// Has dead letters go by an exchange of this name, which must be there, with the name of the queue
+    /// for dead letters as the routing key. That queue is bound to it with this key, unless this one is
+    /// [`existing`](Self::existing). If nothing is said they go to it directly.
+    ///
+    /// So others can have them as well: those of all queues in one, or some of them, by their keys.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name is empty, or longer than 250 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let queue = flowlet_amqp::Queue::new("jobs").dead_letter_exchange("broken");
+    /// ```
+    #[track_caller]
+    pub fn dead_letter_exchange(mut self, name: impl Into<String>) -> Self {
+        self.dead_letter_exchange = checked("an exchange", name.into());
         self
     }
 
@@ -120,7 +149,8 @@ impl Queue {
     /// The queue that its rejected jobs go to.
     pub(crate) fn for_dead_letters(&self) -> Target {
         let arguments = self.delivery_limit.map(|_| quorum());
-        Target { name: self.dead_letters.clone(), arguments }
+        let exchange = self.dead_letter_exchange.clone();
+        Target { name: self.dead_letters.clone(), exchange, arguments }
     }
 
     /// The queue itself.
@@ -130,14 +160,14 @@ impl Queue {
             let mut set = |name: &str, value: &str| {
                 arguments.insert(name.into(), AMQPValue::LongString(value.into()));
             };
-            set("x-dead-letter-exchange", "");
+            set("x-dead-letter-exchange", &self.dead_letter_exchange);
             set("x-dead-letter-routing-key", &self.dead_letters);
             set("x-dead-letter-strategy", "at-least-once");
             set("x-overflow", "reject-publish");
             arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit.into()));
             arguments
         });
-        Target { name: self.name.clone(), arguments }
+        Target { name: self.name.clone(), exchange: String::new(), arguments }
     }
 }
 
@@ -156,9 +186,9 @@ impl From<String> for Queue {
 }
 
 #[track_caller]
-fn checked(name: String) -> String {
-    assert!(!name.is_empty(), "a queue's name must not be empty");
-    assert!(name.len() <= 250, "a queue's name must not be longer than 250 bytes");
+fn checked(what: &str, name: String) -> String {
+    assert!(!name.is_empty(), "{what}'s name must not be empty");
+    assert!(name.len() <= 250, "{what}'s name must not be longer than 250 bytes");
     name
 }
 
@@ -172,6 +202,8 @@ fn quorum() -> FieldTable {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) name: String,
+    /// The exchange that messages for it go to; the default one has no name, and needs nothing.
+    pub(crate) exchange: String,
     /// `None` if it is only looked for.
     arguments: Option<FieldTable>,
 }
@@ -181,7 +213,19 @@ impl Target {
         let passive = self.arguments.is_none();
         let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
         let arguments = self.arguments.clone().unwrap_or_default();
-        link.channel.queue_declare(&self.name, options, arguments).await?;
+        let Self { name, exchange, .. } = self;
+        link.channel.queue_declare(name, options, arguments).await?;
+        if exchange.is_empty() {
+            return Ok(());
+        }
+        let look = ExchangeDeclareOptions { passive: true, ..Default::default() };
+        // Of one that is only looked for the kind does not matter.
+        let (kind, none) = (ExchangeKind::Direct, FieldTable::default());
+        link.channel.exchange_declare(exchange, kind, look, none.clone()).await?;
+        if !passive {
+            let bind = QueueBindOptions::default();
+            link.channel.queue_bind(name, exchange, name, bind, none).await?;
+        }
         Ok(())
     }
 }

@@ -30,27 +30,39 @@ const RETRY_AFTER: Duration = Duration::from_millis(100);
 #[must_use = "a builder does nothing before `build`"]
 pub struct Builder<C = Json> {
     broker: Broker,
-    queue: Queue,
-    output: Option<Queue>,
-    concurrency: u16,
-    prefetch: Option<u16>,
-    tries: u32,
-    retry_after: Duration,
+    settings: Settings,
     codec: C,
+}
+
+/// What is said of a worker.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) queue: Queue,
+    pub(super) output: Option<Queue>,
+    pub(super) concurrency: u16,
+    /// As many as the concurrency if nothing is said.
+    prefetch: Option<u16>,
+    pub(super) tries: u32,
+    pub(super) retry_after: Duration,
+}
+
+impl Settings {
+    pub(super) fn prefetch(&self) -> u16 {
+        self.prefetch.unwrap_or(self.concurrency)
+    }
 }
 
 impl Builder {
     pub(super) fn new(broker: Broker, queue: Queue) -> Self {
-        Self {
-            broker,
+        let settings = Settings {
             queue,
             output: None,
             concurrency: CONCURRENCY,
             prefetch: None,
             tries: TRIES,
             retry_after: RETRY_AFTER,
-            codec: Json,
-        }
+        };
+        Self { broker, settings, codec: Json }
     }
 }
 
@@ -71,7 +83,7 @@ impl<C> Builder<C> {
     /// ```
     #[track_caller]
     pub fn output(mut self, queue: impl Into<Queue>) -> Self {
-        self.output = Some(queue.into());
+        self.settings.output = Some(queue.into());
         self
     }
 
@@ -90,7 +102,7 @@ impl<C> Builder<C> {
     /// ```
     #[track_caller]
     pub fn concurrency(mut self, concurrency: usize) -> Self {
-        self.concurrency = checked("the concurrency", concurrency);
+        self.settings.concurrency = checked("the concurrency", concurrency);
         self
     }
 
@@ -114,7 +126,7 @@ impl<C> Builder<C> {
     /// ```
     #[track_caller]
     pub fn prefetch(mut self, prefetch: usize) -> Self {
-        self.prefetch = Some(checked("the prefetch", prefetch));
+        self.settings.prefetch = Some(checked("the prefetch", prefetch));
         self
     }
 
@@ -137,7 +149,7 @@ impl<C> Builder<C> {
     #[track_caller]
     pub fn tries(mut self, tries: u32) -> Self {
         assert!(tries > 0, "a job must be tried at least once");
-        self.tries = tries;
+        self.settings.tries = tries;
         self
     }
 
@@ -156,7 +168,7 @@ impl<C> Builder<C> {
     ///     .unwrap();
     /// ```
     pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = wait;
+        self.settings.retry_after = wait;
         self
     }
 
@@ -170,9 +182,7 @@ impl<C> Builder<C> {
     /// let worker = Worker::builder("amqp://localhost", "jobs").codec(Json).build().unwrap();
     /// ```
     pub fn codec<D: Codec>(self, codec: D) -> Builder<D> {
-        let Self { broker, queue, output, concurrency, prefetch, tries, retry_after, codec: _ } =
-            self;
-        Builder { broker, queue, output, concurrency, prefetch, tries, retry_after, codec }
+        Builder { broker: self.broker, settings: self.settings, codec }
     }
 
     /// Makes the worker. It does not connect before it runs.
@@ -190,10 +200,8 @@ impl<C> Builder<C> {
     /// assert!(Worker::builder("localhost", "jobs").build().is_err());
     /// ```
     pub fn build(self) -> Result<Worker<C>, Error> {
-        let connector = self.broker.connector()?;
-        let Self { queue, output, concurrency, prefetch, tries, retry_after, codec, .. } = self;
-        let (prefetch, concurrency) = (prefetch.unwrap_or(concurrency), concurrency.into());
-        Ok(Worker { connector, queue, output, concurrency, prefetch, tries, retry_after, codec })
+        let Self { broker, settings, codec } = self;
+        Ok(Worker { connector: broker.connector()?, settings, codec })
     }
 }
 
@@ -201,11 +209,7 @@ impl<C> fmt::Debug for Builder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("broker", &self.broker)
-            .field("queue", &self.queue)
-            .field("output", &self.output)
-            .field("concurrency", &self.concurrency)
-            .field("prefetch", &self.prefetch)
-            .field("tries", &self.tries)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! One job, from its delivery to its answer.
 
 use std::fmt::Display;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use async_io::Timer;
 use flowlet::Flow;
 use flowlet::prelude::*;
-use futures_lite::{FutureExt, stream};
+use futures_lite::{FutureExt, future, stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -60,7 +61,8 @@ where
         let (answer, count) = match outcome {
             Ok(()) => (delivery.ack().await, &self.counts.done),
             Err(Failure::Once(reason) | Failure::Always(reason)) => {
-                (delivery.reject(reason).await, &self.counts.rejected)
+                // Rare, and large.
+                (Box::pin(delivery.reject(reason)).await, &self.counts.rejected)
             }
             Err(Failure::Lost) => (Err(Error::Lost), &self.counts.lost),
             Err(Failure::Fatal(error)) => return Err(error),
@@ -117,14 +119,23 @@ where
         });
         let publish = async |message: Option<Message>| {
             let (Some(message), Some(output)) = (message, &self.output) else { return Ok(()) };
-            match output.publish(&message, || !delivery.is_lost()).await {
+            match output.publish(&message, Some(delivery.link())).await {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(Failure::Lost),
                 Err(error @ Error::TooLarge(_)) => Err(Failure::Always(error.to_string())),
                 Err(error) => Err(Failure::Fatal(error)),
             }
         };
-        outputs.try_map_concurrent(OUTPUTS_AT_ONCE, publish).try_drain().await
+        let mut outputs = pin!(outputs);
+        let Some(first) = outputs.next().await else { return Ok(()) };
+        // Most jobs have one output, which needs no stage.
+        let second = match future::poll_once(outputs.next()).await {
+            Some(None) => return publish(first?).await,
+            Some(second) => second,
+            None => None,
+        };
+        let begun = stream::iter([first]).chain(stream::iter(second));
+        begun.chain(outputs).try_map_concurrent(OUTPUTS_AT_ONCE, publish).try_drain().await
     }
 }
 

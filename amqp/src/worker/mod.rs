@@ -7,7 +7,6 @@ mod turns;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use flowlet::Flow;
 use futures_lite::{StreamExt, future, stream};
@@ -17,6 +16,7 @@ use serde::de::DeserializeOwned;
 pub use self::builder::Builder;
 pub use self::summary::Summary;
 
+use self::builder::Settings;
 use self::job::Jobs;
 use self::summary::Counts;
 use self::turns::CameBack;
@@ -38,7 +38,9 @@ use crate::{Broker, Codec, Deliveries, Delivery, Error, Json, Queue};
 /// A job is acked when all its outputs are confirmed by the broker, and not before. So whoever is
 /// killed, at whatever moment, each job's outputs are published, or it is in the queue of dead
 /// letters. After a death outputs can be there twice, with the same message id: the job's id, a
-/// colon, and the number of the output.
+/// colon, and the number of the output. One that would be longer than 255 bytes, as AMQP allows, is
+/// shortened as those of [`publish_with_id`](crate::Publisher::publish_with_id) are. Outputs of a job
+/// that came without an id have none.
 ///
 /// # Each job for itself
 ///
@@ -49,7 +51,8 @@ use crate::{Broker, Codec, Deliveries, Delivery, Error, Json, Queue};
 /// A job that fails is tried again here, [`tries`](Builder::tries) times in all, and then moved to
 /// the dead letters with the reason in the header `x-flowlet-reason`. It has failed if the flow
 /// panicked, or gave an error in [`try_run`](Self::try_run). A payload that is no job, and a job with
-/// an output that cannot be encoded or is larger than the broker takes, is moved at once. The jobs beside it are not concerned. Outputs that were published before it failed stay.
+/// an output that cannot be encoded or is larger than the broker takes, is moved at once. The jobs
+/// beside it are not concerned. Outputs that were published before it failed stay.
 ///
 /// A job that kills the process comes back to the queue, with all others that the process had. The
 /// broker counts that, and moves it to the dead letters after
@@ -60,7 +63,8 @@ use crate::{Broker, Codec, Deliveries, Delivery, Error, Json, Queue};
 /// # When the broker goes away
 ///
 /// Calls that run go on. What they give is not published, as their jobs will come again. As soon as
-/// there is a connection the next jobs come, within the same limit. See [`Broker`].
+/// there is a connection the next jobs come, within the same limit. A worker that is told to stop does
+/// not wait for one. See [`Broker`].
 ///
 /// # Examples
 ///
@@ -84,12 +88,7 @@ use crate::{Broker, Codec, Deliveries, Delivery, Error, Json, Queue};
 /// ```
 pub struct Worker<C = Json> {
     connector: Connector,
-    queue: Queue,
-    output: Option<Queue>,
-    concurrency: usize,
-    prefetch: u16,
-    tries: u32,
-    retry_after: Duration,
+    settings: Settings,
     codec: C,
 }
 
@@ -131,8 +130,12 @@ impl<C: Codec> Worker<C> {
     /// # }
     /// ```
     pub async fn declare(&self) -> Result<(), Error> {
-        let output = self.output.as_ref().map(Queue::target);
-        let targets = [Some(self.queue.for_dead_letters()), Some(self.queue.target()), output];
+        let output = self.settings.output.as_ref().map(Queue::target);
+        let targets = [
+            Some(self.settings.queue.for_dead_letters()),
+            Some(self.settings.queue.target()),
+            output,
+        ];
         let prepare = async |link: Link| {
             for target in targets.iter().flatten() {
                 target.declare(&link).await?;
@@ -216,14 +219,14 @@ impl<C: Codec> Worker<C> {
         U: Send + 'static,
         O: Serialize + Send + 'static,
     {
-        let output = self.output.as_ref();
+        let output = self.settings.output.as_ref();
         let jobs = Arc::new(Jobs {
             flow: flow.clone(),
             check,
             codec: self.codec.clone(),
             output: output.map(|queue| Outlet::new(self.connector.clone(), queue.target())),
-            tries: self.tries,
-            retry_after: self.retry_after,
+            tries: self.settings.tries,
+            retry_after: self.settings.retry_after,
             counts: Counts::default(),
         });
         // An output queue that is not as it should be is found out before any job is taken.
@@ -233,7 +236,9 @@ impl<C: Codec> Worker<C> {
         let source = self.source();
         let (tell, told) = async_channel::bounded::<()>(1);
         let deliveries = self.intake(&source).until(async move { told.recv().await });
-        let done = turns::run(deliveries, self.concurrency, |job| jobs.clone().answer(job));
+        let done = turns::run(deliveries, self.settings.concurrency.into(), |job| {
+            jobs.clone().answer(job)
+        });
         // Beside the jobs: while as many run as may, the deliveries are not asked for more.
         let stop = async {
             stop.await;
@@ -323,16 +328,17 @@ impl<C: Codec> Worker<C> {
     }
 
     fn source(&self) -> Arc<Source> {
-        let dead_letters = Outlet::new(self.connector.clone(), self.queue.for_dead_letters());
-        Arc::new(Source::new(self.queue.name().to_owned(), dead_letters))
+        let dead_letters =
+            Outlet::new(self.connector.clone(), self.settings.queue.for_dead_letters());
+        Arc::new(Source::new(self.settings.queue.name().to_owned(), dead_letters))
     }
 
     fn intake(&self, source: &Arc<Source>) -> Intake {
         Intake {
             connector: self.connector.clone(),
-            target: self.queue.target(),
-            dead_letters: self.queue.for_dead_letters(),
-            prefetch: self.prefetch,
+            target: self.settings.queue.target(),
+            dead_letters: self.settings.queue.for_dead_letters(),
+            prefetch: self.settings.prefetch(),
             source: source.clone(),
         }
     }
@@ -340,13 +346,7 @@ impl<C: Codec> Worker<C> {
 
 impl<C> fmt::Debug for Worker<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Worker")
-            .field("queue", &self.queue)
-            .field("output", &self.output)
-            .field("concurrency", &self.concurrency)
-            .field("prefetch", &self.prefetch)
-            .field("tries", &self.tries)
-            .finish_non_exhaustive()
+        f.debug_struct("Worker").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Workers and brokers that die, at many moments.
+//! Workers that die, at many moments.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -19,13 +19,18 @@ use crate::server::Server;
 use crate::threads;
 use crate::wait::until;
 
-const JOBS: u64 = 10_000;
+pub(crate) const JOBS: u64 = 10_000;
 
 /// How many workers are killed meanwhile.
 const KILLS: u64 = 5;
 
 /// Declares the queues of a test and fills the first.
-fn fill(server: &Server, name: &str, limit: u32, jobs: impl IntoIterator<Item = Job>) -> Raw {
+pub(crate) fn fill(
+    server: &Server,
+    name: &str,
+    limit: u32,
+    jobs: impl IntoIterator<Item = Job>,
+) -> Raw {
     let (queue, outputs) = queues(name, limit);
     let worker = Worker::builder(server.url(), queue).output(outputs).build().unwrap();
     block_on(worker.declare()).unwrap();
@@ -34,12 +39,18 @@ fn fill(server: &Server, name: &str, limit: u32, jobs: impl IntoIterator<Item = 
     raw
 }
 
-fn waits(ids: Range<u64>, time: u64) -> impl Iterator<Item = Job> {
+pub(crate) fn waits(ids: Range<u64>, time: u64) -> impl Iterator<Item = Job> {
     ids.map(move |id| Job::new(id, What::Wait(time)))
 }
 
-fn settings<'a>(url: &'a str, name: &'a str) -> Settings<'a> {
+pub(crate) fn settings<'a>(url: &'a str, name: &'a str) -> Settings<'a> {
     Settings { url, name, concurrency: 32, heartbeat: 60, delivery_limit: 20 }
+}
+
+/// How many workers take jobs from a queue, as the broker sees it.
+fn consumers(server: &Server, queue: &str) -> usize {
+    let consumers = server.control(&["list_consumers", "--no-table-headers", "queue_name"]);
+    consumers.lines().filter(|line| line.trim() == queue).count()
 }
 
 /// Waits until no worker has a job any more, and none waits for one.
@@ -56,9 +67,18 @@ fn until_done(server: &Server, raw: &Raw, queue: &str) {
 }
 
 /// All jobs' outputs are there, and which are there more often is told.
-fn check(name: &str, outputs: &BTreeMap<u64, usize>, expected: impl Iterator<Item = u64>) {
+pub(crate) fn check(
+    name: &str,
+    outputs: &BTreeMap<u64, usize>,
+    expected: impl Iterator<Item = u64>,
+) {
     let missing: Vec<u64> = expected.filter(|id| !outputs.contains_key(id)).collect();
-    assert!(missing.is_empty(), "{} jobs are lost: {missing:?}", missing.len());
+    assert!(
+        missing.is_empty(),
+        "{} jobs are lost, of which the first {}",
+        missing.len(),
+        missing[0]
+    );
     let duplicates: usize = outputs.values().map(|count| count - 1).sum();
     println!("  {name}: {} jobs done, {duplicates} outputs twice", outputs.len());
 }
@@ -74,9 +94,7 @@ pub(crate) fn a_job_of_a_killed_worker_is_redelivered_at_once(server: &mut Serve
         until(|| "the first worker's start", || file.exists());
         // It waits beside for when there is something to do.
         let second = Process::start(&settings, 1);
-        let consumers = || server.control(&["list_consumers", "--no-table-headers", "queue_name"]);
-        let is_of_these = |line: &&str| line.trim() == format!("{name}-jobs");
-        until(|| "two consumers", || consumers().lines().filter(is_of_these).count() == 2);
+        until(|| "two consumers", || consumers(server, &format!("{name}-jobs")) == 2);
         first.signal(signal);
         let begun = Instant::now();
         raw.until_ready(&format!("{name}-outputs"), 1);
@@ -111,32 +129,6 @@ pub(crate) fn workers_that_are_killed_lose_nothing(server: &mut Server) {
     }
 }
 
-/// Runs only if it is named: the one node of RabbitMQ 3.10 that Debian 12 has does not always bring
-/// back its own queues. Twice in five runs one was dead, or empty, with confirmed messages in it.
-pub(crate) fn a_broker_that_is_killed_loses_nothing(server: &mut Server) {
-    let name = "dead-broker";
-    drop(fill(server, name, 20, waits(0..JOBS, 5)));
-    let url = server.url();
-    let settings = settings(&url, name);
-    let workers: Vec<Process> = (0..4).map(|number| Process::start(&settings, number)).collect();
-    for part in 1..=2 {
-        Raw::connect(&url).until_ready("dead-broker-outputs", part * JOBS as u32 / 4);
-        server.kill();
-        let begun = Instant::now();
-        server.restart();
-        let back = begun.elapsed();
-        let raw = Raw::connect(&url);
-        let outputs = raw.ready("dead-broker-outputs");
-        raw.until_ready("dead-broker-outputs", outputs + 1);
-        println!("  the broker was back after {back:.1?}, an output after {:.1?}", begun.elapsed());
-    }
-    let raw = Raw::connect(&url);
-    until_done(server, &raw, "dead-broker-jobs");
-    workers.into_iter().for_each(|worker| drop(worker.stop()));
-    check("two kills of the broker", &raw.take_outputs("dead-broker-outputs"), 0..JOBS);
-    assert_eq!(raw.ready("dead-broker-jobs.dead"), 0);
-}
-
 pub(crate) fn a_worker_that_is_stopped_loses_its_jobs_to_others(server: &mut Server) {
     let name = "stopped";
     let raw = fill(server, name, 20, waits(0..JOBS, 40));
@@ -146,12 +138,13 @@ pub(crate) fn a_worker_that_is_stopped_loses_its_jobs_to_others(server: &mut Ser
     raw.until_ready("stopped-outputs", 1000);
     workers[0].signal("-STOP");
     thread::sleep(Duration::from_secs(10));
+    // A busy broker may take longer to find out.
+    until(|| "one consumer", || consumers(server, "stopped-jobs") == 1);
     workers[0].signal("-CONT");
     until_done(server, &raw, "stopped-jobs");
     let ends: Vec<String> = workers.into_iter().map(Process::stop).collect();
     println!("  {}", ends.join("; "));
-    let lost = |end: &str| !end.ends_with(" 0 lost with their connection");
-    assert!(lost(&ends[0]) && !lost(&ends[1]));
+    assert!(!ends[0].ends_with(" 0 lost with their connection"));
     check("stopped for 10 s", &raw.take_outputs("stopped-outputs"), 0..JOBS);
     assert_eq!(raw.ready("stopped-jobs.dead"), 0);
 }

@@ -148,6 +148,37 @@ pub(crate) fn an_output_that_is_too_large_rejects_its_job_alone(server: &mut Ser
     assert_eq!((dead.len(), &dead[0].data[..]), (1, &b"20"[..]));
 }
 
+pub(crate) fn dead_letters_go_by_an_exchange(server: &mut Server) {
+    let raw = Raw::connect(&server.url());
+    let name = "by-exchange";
+    let jobs = || Queue::new(name).dead_letter_exchange("broken").delivery_limit(1);
+    let worker = || Worker::builder(server.url(), jobs()).prefetch(1).build().unwrap();
+    let error = block_on(worker().declare()).unwrap_err();
+    assert!(error.to_string().contains("no exchange 'broken'"), "{error}");
+
+    raw.exchange("broken");
+    block_on(worker().declare()).unwrap();
+    // Another queue has them too.
+    raw.declare("by-exchange-copies", &[]);
+    raw.bind("by-exchange-copies", "broken");
+    raw.put(name, [b"not a job".to_vec(), b"1".to_vec()]);
+    // One is rejected by us, and one by the broker, when it came back too often.
+    let mut deliveries = worker().deliveries::<u32>(std::future::pending::<()>());
+    block_on(async {
+        use futures_lite::StreamExt;
+        for _ in 0..2 {
+            drop(deliveries.next().await.unwrap().unwrap());
+        }
+    });
+    for queue in ["by-exchange.dead", "by-exchange-copies"] {
+        raw.until_ready(queue, 2);
+        let letters = raw.take_all(queue);
+        let data: BTreeSet<&[u8]> = letters.iter().map(|letter| &letter.data[..]).collect();
+        assert_eq!(data, BTreeSet::from([&b"not a job"[..], b"1"]));
+    }
+    block_on(deliveries.close());
+}
+
 pub(crate) fn what_the_broker_refuses_is_an_error(server: &mut Server) {
     let flow = Flow::<u32>::identity();
     let run = |broker: Broker, jobs: Queue| {

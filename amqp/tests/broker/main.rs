@@ -3,99 +3,139 @@
 //! Where no RabbitMQ is installed they are skipped, and say so. The arguments are names, or parts of
 //! names, of the tests to run; `--list` shows them.
 
+mod acks;
+mod broker_death;
 mod deaths;
 mod deliveries;
 mod failures;
+mod frames;
 mod job;
 mod process;
+mod proxy;
 mod publisher;
 mod raw;
+mod secure;
 mod server;
 mod stop;
 mod wait;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::exit;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use server::Server;
 use wait::watched;
 
-type Test = (&'static str, fn(&mut Server));
+/// A test of a server that is given to it.
+type Shared = (&'static str, fn(&mut Server));
+
+/// A test of servers that it starts.
+type Own = (&'static str, fn());
 
 macro_rules! tests {
     ($($module:ident :: $test:ident),* $(,)?) => {
-        &[$((concat!(stringify!($module), "::", stringify!($test)), $module::$test as fn(&mut Server))),*]
+        &[$((concat!(stringify!($module), "::", stringify!($test)), $module::$test)),*]
     };
 }
 
-const TESTS: &[Test] = tests![
+/// Those that share a server.
+const SHARED: &[Shared] = tests![
     failures::outputs_come_with_ids_made_of_the_jobs,
     failures::a_job_that_fails_goes_alone,
     failures::a_job_that_fails_once_is_tried_again,
     failures::an_output_that_is_too_large_rejects_its_job_alone,
+    failures::dead_letters_go_by_an_exchange,
     failures::what_the_broker_refuses_is_an_error,
     failures::an_output_queue_that_is_deleted_is_declared_again,
     deliveries::answers_come_in_any_order,
     deliveries::batches_are_acked_after_their_commit,
     deliveries::a_broken_payload_does_not_reach_the_stream,
     deliveries::answers_of_a_lost_connection_are_lost,
+    acks::no_job_is_acked_before_all_its_outputs_are_confirmed,
+    acks::no_job_is_rejected_before_its_dead_letter_is_confirmed,
+    acks::a_connection_that_is_cut_around_a_confirm_loses_nothing,
     stop::what_runs_is_finished_and_nothing_comes_twice,
+    stop::a_worker_stops_while_the_broker_is_away,
     publisher::all_items_arrive_once_with_ids,
+    publisher::ids_that_are_too_long_still_tell_items_apart,
     publisher::a_full_queue_holds_back,
     publisher::a_blocked_connection_holds_back,
     publisher::an_item_that_cannot_be_encoded_is_an_error,
     publisher::an_item_that_is_too_large_is_an_error,
     deaths::a_job_of_a_killed_worker_is_redelivered_at_once,
     deaths::workers_that_are_killed_lose_nothing,
-    deaths::a_broker_that_is_killed_loses_nothing,
     deaths::a_worker_that_is_stopped_loses_its_jobs_to_others,
     deaths::a_job_that_aborts_takes_no_other_along,
     deaths::a_full_output_queue_keeps_jobs_unacked,
-    deaths::connections_that_are_lost_leave_nothing_behind,
 ];
 
-/// Those that run only if they are named.
-const BY_NAME: &[&str] = &["deaths::a_broker_that_is_killed_loses_nothing"];
+/// Those that start servers of their own, meanwhile.
+const OWN: &[Own] = tests![
+    secure::a_broker_is_trusted_by_its_authority_alone,
+    broker_death::a_broker_that_is_killed_loses_nothing,
+];
+
+/// Those that count what this process has, when all others are done.
+const ALONE: &[Shared] = tests![deaths::connections_that_are_lost_leave_nothing_behind];
 
 fn main() {
     process::serve();
     let arguments: Vec<String> = env::args().skip(1).collect();
     let filters: Vec<_> = arguments.iter().filter(|filter| !filter.starts_with('-')).collect();
-    let is_asked_for = |name: &str| match &filters[..] {
-        [] => !BY_NAME.contains(&name),
-        filters => filters.iter().any(|filter| name.contains(*filter)),
+    let is_asked_for =
+        |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(*filter));
+    let asked_for = |tests: &[Shared]| -> Vec<Shared> {
+        tests.iter().filter(|(name, _)| is_asked_for(name)).copied().collect()
     };
-    let tests: Vec<_> = TESTS.iter().filter(|(name, _)| is_asked_for(name)).collect();
+    let (shared, alone) = (asked_for(SHARED), asked_for(ALONE));
+    let own: Vec<_> = OWN.iter().filter(|(name, _)| is_asked_for(name)).collect();
+    let names = || {
+        let of_shared = shared.iter().chain(&alone).map(|(name, _)| *name);
+        of_shared.chain(own.iter().map(|(name, _)| *name))
+    };
     if arguments.iter().any(|argument| argument == "--list") {
-        tests.iter().for_each(|(name, _)| println!("{name}: test"));
+        names().for_each(|name| println!("{name}: test"));
         return;
     }
-    if tests.is_empty() {
+    let count = names().count();
+    if count == 0 {
         return;
     }
     if !server::is_installed() {
         println!(
-            "SKIPPED: {} tests need a broker, and no RabbitMQ is installed: on Debian, `apt-get \
-             install -y --no-install-recommends rabbitmq-server`",
-            tests.len(),
+            "SKIPPED: {count} tests need a broker, and no RabbitMQ is installed: on Debian, `apt-get \
+             install -y --no-install-recommends rabbitmq-server`"
         );
         return;
     }
     let begun = Instant::now();
-    let mut server = Server::start();
-    println!("the broker was up after {:.1?}", begun.elapsed());
-    let mut failed = 0;
-    for (name, test) in &tests {
+    let failed = AtomicUsize::new(0);
+    let run = |name: &str, test: &mut dyn FnMut()| {
         let begun = Instant::now();
-        let ended = watched(name, || catch_unwind(AssertUnwindSafe(|| test(&mut server))));
-        failed += usize::from(ended.is_err());
+        let ended = watched(name, || catch_unwind(AssertUnwindSafe(test)));
+        failed.fetch_add(usize::from(ended.is_err()), Ordering::Relaxed);
         let word = if ended.is_ok() { "ok" } else { "FAILED" };
         println!("test {name} ... {word} ({:.1?})", begun.elapsed());
-    }
+    };
+    let mut server = (shared.len() + alone.len() > 0).then(Server::start);
+    let mut run_with = |(name, test): &Shared| {
+        let server = server.as_mut().expect("it was started for this");
+        let before = failed.load(Ordering::Relaxed);
+        run(name, &mut || test(server));
+        if failed.load(Ordering::Relaxed) > before {
+            println!("the broker's log:\n{}", server.log());
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| own.iter().for_each(|(name, test)| run(name, &mut || test())));
+        shared.iter().for_each(&mut run_with);
+    });
+    alone.iter().for_each(&mut run_with);
     drop(server);
-    println!("{} passed; {failed} failed, in {:.0?}", tests.len() - failed, begun.elapsed());
+    let failed = failed.into_inner();
+    println!("{} passed; {failed} failed, in {:.0?}", count - failed, begun.elapsed());
     exit(if failed == 0 { 0 } else { 101 });
 }
 

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use flowlet::Flow;
 use flowlet::prelude::*;
-use flowlet_amqp::{Error, Publisher, Queue};
+use flowlet_amqp::{Error, Publisher, Queue, Worker};
 use futures_lite::future::{block_on, zip};
 use lapin::types::AMQPValue;
 
+use crate::failures::until_ready;
 use crate::raw::Raw;
 use crate::server::{LARGEST, Server};
 use crate::wait::until;
@@ -31,6 +33,22 @@ pub(crate) fn all_items_arrive_once_with_ids(server: &mut Server) {
     let ids: BTreeSet<&str> = ids.map(|id| id.as_str()).collect();
     assert_eq!(ids.len(), 2000);
     assert!((1000..2000).all(|n| ids.contains(format!("item {n}").as_str())));
+}
+
+pub(crate) fn ids_that_are_too_long_still_tell_items_apart(server: &mut Server) {
+    let publisher = Publisher::new(server.url()).unwrap();
+    let id = |n: &u32| format!("{}{n}", "long".repeat(100));
+    let twice = pipe([0, 1, 0]).through(publisher.publish_with_id(1, "long-ids", id));
+    assert_eq!(block_on(twice).unwrap(), 3);
+    let worker = Worker::builder(server.url(), "long-ids").output("long-ids-outputs");
+    let stop = until_ready(server.url(), "long-ids-outputs", 6);
+    let flow = Flow::<u32>::identity().flat_map_concurrent(1, |n| [n, n]);
+    let summary = block_on(worker.build().unwrap().run(&flow, stop)).unwrap();
+    assert_eq!((summary.done, summary.rejected), (3, 0));
+    let outputs = Raw::connect(&server.url()).take_all("long-ids-outputs");
+    let ids = outputs.iter().map(|output| output.properties.message_id().as_ref().unwrap());
+    let ids: BTreeSet<&str> = ids.map(|id| id.as_str()).collect();
+    assert_eq!((outputs.len(), ids.len()), (6, 4));
 }
 
 /// A source that counts what was taken of it.

@@ -7,11 +7,11 @@ use flowlet_amqp::Runtime;
 use futures_lite::StreamExt;
 use futures_lite::future::block_on;
 use lapin::options::{
-    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 
 use crate::job::{Done, Job};
 use crate::wait::until;
@@ -45,22 +45,35 @@ impl Raw {
         Ok(Self { _connection: connection, channel })
     }
 
-    /// Puts messages into a queue, with their numbers as ids.
+    /// Puts messages into a queue, with their numbers as ids. A broker that is busy may refuse them for
+    /// a while.
     pub(crate) fn put(&self, queue: &str, messages: impl IntoIterator<Item = Vec<u8>>) {
-        block_on(async {
-            let mut confirms = Vec::new();
-            for (number, message) in iter::zip(0.., messages) {
-                let properties = BasicProperties::default()
-                    .with_delivery_mode(2)
-                    .with_message_id(format!("{number}").into());
-                let options = BasicPublishOptions::default();
-                let confirm = self.channel.basic_publish("", queue, options, &message, properties);
-                confirms.push(confirm.await.unwrap());
+        let mut left: Vec<_> = iter::zip(0_u64.., messages).collect();
+        let put = || {
+            left = block_on(self.refused(queue, std::mem::take(&mut left)));
+            left.is_empty()
+        };
+        until(|| format!("messages in {queue}"), put);
+    }
+
+    /// Publishes messages once, and returns those that were refused.
+    async fn refused(&self, queue: &str, messages: Vec<(u64, Vec<u8>)>) -> Vec<(u64, Vec<u8>)> {
+        let mut confirms = Vec::new();
+        for (number, message) in messages {
+            let properties = BasicProperties::default()
+                .with_delivery_mode(2)
+                .with_message_id(format!("{number}").into());
+            let options = BasicPublishOptions::default();
+            let confirm = self.channel.basic_publish("", queue, options, &message, properties);
+            confirms.push((confirm.await.unwrap(), number, message));
+        }
+        let mut refused = Vec::new();
+        for (confirm, number, message) in confirms {
+            if !confirm.await.unwrap().is_ack() {
+                refused.push((number, message));
             }
-            for confirm in confirms {
-                assert!(confirm.await.unwrap().is_ack());
-            }
-        });
+        }
+        refused
     }
 
     pub(crate) fn put_jobs(&self, queue: &str, jobs: impl IntoIterator<Item = Job>) {
@@ -76,6 +89,18 @@ impl Raw {
         }
         let options = QueueDeclareOptions { durable: true, ..Default::default() };
         block_on(self.channel.queue_declare(queue, options, table)).unwrap();
+    }
+
+    /// Declares an exchange that passes each message on to all its queues.
+    pub(crate) fn exchange(&self, name: &str) {
+        let (options, none) = (ExchangeDeclareOptions::default(), FieldTable::default());
+        let declared = self.channel.exchange_declare(name, ExchangeKind::Fanout, options, none);
+        block_on(declared).unwrap();
+    }
+
+    pub(crate) fn bind(&self, queue: &str, exchange: &str) {
+        let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+        block_on(self.channel.queue_bind(queue, exchange, "", options, none)).unwrap();
     }
 
     pub(crate) fn delete(&self, queue: &str) {

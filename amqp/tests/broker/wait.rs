@@ -24,7 +24,7 @@ pub(crate) fn watched<T>(name: &str, test: impl FnOnce() -> T) -> T {
     let (ended, watch) = channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
-            if watch.recv_timeout(3 * LONGEST) == Err(RecvTimeoutError::Timeout) {
+            if watch.recv_timeout(6 * LONGEST) == Err(RecvTimeoutError::Timeout) {
                 println!("test {name} ... FAILED: it does not end");
                 exit(101);
             }
