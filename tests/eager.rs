@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use flowlet::prelude::*;
 use flowlet::{Concurrency, Semaphore, ordered};
+use futures_lite::future::yield_now;
 use futures_lite::stream;
 
 #[path = "support/gate.rs"]
@@ -357,6 +358,101 @@ fn expansions_that_open_do_not_keep_those_without_end_from_going_on() {
     let came: Vec<_> = (0..16).map(|_| task.poll_next(&mut stream)).collect();
     let of_the_first = came.iter().filter(|item| **item == Poll::Ready(Some(0))).count();
     assert_eq!(of_the_first, 8, "every other one: {came:?}");
+}
+
+/// Three expansions are open, and one of them is woken before each poll, which ends each row. Returns
+/// how many were opened in the end, and how many calls of the stage above were over, of which one was
+/// woken if it `waits_above`.
+fn woken_in_every_turn(waits_above: bool) -> (usize, usize) {
+    let gate = Gate::default();
+    let channels: Vec<_> = (0..4).map(|_| async_channel::unbounded()).collect();
+    let (items, opened, above) = (async_channel::unbounded(), Cell::new(0), Cell::new(0));
+    let upstream = items.1.map_concurrent(10, |n: usize| {
+        let (passed, above) = (gate.passed(), &above);
+        async move {
+            if waits_above && n == 3 {
+                passed.await;
+            }
+            above.set(above.get() + 1);
+            n
+        }
+    });
+    let mut stream = pin!(upstream.flat_map_concurrent(10, |n| {
+        opened.set(opened.get() + 1);
+        channels[n].1.clone()
+    }));
+    let task = Task::new();
+    (0..3).for_each(|n| items.0.try_send(n).unwrap());
+    assert_eq!(task.settle(&mut stream), (vec![], false));
+    items.0.try_send(3).unwrap();
+    if waits_above {
+        assert_eq!(task.settle(&mut stream), (vec![], false));
+        gate.open();
+    }
+    channels[0].0.try_send(0).unwrap();
+    for turn in 0..10 {
+        assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(turn % 3)));
+        let next = (turn + 1) % 3;
+        channels[next].0.try_send(next).unwrap();
+    }
+    (opened.get(), above.get())
+}
+
+#[test]
+fn wakes_that_end_every_row_do_not_keep_further_ones_from_opening() {
+    assert_eq!(woken_in_every_turn(false), (4, 4));
+}
+
+#[test]
+fn wakes_that_end_every_row_do_not_keep_the_stages_above_from_going_on() {
+    assert_eq!(woken_in_every_turn(true), (4, 4));
+}
+
+/// One expansion always has outputs, and with each wakes another one that has none.
+#[test]
+fn expansions_that_wake_others_do_not_keep_further_ones_from_opening() {
+    for limit in [Concurrency::from(10), ordered(10)] {
+        let (wakes, items) = (async_channel::unbounded(), async_channel::unbounded());
+        let opened = Cell::new(0);
+        let mut stream = pin!(items.1.flat_map_concurrent(limit, |n| {
+            opened.set(opened.get() + 1);
+            let (sender, receiver) = (wakes.0.clone(), wakes.1.clone());
+            match n {
+                0 => stream::repeat(0).inspect(move |_| sender.try_send(()).unwrap()).boxed_local(),
+                _ => receiver.filter_map(|()| None).boxed_local(),
+            }
+        }));
+        let task = Task::new();
+        (0..2).for_each(|n| items.0.try_send(n).unwrap());
+        for _ in 0..10 {
+            assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
+        }
+        assert_eq!(opened.get(), 2);
+        items.0.try_send(2).unwrap();
+        for _ in 0..10 {
+            assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
+        }
+        assert_eq!(opened.get(), 3);
+    }
+}
+
+#[test]
+fn expansion_that_wakes_itself_does_not_wait_for_the_end_of_a_row() {
+    let items = async_channel::unbounded();
+    let mut stream = pin!(items.1.flat_map_concurrent(10, |n| {
+        let yields = async move {
+            if n == 1 {
+                yield_now().await;
+            }
+        };
+        stream::once_future(yields).flat_map(move |()| stream::repeat(n))
+    }));
+    let task = Task::new();
+    items.0.try_send(0).unwrap();
+    assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
+    items.0.try_send(1).unwrap();
+    let came: Vec<_> = (0..3).map(|_| task.poll_next(&mut stream)).collect();
+    assert!(came.contains(&Poll::Ready(Some(1))), "{came:?}");
 }
 
 /// In an advance each open expansion goes on until it has one output waiting.

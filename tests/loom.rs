@@ -5,8 +5,10 @@
 //! thread is ever parked: a wake is a relaxed store, so that nothing but the code under test makes
 //! what happened before a wake visible to the poll that answers it.
 
+use std::cell::{Cell, RefCell};
 use std::mem;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -770,6 +772,92 @@ fn full_stage_goes_on_with_the_calls_above() {
         stage.finish();
         assert_eq!(stage.outputs.len(), 3);
     });
+}
+
+/// Three stages, of which another task polls the last one midway.
+#[test]
+fn wakes_come_through_two_stages() {
+    explore(2, || {
+        let happenings = [Happening::new(), Happening::new()];
+        let calls = happenings.clone();
+        let first = Engine::new(stream::iter(0..2), Concurrency::from(2));
+        let first =
+            Numbers(first, move |number: usize| Waits { number, all: vec![calls[number].clone()] });
+        let second = Engine::new(first, Concurrency::from(2));
+        let second = Numbers(second, |number| Waits { number, all: vec![] });
+        let mut stage = Stage::new(second, 2, |number| Waits { number, all: vec![] });
+        stage.run();
+        let threads = happenings.map(|one| one.spawn());
+        stage.run_any_time();
+        stage.poller = Poller::new();
+        stage.run_any_time();
+        join(threads);
+        stage.finish();
+        assert_eq!(stage.outputs.len(), 2);
+    });
+}
+
+/// A stream that several poll.
+struct Lent<T>(Rc<RefCell<T>>);
+
+impl<T: Stream + Unpin> Stream for Lent<T> {
+    type Item = T::Item;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T::Item>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_next(cx)
+    }
+}
+
+/// A stage that a stage and a task poll in turn.
+#[test]
+fn wakes_reach_a_stage_or_a_task_whoever_polled_last() {
+    for stage_is_last in [true, false] {
+        explore(3, move || {
+            let happenings = [Happening::new(), Happening::new()];
+            let calls = happenings.clone();
+            let inner = Engine::new(stream::iter(0..2), Concurrency::from(2));
+            let inner = Rc::new(RefCell::new(Numbers(inner, move |number: usize| Waits {
+                number,
+                all: vec![calls[number].clone()],
+            })));
+            let mut stage =
+                Stage::new(Lent(inner.clone()), 2, |number| Waits { number, all: vec![] });
+            let (task, taken) = (Poller::new(), Cell::new(0));
+            let waker = Waker::from(task.clone());
+            let take_directly = || {
+                let mut cx = Context::from_waker(&waker);
+                while let Poll::Ready(Some(_)) =
+                    Pin::new(&mut *inner.borrow_mut()).poll_next(&mut cx)
+                {
+                    taken.set(taken.get() + 1);
+                }
+            };
+            stage.run();
+            let threads = happenings.map(|one| one.spawn());
+            for stage_is_next in [stage_is_last, !stage_is_last, stage_is_last] {
+                if stage_is_next {
+                    stage.run_any_time();
+                } else {
+                    task.was_woken();
+                    take_directly();
+                }
+            }
+            join(threads);
+            loop {
+                let (stage_is_woken, task_is_woken) = (stage.poller.was_woken(), task.was_woken());
+                if stage_is_woken {
+                    stage.run();
+                }
+                if task_is_woken {
+                    take_directly();
+                }
+                if taken.get() + stage.outputs.len() == 2 {
+                    break;
+                }
+                assert!(stage_is_woken || task_is_woken, "a wake was lost");
+            }
+        });
+    }
 }
 
 /// A stage that is dropped while it is woken keeps no waker of whoever polled it.

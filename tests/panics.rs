@@ -1,9 +1,12 @@
 //! A panic reaches the consumer, wherever it comes from, and costs its own item only.
 
-use std::future::{Future, poll_fn};
+use std::cell::RefCell;
+use std::future::{Future, poll_fn, ready};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use flowlet::prelude::*;
@@ -443,4 +446,60 @@ fn a_future_that_is_polled_once_more_is_not_one_that_panicked() {
     for _ in 0..10 {
         let _ = catch_unwind(AssertUnwindSafe(|| task.poll_next(&mut stream)));
     }
+}
+
+/// Waits for a permit with a waker that panics.
+fn wait_for_a_permit(semaphore: &Semaphore) -> impl Sized + use<> {
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            bang(0)
+        }
+    }
+
+    let mut acquire = Box::pin(semaphore.acquire());
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(acquire.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    // It is never dropped: event-listener has lost count of those that wait.
+    ManuallyDrop::new(acquire)
+}
+
+#[test]
+fn of_a_waker_that_is_told_of_a_permit() {
+    for in_order in [false, true] {
+        let semaphore = Semaphore::new(1);
+        let limit = if in_order { ordered(&semaphore) } else { Concurrency::from(&semaphore) };
+        let gate = Gate::default();
+        let mut stream = pin!(pipe(0..3).map_concurrent(limit, |n| {
+            let passed = gate.passed();
+            async move {
+                passed.await;
+                n
+            }
+        }));
+        let task = Task::new();
+        assert!(task.poll_next(&mut stream).is_pending());
+        let _waits = wait_for_a_permit(&semaphore);
+        gate.open();
+        catch_unwind(AssertUnwindSafe(|| task.poll_next(&mut stream))).unwrap_err();
+        // After a panic whoever polls goes on without a wake. It gives way to the one that waits first.
+        assert!(task.poll_next(&mut stream).is_pending());
+        assert_eq!(task.settle(&mut stream), (vec![1, 2], true));
+    }
+}
+
+/// The call was ready at once, so that it could have been handed on without being in flight.
+#[test]
+fn of_a_waker_that_is_told_of_a_permit_loses_no_output() {
+    let semaphore = Semaphore::new(1);
+    let waits = RefCell::new(None);
+    let mut stream = pin!(pipe(0..1).map_concurrent(&semaphore, |n| {
+        waits.replace(Some(wait_for_a_permit(&semaphore)));
+        ready(n)
+    }));
+    let task = Task::new();
+    catch_unwind(AssertUnwindSafe(|| task.poll_next(&mut stream))).unwrap_err();
+    assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
+    assert_eq!(task.poll_next(&mut stream), Poll::Ready(None));
 }

@@ -428,6 +428,20 @@ fn no_waker_is_kept_beyond_the_stage_while_wakes_go_on() {
 }
 
 #[test]
+fn no_waker_is_kept_by_a_stage_that_has_ended() {
+    let gate = Gate::default();
+    let mut stream = pin!(pipe(0..1).map_concurrent(1, |_| gate.passed()).driven());
+    let woken = Arc::new(Counter::default());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(stream.as_mut().poll_next(&mut cx).is_pending());
+    gate.open();
+    while stream.as_mut().poll_next(&mut cx) != Poll::Ready(None) {}
+    drop(waker);
+    assert_eq!(Arc::strong_count(&woken), 1);
+}
+
+#[test]
 fn one_wake_for_many_calls_is_enough() {
     for stage in Stage::ALL {
         let gate = Gate::default();

@@ -115,7 +115,9 @@ impl<S: Stream> FanIn<S> {
                 return Poll::Ready(item);
             }
             Poll::Ready(Step::Over(_)) => {}
-            Poll::Pending => self.branches.wait(index, signals),
+            Poll::Pending => {
+                self.branches.wait(index, signals);
+            }
         }
         Poll::Pending
     }

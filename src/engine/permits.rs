@@ -12,7 +12,8 @@ use crate::semaphore::{Permit, Room, Semaphore};
 /// The limit of one stage.
 #[derive(Debug)]
 pub(super) struct Permits {
-    /// How many calls may be in flight, if the stage counts them alone; otherwise zero.
+    /// How many calls may be in flight, if the stage counts them alone; otherwise zero, so that most
+    /// often one comparison tells that there is room.
     private: usize,
 
     shared: Option<Share>,

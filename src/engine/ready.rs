@@ -8,6 +8,7 @@
 //! then sets it, and wakes the stage; all others know that they need not.
 
 use std::mem;
+use std::ptr;
 use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
 
@@ -18,7 +19,7 @@ use crate::sync::{AtomicU32, AtomicUsize, MANY_WAKES, Mutex, MutexGuard, Orderin
 /// The index that stands for "no slot".
 pub(super) const NONE: u32 = u32::MAX;
 
-/// The bit of [`Signals::newest`] that is clear while the stage waits.
+/// The bit of [`Signals::newest`] that is clear from when the stage waits until something is woken.
 const AWAKE: u32 = 1;
 
 /// No slot was woken.
@@ -37,8 +38,9 @@ pub(crate) struct Signals {
     upstream_wakes: AtomicUsize,
 
     /// Whoever polled the stage last. It is woken only when the stage waits, and is not taken out for
-    /// that, so that it need not be put in again.
-    poller: Mutex<Option<Waker>>,
+    /// that, so that it need not be put in again. Shared, so that no code of the waker's runs while it
+    /// is locked.
+    poller: Mutex<Option<Arc<Waker>>>,
 }
 
 impl Signals {
@@ -72,8 +74,8 @@ impl Signals {
     /// Has what is woken from now on wake the poller. What happened before must be looked at once more.
     #[inline]
     fn wait(&self, is_asked: bool) {
-        // Whoever was told to wake the poller has set the bit. If the poller is a stage then what it
-        // learned of that it learned by an atomic operation that makes the bit visible as well.
+        // Whoever woke the poller has set the bit before. A stage learns of a wake by `upstream_wakes`,
+        // which makes that visible.
         if is_asked && self.newest.load(Ordering::Relaxed) & AWAKE == 0 {
             return;
         }
@@ -81,56 +83,79 @@ impl Signals {
         self.newest.fetch_and(!AWAKE, Ordering::AcqRel);
     }
 
-    /// Wakes the poller. Its waker runs other people's code, so not while the lock is held.
+    /// Wakes the poller.
     fn wake_poller(&self) {
         let poller = self.poller().clone();
         if let Some(waker) = poller {
-            waker.wake();
+            waker.wake_by_ref();
         }
     }
 
-    fn poller(&self) -> MutexGuard<'_, Option<Waker>> {
-        // A waker that panics as it is cloned leaves nothing half done.
+    fn poller(&self) -> MutexGuard<'_, Option<Arc<Waker>>> {
         self.poller.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A stage's hold on its signals, and on who polls it, which they forget when the stage goes.
+/// A stage's hold on its signals. They forget the poller when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Poller {
     pub(crate) signals: Arc<Signals>,
 
-    /// A clone of the waker in the signals, which can be looked at without the lock.
-    known: Option<Waker>,
+    /// The waker in the signals, which can be looked at without the lock.
+    known: Option<Arc<Waker>>,
+
+    /// The address of the table of functions that it had before it was cloned. A compiler may make
+    /// several of one table, and then [`Waker::will_wake`] does not know a waker from its clone.
+    table: usize,
 }
 
 impl Poller {
     pub(crate) fn new(signals: Arc<Signals>) -> Self {
-        Self { signals, known: None }
+        Self { signals, known: None, table: 0 }
     }
 
-    /// Asks for the next wake to go to `waker`, of a stage if one [asked](super::marks::Answer). What
-    /// happened before must be looked at once more.
+    /// Asks for the next wake to go to `waker`, which is a stage's if one [asked](super::marks::Answer).
+    /// What happened before must be looked at once more.
     #[inline]
     pub(crate) fn register(&mut self, waker: &Waker, is_asked: bool) {
-        if !self.known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            self.replace(Some(waker.clone()));
-            self.known = Some(waker.clone());
+        if !self.knows(waker) {
+            self.replace(Some(Arc::new(waker.clone())));
+            self.table = table(waker);
         }
         self.signals.wait(is_asked);
     }
 
-    #[cold]
-    fn replace(&self, waker: Option<Waker>) {
-        let before = mem::replace(&mut *self.signals.poller(), waker);
-        // Last, as it runs other people's code.
-        drop(before);
+    #[inline]
+    fn knows(&self, waker: &Waker) -> bool {
+        self.known.as_ref().is_some_and(|known| {
+            // It is not another waker at the same address, as this one is still in use.
+            known.data() == waker.data() && self.table == table(waker)
+        })
     }
+
+    /// Forgets who polls the stage, because nothing is to be woken for any more.
+    pub(crate) fn forget(&mut self) {
+        if self.known.is_some() {
+            self.replace(None);
+        }
+    }
+
+    #[cold]
+    fn replace(&mut self, waker: Option<Arc<Waker>>) {
+        let shared = mem::replace(&mut *self.signals.poller(), waker.clone());
+        // Both are in place before either is dropped, which runs other people's code.
+        let known = mem::replace(&mut self.known, waker);
+        drop((shared, known));
+    }
+}
+
+fn table(waker: &Waker) -> usize {
+    ptr::from_ref(waker.vtable()).addr()
 }
 
 impl Drop for Poller {
     fn drop(&mut self) {
-        self.replace(None);
+        self.forget();
     }
 }
 

@@ -184,14 +184,14 @@ impl<C: Call> Slots<C> {
         let slot = &mut self.slots[index as usize];
         self.wakes = slot.signal.begin();
         let polled = slot.as_mut().poll(poll);
-        self.polling = NONE;
         if let Poll::Ready(Step::Over(_)) = polled {
-            self.release(index);
-            // Before the return, which would leak the output if it panics.
+            // Before the return, which would leak the output if it panics. Then the slot is freed later.
             drop(permit);
+            self.release(index);
         } else {
             self.resume(index, permit);
         }
+        self.polling = NONE;
         polled
     }
 
@@ -219,12 +219,15 @@ impl<C: Call> Slots<C> {
         self.polling != NONE
     }
 
-    /// Leaves a call that was pending to its wakers. It is queued if they were heard meanwhile.
+    /// Leaves a call that was pending to its wakers. Returns whether they were heard meanwhile: if so
+    /// it is queued.
     #[inline]
-    pub(super) fn wait(&mut self, index: u32, signals: &Signals) {
-        if self.signal(index).end(self.wakes) {
+    pub(super) fn wait(&mut self, index: u32, signals: &Signals) -> bool {
+        let woken = self.signal(index).end(self.wakes);
+        if woken {
             self.again(index, signals);
         }
+        woken
     }
 
     /// Takes the permit of a call that gave an output and pauses.

@@ -75,7 +75,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
             }
             // A call is started, if one can be, whatever there is to hand on: outputs that are always
             // there must not keep new calls from being started, nor the other way round. Where a row
-            // begins, the next turn does so.
+            // begins, a later turn does so, at the latest the next one that is not of the row.
             if C::MANY && !starts && self.begins_row() {
                 room = self.any_room();
             } else {
@@ -107,6 +107,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         }
         let in_flight = self.core.outputs.in_flight();
         if in_flight == 0 && self.core.held.is_none() && self.upstream.is_over() {
+            self.core.poller.forget();
             return Poll::Ready(None);
         }
         self.wait(room, cx);
@@ -154,9 +155,13 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
             };
             let start = |leftover| start(item, leftover);
             match self.core.slots.poll_new(start, &self.core.poller.signals) {
-                // The shortest way: the call was never in flight for anyone to see.
+                // The shortest way: the call was never in flight for anyone to see. Not with a permit:
+                // to give it back wakes others, who may panic.
                 Poll::Ready(Step::Over(Some(value)))
-                    if self.is_next_new() && self.needs_no_advance() && !C::fails(&value) =>
+                    if permit.is_none()
+                        && self.is_next_new()
+                        && self.needs_no_advance()
+                        && !C::fails(&value) =>
                 {
                     return Started::Output(value);
                 }
@@ -265,7 +270,6 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         if !self.advanced && (self.core.hand.is_some() || self.core.outputs.any()) {
             return None;
         }
-        self.core.paused.front()?;
         let permit = self.core.permits.try_take(cx)?;
         let index = self.core.paused.pop_front()?;
         self.core.slots.resume(index, permit);
@@ -278,16 +282,18 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         if C::CAN_FAIL && !self.core.slots.is_running(index) {
             return; // It was cancelled after it was woken.
         }
-        let place = self.core.slots.place(index);
         let polled = self.core.slots.poll(index);
-        self.settle(index, place, polled);
+        self.settle(index, polled);
     }
 
     /// Takes in what came of a poll of a call.
     #[inline]
-    pub(super) fn settle(&mut self, index: u32, place: usize, polled: Poll<Step<C::Output>>) {
+    pub(super) fn settle(&mut self, index: u32, polled: Poll<Step<C::Output>>) {
+        let place = self.core.slots.place(index);
         match polled {
-            Poll::Pending => self.core.slots.wait(index, &self.core.poller.signals),
+            Poll::Pending => {
+                self.core.slots.wait(index, &self.core.poller.signals);
+            }
             Poll::Ready(Step::Output(value)) => {
                 let permit = self.core.slots.take_permit(index);
                 self.give(place, Output { value, call: After::GoesOn(index) });
@@ -311,7 +317,9 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
             Poll::Pending => {
                 let place = self.core.outputs.begin();
                 let index = self.core.slots.admit(permit, place);
-                self.core.slots.wait(index, &self.core.poller.signals);
+                if self.core.slots.wait(index, &self.core.poller.signals) && C::MANY {
+                    self.cut_row();
+                }
             }
             Poll::Ready(Step::Output(value)) => {
                 let place = self.core.outputs.begin();
@@ -334,7 +342,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         if C::fails(&output.value) {
             self.fail(place, output.value);
         } else if self.may_take() && self.core.outputs.is_next(place) {
-            self.take_in_hand(output);
+            self.core.hand = Some(output);
         } else {
             self.core.outputs.give(place, output);
         }
@@ -400,7 +408,8 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         !any_before && !self.advanced
     }
 
-    /// Tells whether there is nothing to advance, or would be room with one more call in flight.
+    /// Tells whether there is nothing to advance, or whether there would be room with one more call in
+    /// flight.
     #[inline]
     fn needs_no_advance(&mut self) -> bool {
         let in_flight = self.core.outputs.in_flight() + 1;
@@ -412,13 +421,8 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     fn take_output(&mut self) {
         if self.may_take() && self.core.outputs.any() {
             if let Some(output) = self.core.outputs.take() {
-                self.take_in_hand(output);
+                self.core.hand = Some(output);
             }
         }
-    }
-
-    #[inline]
-    fn take_in_hand(&mut self, output: Output<C::Output>) {
-        self.core.hand = Some(output);
     }
 }

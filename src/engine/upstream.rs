@@ -120,6 +120,7 @@ impl<S: Stream> Upstream<S> {
         let Some(stream) = this.stream.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
+        // Acquires what those who woke did before: a stage above relies on it as it waits.
         *this.seen = signals.upstream_wakes();
         // Should the poll panic, upstream is still to be asked again.
         *this.gave_item = true;
@@ -170,6 +171,9 @@ impl<S: Stream> Upstream<S> {
             self.as_mut().advance(&poller.signals, budget);
             if self.is_over() { Poll::Ready(None) } else { Poll::Pending }
         };
+        if let Poll::Ready(None) = polled {
+            poller.forget();
+        }
         if polled.is_pending() {
             // Between registering and waiting, look once more.
             poller.register(cx.waker(), false);
