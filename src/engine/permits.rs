@@ -59,10 +59,16 @@ impl Permits {
         }
     }
 
+    /// Tells whether there is room by a limit that the stage counts alone.
+    #[inline]
+    pub(super) fn any_private_room(&self, in_flight: usize) -> bool {
+        in_flight < self.private
+    }
+
     /// Tells whether there is room for one more item, with so many in flight.
     #[inline]
     pub(super) fn any_room(&mut self, in_flight: usize) -> bool {
-        in_flight < self.private
+        self.any_private_room(in_flight)
             || self.shared.as_mut().is_some_and(|share| share.any_room(in_flight))
     }
 

@@ -124,17 +124,16 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
         mut start: impl FnMut(T, C::Leftover) -> C,
     ) -> Started<C::Output> {
         while self.budget > 0 {
-            let item = if self.core.held.is_none() {
-                if !self.any_room() {
-                    return Started::Room(false);
-                }
-                let signals = &self.core.poller.signals;
-                match self.upstream.as_mut().pull(signals, &mut self.budget) {
-                    Poll::Ready(item) => item,
-                    Poll::Pending => None,
-                }
-            } else {
+            // Only where permits are shared is an item held, and there is never private room.
+            let in_flight = self.core.outputs.in_flight();
+            let item = if self.core.permits.any_private_room(in_flight) {
+                self.pull()
+            } else if self.core.held.is_some() {
                 self.core.held.take()
+            } else if self.any_room() {
+                self.pull()
+            } else {
+                return Started::Room(false);
             };
             let Some(item) = item else { break };
             let permit = if failed(&item) {
@@ -172,6 +171,16 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
             }
         }
         Started::Room(true)
+    }
+
+    /// Asks upstream for an item.
+    #[inline]
+    fn pull(&mut self) -> Option<S::Item> {
+        let signals = &self.core.poller.signals;
+        match self.upstream.as_mut().pull(signals, &mut self.budget) {
+            Poll::Ready(item) => item,
+            Poll::Pending => None,
+        }
     }
 
     /// Has the stages above go on, as there is no room.
