@@ -37,6 +37,7 @@ pub(crate) fn runtime(builder: &mut Builder) -> Runtime {
 impl Executor {
     /// Runs a future to its end.
     pub fn run<T>(self, future: impl Future<Output = T>) -> T {
+        reactor::begin();
         match self {
             Self::Loop => spin(future),
             Self::Tasks => PLAIN.block_on(async {

@@ -9,18 +9,34 @@ use std::task::{Context, Poll, Waker};
 /// How many events are reported at once, at most.
 const EVENTS: usize = 64;
 
+/// How many turns in a row no further future has to come before the first one is woken.
+const CALM: usize = 16;
+
 thread_local! {
     static WAITING: RefCell<Waiting> = const {
-        RefCell::new(Waiting { wakers: Vec::new(), random: 0 })
+        RefCell::new(Waiting { wakers: Vec::new(), random: 0, most: 0, calm: CALM })
     };
 }
 
 struct Waiting {
     wakers: Vec<Waker>,
     random: u32,
+    /// The most that waited so far in this run, and for how many turns.
+    most: usize,
+    calm: usize,
 }
 
 impl Waiting {
+    /// Tells whether as many wait as will, some of them since the last turns.
+    fn is_full(&mut self) -> bool {
+        if self.calm < CALM {
+            let more = self.wakers.len() > self.most;
+            self.calm = if more { 0 } else { self.calm + 1 };
+            self.most = self.wakers.len();
+        }
+        self.calm == CALM
+    }
+
     fn take_one(&mut self) -> Option<Waker> {
         if self.wakers.is_empty() {
             return None;
@@ -31,8 +47,17 @@ impl Waiting {
     }
 }
 
+/// Begins a run, in which none is woken before as many wait as will: so that as many are in flight as
+/// the workload says, however many a contender starts at once.
+pub fn begin() {
+    WAITING.with_borrow_mut(|waiting| (waiting.most, waiting.calm) = (0, 0));
+}
+
 /// Wakes up to 64 of the futures that wait.
 pub fn turn() {
+    if !WAITING.with_borrow_mut(Waiting::is_full) {
+        return;
+    }
     for _ in 0..EVENTS {
         if !wake_one() {
             return;
