@@ -1,16 +1,14 @@
 //! A panic reaches the consumer, wherever it comes from, and costs its own item only.
 
-use std::cell::RefCell;
 use std::future::{Future, poll_fn, ready};
-use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::pin;
-use std::sync::Arc;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use flowlet::prelude::*;
-use flowlet::{Concurrency, Semaphore, in_thread, ordered};
+use flowlet::{Concurrency, Permit, Semaphore, in_thread, ordered};
 use futures_lite::future::{block_on, yield_now};
 use futures_lite::stream;
 
@@ -448,8 +446,12 @@ fn a_future_that_is_polled_once_more_is_not_one_that_panicked() {
     }
 }
 
-/// Waits for a permit with a waker that panics.
-fn wait_for_a_permit(semaphore: &Semaphore) -> impl Sized + use<> {
+/// Waits for a permit with a waker that panics. It does so for good: event-listener has lost count of
+/// those that wait when it is dropped after that.
+fn wait_for_a_permit(semaphore: &Semaphore) {
+    static WAITING: Mutex<Vec<Pin<Box<dyn Future<Output = Permit> + Send>>>> =
+        Mutex::new(Vec::new());
+
     struct Panics;
 
     impl Wake for Panics {
@@ -461,8 +463,7 @@ fn wait_for_a_permit(semaphore: &Semaphore) -> impl Sized + use<> {
     let mut acquire = Box::pin(semaphore.acquire());
     let waker = Waker::from(Arc::new(Panics));
     assert!(acquire.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    // It is never dropped: event-listener has lost count of those that wait.
-    ManuallyDrop::new(acquire)
+    WAITING.lock().unwrap().push(acquire);
 }
 
 #[test]
@@ -480,7 +481,7 @@ fn of_a_waker_that_is_told_of_a_permit() {
         }));
         let task = Task::new();
         assert!(task.poll_next(&mut stream).is_pending());
-        let _waits = wait_for_a_permit(&semaphore);
+        wait_for_a_permit(&semaphore);
         gate.open();
         catch_unwind(AssertUnwindSafe(|| task.poll_next(&mut stream))).unwrap_err();
         // After a panic whoever polls goes on without a wake. It gives way to the one that waits first.
@@ -493,9 +494,8 @@ fn of_a_waker_that_is_told_of_a_permit() {
 #[test]
 fn of_a_waker_that_is_told_of_a_permit_loses_no_output() {
     let semaphore = Semaphore::new(1);
-    let waits = RefCell::new(None);
     let mut stream = pin!(pipe(0..1).map_concurrent(&semaphore, |n| {
-        waits.replace(Some(wait_for_a_permit(&semaphore)));
+        wait_for_a_permit(&semaphore);
         ready(n)
     }));
     let task = Task::new();
