@@ -2,8 +2,8 @@
 //!
 //! | command | what | takes |
 //! | --- | --- | --- |
-//! | `cargo bench -p flowlet-benches --bench suite` | everything; writes `RESULTS.md` and `charts/` | 15 minutes |
-//! | the same with `-- quick` | fewer rounds and sizes; prints | five minutes |
+//! | `cargo bench -p flowlet-benches --bench suite` | everything; writes `RESULTS.md` and `charts/` | eight minutes, once built |
+//! | the same with `-- quick` | fewer rounds and sizes; prints | two minutes |
 //! | the same with `-- check` | exact figures against `baseline.csv`; fails if one got worse | a minute |
 //! | the same with `-- check --record` | writes `baseline.csv` | a minute |
 //! | the same with `-- smoke` | every row once, with few items: does it all work? | a minute |
