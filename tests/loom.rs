@@ -256,6 +256,17 @@ where
     }
 }
 
+/// A stage with one call, which waits until all of these have happened.
+fn waiting_stage(
+    happenings: &[Happening],
+) -> Stage<impl Stream<Item = usize> + Unpin + use<>, Waits, impl FnMut(usize) -> Waits + use<>> {
+    let all = happenings.to_vec();
+    let start = move |number| Waits { number, all: all.clone() };
+    let mut stage = Stage::new(stream::iter(0..1), 1, start);
+    stage.run();
+    stage
+}
+
 fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
     for thread in threads {
         thread.join().unwrap();
@@ -285,10 +296,7 @@ fn wake_of_each_call_is_answered() {
 fn wakes_while_a_call_is_polled_are_answered() {
     explore(3, || {
         let happenings = [Happening::new(), Happening::new()];
-        let all = happenings.to_vec();
-        let mut stage =
-            Stage::new(stream::iter(0..1), 1, |number| Waits { number, all: all.clone() });
-        stage.run();
+        let mut stage = waiting_stage(&happenings);
         let threads = happenings.map(|one| one.spawn());
         stage.run_any_time();
         stage.run_any_time();
@@ -303,10 +311,7 @@ fn wakes_while_a_call_is_polled_are_answered() {
 fn wake_reaches_a_poller_that_waits() {
     explore(3, || {
         let happenings = [Happening::new(), Happening::new()];
-        let all = happenings.to_vec();
-        let mut stage =
-            Stage::new(stream::iter(0..1), 1, |number| Waits { number, all: all.clone() });
-        stage.run();
+        let mut stage = waiting_stage(&happenings);
         let threads = happenings.map(|one| one.spawn());
         for _ in 0..3 {
             thread::yield_now();
@@ -325,10 +330,7 @@ fn wake_reaches_a_poller_that_waits() {
 fn wake_reaches_whoever_polled_last() {
     explore(3, || {
         let happenings = [Happening::new(), Happening::new()];
-        let all = happenings.to_vec();
-        let mut stage =
-            Stage::new(stream::iter(0..1), 1, |number| Waits { number, all: all.clone() });
-        stage.run();
+        let mut stage = waiting_stage(&happenings);
         let threads = happenings.map(|one| one.spawn());
         for _ in 0..2 {
             stage.poller = Poller::new();
@@ -865,10 +867,7 @@ fn wakes_reach_a_stage_or_a_task_whoever_polled_last() {
 fn dropped_stage_forgets_its_poller() {
     explore(3, || {
         let happenings = [Happening::new(), Happening::new()];
-        let all = happenings.to_vec();
-        let mut stage =
-            Stage::new(stream::iter(0..1), 1, move |number| Waits { number, all: all.clone() });
-        stage.run();
+        let mut stage = waiting_stage(&happenings);
         let threads = happenings.clone().map(|one| one.spawn());
         stage.run_any_time();
         let poller = stage.poller.clone();
