@@ -10,8 +10,8 @@ use crate::flow::Through;
 #[cfg(feature = "time")]
 use crate::stage::BatchedWithin;
 use crate::stage::{
-    Batched, BatchedByWeight, CallFuture, Drain, Driven, Expand, FilterMapConcurrent,
-    FlatMapConcurrent, MapConcurrent, Prefetch, TakeUntilStopped, filter_concurrent,
+    Batched, BatchedByWeight, CallFuture, Drain, Driven, Expand, FilterConcurrent,
+    FilterMapConcurrent, FlatMapConcurrent, MapConcurrent, Prefetch, TakeUntilStopped, test,
 };
 
 /// The stages, as methods of every [`Stream`].
@@ -85,15 +85,15 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     #[track_caller]
-    fn map_concurrent<F, Fut>(
+    fn map_concurrent<F, Fut, U>(
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> MapConcurrent<Self, F, Fut>
+    ) -> MapConcurrent<Self, Self::Item, F, Fut, U>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
-        Fut: CallFuture,
+        Fut: CallFuture<Output = U>,
     {
         MapConcurrent::new(self, limit.into(), f)
     }
@@ -133,16 +133,16 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     #[track_caller]
-    fn filter_concurrent<P>(
+    fn filter_concurrent<T, P>(
         self,
         limit: impl Into<Concurrency>,
         predicate: P,
-    ) -> impl Stream<Item = Self::Item>
+    ) -> FilterConcurrent<Self, T, P, impl Future<Output = Option<T>>>
     where
-        Self: Sized,
-        P: AsyncFn(&Self::Item) -> bool,
+        Self: Stream<Item = T> + Sized,
+        P: AsyncFn(&T) -> bool,
     {
-        filter_concurrent(self, limit.into(), predicate)
+        FilterConcurrent::new(self, limit.into(), predicate, test)
     }
 
     /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what is
@@ -170,15 +170,15 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     #[track_caller]
-    fn filter_map_concurrent<F, Fut, T>(
+    fn filter_map_concurrent<F, Fut, U>(
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> FilterMapConcurrent<Self, F, Fut, T>
+    ) -> FilterMapConcurrent<Self, Self::Item, F, Fut, U>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
-        Fut: CallFuture<Output = Option<T>>,
+        Fut: CallFuture<Output = Option<U>>,
     {
         FilterMapConcurrent::new(self, limit.into(), f)
     }
@@ -216,15 +216,15 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     #[track_caller]
-    fn flat_map_concurrent<F, E, Via>(
+    fn flat_map_concurrent<F, X, Via>(
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> FlatMapConcurrent<Self, F, E, Via>
+    ) -> FlatMapConcurrent<Self, Self::Item, F, X, Via, X::Stream, X::Item>
     where
         Self: Sized,
-        F: FnMut(Self::Item) -> E,
-        E: Expand<Via>,
+        F: FnMut(Self::Item) -> X,
+        X: Expand<Via>,
     {
         FlatMapConcurrent::new(self, limit.into(), f)
     }
@@ -249,7 +249,7 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     #[track_caller]
-    fn batched(self, size: usize) -> Batched<Self>
+    fn batched(self, size: usize) -> Batched<Self, Self::Item>
     where
         Self: Sized,
     {
@@ -292,7 +292,7 @@ pub trait FlowExt: Stream {
     /// ```
     #[cfg(feature = "time")]
     #[track_caller]
-    fn batched_within(self, size: usize, duration: Duration) -> BatchedWithin<Self>
+    fn batched_within(self, size: usize, duration: Duration) -> BatchedWithin<Self, Self::Item>
     where
         Self: Sized,
     {
@@ -327,7 +327,7 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     #[track_caller]
-    fn batched_by_weight<F>(self, max: usize, weight: F) -> BatchedByWeight<Self, F>
+    fn batched_by_weight<F>(self, max: usize, weight: F) -> BatchedByWeight<Self, Self::Item, F>
     where
         Self: Sized,
         F: FnMut(&Self::Item) -> usize,
@@ -459,7 +459,7 @@ pub trait FlowExt: Stream {
     /// }
     /// # Ok(()) }) }
     /// ```
-    fn driven(self) -> Driven<Self>
+    fn driven(self) -> Driven<Self, Self::Item>
     where
         Self: Sized,
     {
@@ -518,11 +518,11 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     #[track_caller]
-    fn prefetch<Spawn>(self, limit: usize, spawn: Spawn) -> Prefetch<Self, Spawn>
+    fn prefetch<Spawn, H>(self, limit: usize, spawn: Spawn) -> Prefetch<Self, Self::Item, Spawn, H>
     where
         Self: Sized + Send + 'static,
         Self::Item: Send,
-        Spawn: FnOnce(Boxed<()>),
+        Spawn: FnOnce(Boxed<()>) -> H,
     {
         Prefetch::new(self, limit, spawn)
     }

@@ -56,8 +56,9 @@ use futures_lite::stream::{Filter, FilterMap, Inspect, Map, Take};
 use futures_lite::{Stream, StreamExt};
 
 use crate::stage::{
-    Batched, CallFuture, Drain, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent,
-    TryBatched, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
+    Batched, CallFuture, Drain, Expand, FilterConcurrent, FilterMapConcurrent, FlatMapConcurrent,
+    MapConcurrent, TryBatched, TryExpand, TryFilterConcurrent, TryFilterMapConcurrent,
+    TryFlatMapConcurrent, TryMapConcurrent,
 };
 use crate::{Concurrency, Source, stage};
 
@@ -208,11 +209,13 @@ where
 /// assert_eq!(letters(pipe(["ab", "c"])).collect::<Vec<_>>().await, ['a', 'b', 'c']);
 /// # });
 /// ```
-pub fn flat_map<S, F, E, Via>(f: F) -> impl Fn(S) -> FlatMapConcurrent<S, F, E, Via>
+pub fn flat_map<S, F, X, Via>(
+    f: F,
+) -> impl Fn(S) -> FlatMapConcurrent<S, S::Item, F, X, Via, X::Stream, X::Item>
 where
     S: Stream,
-    F: FnMut(S::Item) -> E + Clone,
-    E: Expand<Via>,
+    F: FnMut(S::Item) -> X + Clone,
+    X: Expand<Via>,
 {
     flat_map_concurrent(1, f)
 }
@@ -273,14 +276,14 @@ pub fn take<S: Stream>(n: usize) -> impl Fn(S) -> Take<S> {
 /// # });
 /// ```
 #[track_caller]
-pub fn map_concurrent<S, F, Fut>(
+pub fn map_concurrent<S, F, Fut, U>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> MapConcurrent<S, F, Fut>
+) -> impl Fn(S) -> MapConcurrent<S, S::Item, F, Fut, U>
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut + Clone,
-    Fut: CallFuture,
+    Fut: CallFuture<Output = U>,
 {
     let limit = limit.into().checked();
     move |stream| MapConcurrent::new(stream, limit.clone(), f.clone())
@@ -305,16 +308,16 @@ where
 /// # });
 /// ```
 #[track_caller]
-pub fn filter_concurrent<S, P>(
+pub fn filter_concurrent<S, T, P>(
     limit: impl Into<Concurrency>,
     predicate: P,
-) -> impl Transformer<S, Stream = impl Stream<Item = S::Item>>
+) -> impl Transformer<S, Stream = FilterConcurrent<S, T, P, impl Future<Output = Option<T>>>>
 where
-    S: Stream,
-    P: AsyncFn(&S::Item) -> bool + Clone,
+    S: Stream<Item = T>,
+    P: AsyncFn(&T) -> bool + Clone,
 {
     let limit = limit.into().checked();
-    move |stream| stage::filter_concurrent(stream, limit.clone(), predicate.clone())
+    move |stream| FilterConcurrent::new(stream, limit.clone(), predicate.clone(), stage::test)
 }
 
 /// Transforms by [`FlowExt::filter_map_concurrent`](crate::FlowExt::filter_map_concurrent).
@@ -338,7 +341,7 @@ where
 pub fn filter_map_concurrent<S, F, Fut, T>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> FilterMapConcurrent<S, F, Fut, T>
+) -> impl Fn(S) -> FilterMapConcurrent<S, S::Item, F, Fut, T>
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut + Clone,
@@ -366,14 +369,14 @@ where
 /// # });
 /// ```
 #[track_caller]
-pub fn flat_map_concurrent<S, F, E, Via>(
+pub fn flat_map_concurrent<S, F, X, Via>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> FlatMapConcurrent<S, F, E, Via>
+) -> impl Fn(S) -> FlatMapConcurrent<S, S::Item, F, X, Via, X::Stream, X::Item>
 where
     S: Stream,
-    F: FnMut(S::Item) -> E + Clone,
-    E: Expand<Via>,
+    F: FnMut(S::Item) -> X + Clone,
+    X: Expand<Via>,
 {
     let limit = limit.into().checked();
     move |stream| FlatMapConcurrent::new(stream, limit.clone(), f.clone())
@@ -397,7 +400,7 @@ where
 /// # });
 /// ```
 #[track_caller]
-pub fn batched<S: Stream>(size: usize) -> impl Fn(S) -> Batched<S> {
+pub fn batched<S: Stream>(size: usize) -> impl Fn(S) -> Batched<S, S::Item> {
     let size = stage::checked_size(size);
     move |stream| Batched::new(stream, size)
 }
@@ -426,7 +429,7 @@ pub fn batched<S: Stream>(size: usize) -> impl Fn(S) -> Batched<S> {
 pub fn try_map_concurrent<S, F, Fut, T, U, E>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> TryMapConcurrent<S, F, Fut, U, E>
+) -> impl Fn(S) -> TryMapConcurrent<S, T, E, F, Fut, U>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut + Clone,
@@ -455,16 +458,21 @@ where
 /// # });
 /// ```
 #[track_caller]
-pub fn try_filter_concurrent<S, P, T, E>(
+pub fn try_filter_concurrent<S, T, E, P>(
     limit: impl Into<Concurrency>,
     predicate: P,
-) -> impl Transformer<S, Stream = impl Stream<Item = Result<T, E>>>
+) -> impl Transformer<
+    S,
+    Stream = TryFilterConcurrent<S, T, E, P, impl Future<Output = Option<Result<T, E>>>>,
+>
 where
     S: Stream<Item = Result<T, E>>,
     P: AsyncFn(&T) -> Result<bool, E> + Clone,
 {
     let limit = limit.into().checked();
-    move |stream| stage::try_filter_concurrent(stream, limit.clone(), predicate.clone())
+    move |stream| {
+        TryFilterConcurrent::new(stream, limit.clone(), predicate.clone(), stage::try_test)
+    }
 }
 
 /// Transforms by
@@ -493,7 +501,7 @@ where
 pub fn try_filter_map_concurrent<S, F, Fut, T, U, E>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> TryFilterMapConcurrent<S, F, Fut, U, E>
+) -> impl Fn(S) -> TryFilterMapConcurrent<S, T, E, F, Fut, U>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut + Clone,
@@ -529,7 +537,7 @@ where
 pub fn try_flat_map_concurrent<S, F, T, X, Via>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> TryFlatMapConcurrent<S, F, X, Via>
+) -> impl Fn(S) -> TryFlatMapConcurrent<S, T, X::Error, F, X, Via, X::Stream, X::Ok>
 where
     S: Stream<Item = Result<T, X::Error>>,
     F: FnMut(T) -> X + Clone,

@@ -30,10 +30,10 @@ pub use crate::place::{
 pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::{
-    Alongside, Batched, BatchedByWeight, CallFuture, Drain, Driven, Expand, FilterMapConcurrent,
-    FlatMapConcurrent, MapConcurrent, Merge, MergeHandle, Opened, Opening, Prefetch,
-    TakeUntilStopped, TryBatched, TryBatchedByWeight, TryDrain, TryExpand, TryFilterMapConcurrent,
-    TryFlatMapConcurrent, TryMapConcurrent, merge,
+    Alongside, Batched, BatchedByWeight, CallFuture, Drain, Driven, Expand, FilterConcurrent,
+    FilterMapConcurrent, FlatMapConcurrent, MapConcurrent, Merge, MergeHandle, Opened, Opening,
+    Prefetch, TakeUntilStopped, TryBatched, TryBatchedByWeight, TryDrain, TryExpand,
+    TryFilterConcurrent, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent, merge,
 };
 #[cfg(feature = "time")]
 pub use crate::stage::{BatchedWithin, TryBatchedWithin};

@@ -7,8 +7,8 @@ use crate::Concurrency;
 #[cfg(feature = "time")]
 use crate::stage::TryBatchedWithin;
 use crate::stage::{
-    CallFuture, TryBatched, TryBatchedByWeight, TryDrain, TryExpand, TryFilterMapConcurrent,
-    TryFlatMapConcurrent, TryMapConcurrent, try_filter_concurrent,
+    CallFuture, TryBatched, TryBatchedByWeight, TryDrain, TryExpand, TryFilterConcurrent,
+    TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent, try_test,
 };
 
 /// The stages that stop at the first error, as methods of every [`Stream`] of `Result`s.
@@ -103,7 +103,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> TryMapConcurrent<Self, F, Fut, U, E>
+    ) -> TryMapConcurrent<Self, T, E, F, Fut, U>
     where
         Self: Sized,
         F: FnMut(T) -> Fut,
@@ -153,12 +153,12 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
         self,
         limit: impl Into<Concurrency>,
         predicate: P,
-    ) -> impl Stream<Item = Result<T, E>>
+    ) -> TryFilterConcurrent<Self, T, E, P, impl Future<Output = Option<Result<T, E>>>>
     where
         Self: Sized,
         P: AsyncFn(&T) -> Result<bool, E>,
     {
-        try_filter_concurrent(self, limit.into(), predicate)
+        TryFilterConcurrent::new(self, limit.into(), predicate, try_test)
     }
 
     /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what is
@@ -198,7 +198,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> TryFilterMapConcurrent<Self, F, Fut, U, E>
+    ) -> TryFilterMapConcurrent<Self, T, E, F, Fut, U>
     where
         Self: Sized,
         F: FnMut(T) -> Fut,
@@ -240,7 +240,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> TryFlatMapConcurrent<Self, F, X, Via>
+    ) -> TryFlatMapConcurrent<Self, T, E, F, X, Via, X::Stream, X::Ok>
     where
         Self: Sized,
         F: FnMut(T) -> X,
@@ -335,7 +335,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     /// # });
     /// ```
     #[track_caller]
-    fn try_batched_by_weight<F>(self, max: usize, weight: F) -> TryBatchedByWeight<Self, F, T, E>
+    fn try_batched_by_weight<F>(self, max: usize, weight: F) -> TryBatchedByWeight<Self, T, E, F>
     where
         Self: Sized,
         F: FnMut(&T) -> usize,

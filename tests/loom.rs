@@ -194,7 +194,6 @@ struct Waits {
 
 impl Call for Waits {
     type Output = usize;
-    type Leftover = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
         // All are polled, none short-circuits.
@@ -209,7 +208,7 @@ impl Call for Waits {
 
 /// A stage whose items are the numbers of its calls, with who polls it.
 struct Stage<S: Stream, C: Call, F> {
-    engine: Engine<S, C>,
+    engine: Engine<S, S::Item, C, C::Output>,
     start: F,
     poller: Arc<Poller>,
     outputs: Vec<C::Output>,
@@ -219,7 +218,7 @@ struct Stage<S: Stream, C: Call, F> {
 impl<S, C, F> Stage<S, C, F>
 where
     S: Stream + Unpin,
-    C: Call<Leftover = ()>,
+    C: Call,
     F: FnMut(S::Item) -> C,
 {
     fn new(upstream: S, limit: usize, start: F) -> Self {
@@ -232,8 +231,7 @@ where
         let waker = Waker::from(self.poller.clone());
         let mut cx = Context::from_waker(&waker);
         while !self.over {
-            let start = |item, ()| (self.start)(item);
-            match Pin::new(&mut self.engine).poll_next(&mut cx, start) {
+            match Pin::new(&mut self.engine).poll_next(&mut cx, &mut self.start) {
                 Poll::Ready(Some(output)) => self.outputs.push(output),
                 Poll::Ready(None) => self.over = true,
                 Poll::Pending => break,
@@ -481,7 +479,6 @@ struct Counted {
 
 impl Call for Counted {
     type Output = usize;
-    type Leftover = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
         self.polls[self.call.number].fetch_add(1, Ordering::Relaxed);
@@ -585,7 +582,6 @@ struct OnEvent(usize, Event);
 
 impl Call for OnEvent {
     type Output = usize;
-    type Leftover = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
         if self.1.poll(cx) { Poll::Ready(Step::Over(Some(self.0))) } else { Poll::Pending }
@@ -686,19 +682,19 @@ fn upstream_and_calls_are_woken_at_once() {
 }
 
 /// A stage as a stream.
-struct Numbers<S: Stream, C: Call, F>(Engine<S, C>, F);
+struct Numbers<S: Stream, C: Call, F>(Engine<S, S::Item, C, C::Output>, F);
 
 impl<S, C, F> Stream for Numbers<S, C, F>
 where
     S: Stream + Unpin,
-    C: Call<Leftover = ()>,
+    C: Call,
     F: FnMut(S::Item) -> C + Unpin,
 {
     type Item = C::Output;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<C::Output>> {
         let this = &mut *self;
-        Pin::new(&mut this.0).poll_next(cx, |item, ()| (this.1)(item))
+        Pin::new(&mut this.0).poll_next(cx, |item| (this.1)(item))
     }
 }
 
@@ -711,7 +707,6 @@ struct Gives(Waits, Locks);
 
 impl Call for Gives {
     type Output = usize;
-    type Leftover = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
         let polled = Pin::new(&mut self.0).poll(cx);
@@ -735,7 +730,6 @@ struct Takes(usize, Locks);
 
 impl Call for Takes {
     type Output = ();
-    type Leftover = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<()>> {
         let mut locks = self.1.0.lock().unwrap();

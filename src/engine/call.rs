@@ -8,10 +8,6 @@ pub(crate) trait Call {
     /// What the stage hands on.
     type Output;
 
-    /// What a call that is over leaves for the next one in its slot: what would cost more to make
-    /// anew than to keep.
-    type Leftover: Default;
-
     /// Whether a call can have more than one output.
     const MANY: bool = false;
 
@@ -20,12 +16,6 @@ pub(crate) trait Call {
 
     /// Goes on with the call.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Self::Output>>;
-
-    /// Takes the leftover of a call that is over.
-    #[inline]
-    fn leftover(self: Pin<&mut Self>) -> Self::Leftover {
-        Self::Leftover::default()
-    }
 
     /// Bounds the number of outputs still to come, as [`Stream::size_hint`] does.
     ///

@@ -19,8 +19,8 @@ use super::upstream::Upstream;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
 /// Upstreams that take turns.
-pub(crate) struct FanIn<S: Stream> {
-    branches: Slots<Branch<S>>,
+pub(crate) struct FanIn<S, T> {
+    branches: Slots<Branch<S, T>>,
 
     /// The branches that the next pull polls, woken or not. What is to be done with each is noted
     /// there.
@@ -31,9 +31,9 @@ pub(crate) struct FanIn<S: Stream> {
 
 pin_project! {
     /// One of the upstreams.
-    struct Branch<S: Stream> {
+    struct Branch<S, T> {
         #[pin]
-        upstream: Upstream<S>,
+        upstream: Upstream<S, T>,
         poller: Poller,
 
         // What an advance left for the next pull.
@@ -50,7 +50,7 @@ enum Left {
     PassedOver,
 }
 
-impl<S: Stream> FanIn<S> {
+impl<S: Stream<Item = T>, T> FanIn<S, T> {
     pub(crate) fn new() -> Self {
         Self {
             branches: Slots::new(usize::MAX, false),
@@ -78,7 +78,7 @@ impl<S: Stream> FanIn<S> {
     }
 
     /// One turn: polls the branches that were woken, once each, until one of them gives an item.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<S::Item> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         let answer = answer(cx.waker());
         let mut budget = answer.budget;
         if !answer.advanced {
@@ -107,7 +107,7 @@ impl<S: Stream> FanIn<S> {
     }
 
     /// Asks a branch for its next item.
-    fn pull(&mut self, index: u32, budget: &mut usize) -> Poll<S::Item> {
+    fn pull(&mut self, index: u32, budget: &mut usize) -> Poll<T> {
         let signals = &self.poller.signals;
         match self.branches.poll_by(index, |branch, cx| branch.turn(false, budget, cx)) {
             Poll::Ready(Step::Output(item)) => {
@@ -163,25 +163,24 @@ impl<S: Stream> FanIn<S> {
     }
 }
 
-impl<S: Stream> Branch<S> {
+impl<S: Stream<Item = T>, T> Branch<S, T> {
     /// Asks for the next item, or only lets the stages go on.
     fn turn(
         self: Pin<&mut Self>,
         advance: bool,
         budget: &mut usize,
         cx: &mut Context<'_>,
-    ) -> Poll<Step<S::Item>> {
+    ) -> Poll<Step<T>> {
         let this = self.project();
         let polled = this.upstream.poll_next(this.poller, advance, budget, cx);
         polled.map(|item| item.map_or(Step::Over(None), Step::Output))
     }
 }
 
-impl<S: Stream> Call for Branch<S> {
-    type Output = S::Item;
-    type Leftover = ();
+impl<S: Stream<Item = T>, T> Call for Branch<S, T> {
+    type Output = T;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<T>> {
         self.turn(false, &mut { BUDGET }, cx)
     }
 

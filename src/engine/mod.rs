@@ -35,23 +35,27 @@ use crate::concurrency::Concurrency;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
 pin_project! {
-    /// The calls of one stage.
-    pub(crate) struct Engine<S: Stream, C: Call> {
+    /// The calls of one stage: `C`, of items `I` of the stream `S`, with outputs `U`.
+    ///
+    /// Nothing in here is stored as a projection, such as `S::Item`. To know what that is in a future
+    /// that is spawned the compiler would have to prove again that the functions in `S` are functions,
+    /// with their lifetimes erased, which it cannot.
+    pub(crate) struct Engine<S, I, C, U> {
         // Before upstream, so that calls are dropped before what they came from.
-        core: Core<S::Item, C>,
+        core: Core<I, C, U>,
 
         #[pin]
-        upstream: Upstream<S>,
+        upstream: Upstream<S, I>,
     }
 }
 
 /// An engine but for its upstream.
-struct Core<I, C: Call> {
+struct Core<I, C, U> {
     slots: Slots<C>,
-    outputs: Outputs<C::Output>,
+    outputs: Outputs<U>,
 
     /// The output that this turn hands on. It stays here if the turn ends with a panic.
-    hand: Option<Output<C::Output>>,
+    hand: Option<Output<U>>,
 
     /// An item that was pulled and waits for a permit of the semaphore.
     held: Option<I>,
@@ -65,7 +69,11 @@ struct Core<I, C: Call> {
     poller: Poller,
 }
 
-impl<S: Stream, C: Call> Engine<S, C> {
+impl<S, I, C, U> Engine<S, I, C, U>
+where
+    S: Stream<Item = I>,
+    C: Call<Output = U>,
+{
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency) -> Self {
         let concurrency = concurrency.checked();
@@ -92,8 +100,8 @@ impl<S: Stream, C: Call> Engine<S, C> {
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        start: impl FnMut(S::Item, C::Leftover) -> C,
-    ) -> Poll<Option<C::Output>> {
+        start: impl FnMut(I) -> C,
+    ) -> Poll<Option<U>> {
         self.turn(cx, |_| false, Ok, start)
     }
 
@@ -103,10 +111,10 @@ impl<S: Stream, C: Call> Engine<S, C> {
     fn turn<T>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        failed: impl Fn(&S::Item) -> bool,
-        sort: impl Fn(S::Item) -> Result<T, C::Output>,
-        start: impl FnMut(T, C::Leftover) -> C,
-    ) -> Poll<Option<C::Output>> {
+        failed: impl Fn(&I) -> bool,
+        sort: impl Fn(I) -> Result<T, U>,
+        start: impl FnMut(T) -> C,
+    ) -> Poll<Option<U>> {
         let this = self.project();
         let answer = answer(cx.waker());
         let Answer { is_asked, advanced, budget } = answer;
@@ -154,7 +162,7 @@ impl<S: Stream, C: Call> Engine<S, C> {
     }
 }
 
-impl<S, T, E, U, C> Engine<S, C>
+impl<S, T, E, C, U> Engine<S, Result<T, E>, C, Result<U, E>>
 where
     S: Stream<Item = Result<T, E>>,
     C: Call<Output = Result<U, E>>,
@@ -165,7 +173,7 @@ where
     pub(crate) fn try_poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        start: impl FnMut(T, C::Leftover) -> C,
+        start: impl FnMut(T) -> C,
     ) -> Poll<Option<Result<U, E>>> {
         self.turn(cx, Result::is_err, |item| item.map_err(Err), start)
     }

@@ -40,7 +40,11 @@ impl Row {
     }
 }
 
-impl<S: Stream, C: Call> Turn<'_, S, C> {
+impl<S, I, C, U> Turn<'_, S, I, C, U>
+where
+    S: Stream<Item = I>,
+    C: Call<Output = U>,
+{
     /// Tells whether the output in hand is the first of a row, and the next turn starts a call.
     #[inline]
     pub(super) fn begins_row(&mut self) -> bool {
@@ -98,7 +102,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     /// Goes on with the call of the row, in a turn that has `begun` or is to begin if the row ends.
     /// Returns its output, which is to be handed on.
     #[inline]
-    pub(super) fn continue_row(&mut self, begun: bool) -> Option<C::Output> {
+    pub(super) fn continue_row(&mut self, begun: bool) -> Option<U> {
         let index = mem::replace(&mut self.core.row.slot, NONE);
         if C::CAN_FAIL && !self.core.slots.is_running(index) {
             return None; // It was cancelled after it gave an output.

@@ -14,7 +14,7 @@ use super::ready::{NONE, Signals, SlotSignal};
 use crate::semaphore::Permit;
 
 /// The running calls of a stage.
-pub(super) struct Slots<C: Call> {
+pub(super) struct Slots<C> {
     slots: Vec<Slot<C>>,
 
     /// How many slots to make room for at first.
@@ -52,12 +52,9 @@ const LIKELY: usize = 16;
 
 /// Room for one call at a time. Box and signal are reused, so that a call allocates nothing. There may
 /// be a million of these, so they are kept small.
-struct Slot<C: Call> {
+struct Slot<C> {
     call: Pin<Box<Option<C>>>,
     signal: Arc<SlotSignal>,
-
-    /// What the last call in here left for the next one.
-    leftover: C::Leftover,
 }
 
 /// What a slot of an ordered stage, or of one with a semaphore, has besides.
@@ -88,12 +85,12 @@ impl<C: Call> Slots<C> {
         }
     }
 
-    /// Polls a new call, made by `start` of what an earlier call left. It has a slot for now; one that
+    /// Polls a new call, made by `start`. It has a slot for now; one that
     /// is not over is to be [admitted](Self::admit), or it is dropped by the next new call.
     #[inline]
     pub(super) fn poll_new(
         &mut self,
-        start: impl FnOnce(C::Leftover) -> C,
+        start: impl FnOnce() -> C,
         signals: &Arc<Signals>,
     ) -> Poll<Step<C::Output>> {
         let mut slot = self.free_slot(signals).as_mut();
@@ -109,7 +106,7 @@ impl<C: Call> Slots<C> {
 
     /// Gives a call a slot, and queues it to be polled in a later turn.
     pub(super) fn put(&mut self, call: C, signals: &Arc<Signals>) {
-        self.free_slot(signals).as_mut().set(|_| call);
+        self.free_slot(signals).as_mut().set(|| call);
         let index = self.admit(None, 0);
         self.again(index, signals);
     }
@@ -144,7 +141,7 @@ impl<C: Call> Slots<C> {
         }
         let signal = SlotSignal::new(signals.clone(), index);
         signal.link(self.free);
-        self.slots.push(Slot { call: Box::pin(None), signal, leftover: C::Leftover::default() });
+        self.slots.push(Slot { call: Box::pin(None), signal });
         if let Some(extras) = &mut self.extras {
             extras.push(Extra::default());
         }
@@ -355,7 +352,7 @@ impl<C: Call> Slots<C> {
     }
 }
 
-impl<C: Call> fmt::Debug for Slots<C> {
+impl<C> fmt::Debug for Slots<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slots")
             .field("made", &self.slots.len())
@@ -367,22 +364,21 @@ impl<C: Call> fmt::Debug for Slots<C> {
 impl<C: Call> Slot<C> {
     #[inline]
     fn as_mut(&mut self) -> SlotMut<'_, C> {
-        SlotMut { call: self.call.as_mut(), signal: &self.signal, leftover: &mut self.leftover }
+        SlotMut { call: self.call.as_mut(), signal: &self.signal }
     }
 }
 
 /// A slot with a hold on the place of its call, which is not looked up time and again.
-struct SlotMut<'a, C: Call> {
+struct SlotMut<'a, C> {
     call: Pin<&'a mut Option<C>>,
     signal: &'a Arc<SlotSignal>,
-    leftover: &'a mut C::Leftover,
 }
 
 impl<C: Call> SlotMut<'_, C> {
     /// Puts a call in.
     #[inline]
-    fn set(&mut self, start: impl FnOnce(C::Leftover) -> C) {
-        let call = start(mem::take(self.leftover));
+    fn set(&mut self, start: impl FnOnce() -> C) {
+        let call = start();
         self.call.set(Some(call));
     }
 
@@ -396,11 +392,7 @@ impl<C: Call> SlotMut<'_, C> {
         let call = running.call.as_mut().as_pin_mut();
         let mut call = call.expect("only a slot with a call is polled");
         let polled = poll(call.as_mut(), &mut Context::from_waker(&waker_ref(self.signal)));
-        if let Poll::Ready(Step::Over(_)) = polled {
-            *self.leftover = call.leftover();
-        } else {
-            running.over = false;
-        }
+        running.over = matches!(polled, Poll::Ready(Step::Over(_)));
         // Before the return, which would leak the output if the call panics as it is dropped.
         drop(running);
         polled

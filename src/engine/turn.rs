@@ -13,9 +13,9 @@ use super::upstream::Upstream;
 use crate::semaphore::Permit;
 
 /// What one turn works with.
-pub(super) struct Turn<'a, S: Stream, C: Call> {
-    pub(super) core: &'a mut Core<S::Item, C>,
-    pub(super) upstream: Pin<&'a mut Upstream<S>>,
+pub(super) struct Turn<'a, S, I, C, U> {
+    pub(super) core: &'a mut Core<I, C, U>,
+    pub(super) upstream: Pin<&'a mut Upstream<S, I>>,
 
     /// Whether a stage polls this one.
     pub(super) is_asked: bool,
@@ -35,16 +35,20 @@ enum Started<T> {
     Room(bool),
 }
 
-impl<S: Stream, C: Call> Turn<'_, S, C> {
+impl<S, I, C, U> Turn<'_, S, I, C, U>
+where
+    S: Stream<Item = I>,
+    C: Call<Output = U>,
+{
     /// Takes the turn. `sort` makes an item that `failed` the failure of this stage.
     #[inline]
     pub(super) fn run<T>(
         &mut self,
         cx: &mut Context<'_>,
-        failed: impl Fn(&S::Item) -> bool,
-        sort: impl Fn(S::Item) -> Result<T, C::Output>,
-        mut start: impl FnMut(T, C::Leftover) -> C,
-    ) -> Poll<Option<C::Output>> {
+        failed: impl Fn(&I) -> bool,
+        sort: impl Fn(I) -> Result<T, U>,
+        mut start: impl FnMut(T) -> C,
+    ) -> Poll<Option<U>> {
         if self.budget == 0 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -119,10 +123,10 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     fn start<T>(
         &mut self,
         cx: &mut Context<'_>,
-        failed: impl Fn(&S::Item) -> bool,
-        sort: impl Fn(S::Item) -> Result<T, C::Output>,
-        mut start: impl FnMut(T, C::Leftover) -> C,
-    ) -> Started<C::Output> {
+        failed: impl Fn(&I) -> bool,
+        sort: impl Fn(I) -> Result<T, U>,
+        mut start: impl FnMut(T) -> C,
+    ) -> Started<U> {
         while self.budget > 0 {
             // Only where permits are shared is an item held, and there is never private room.
             let in_flight = self.core.outputs.in_flight();
@@ -152,8 +156,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
                     break;
                 }
             };
-            let start = |leftover| start(item, leftover);
-            match self.core.slots.poll_new(start, &self.core.poller.signals) {
+            match self.core.slots.poll_new(|| start(item), &self.core.poller.signals) {
                 // The shortest way: the call was never in flight for anyone to see. Not with a permit:
                 // to give it back wakes others, who may panic.
                 Poll::Ready(Step::Over(Some(value)))
@@ -175,7 +178,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
 
     /// Asks upstream for an item.
     #[inline]
-    fn pull(&mut self) -> Option<S::Item> {
+    fn pull(&mut self) -> Option<I> {
         let signals = &self.core.poller.signals;
         match self.upstream.as_mut().pull(signals, &mut self.budget) {
             Poll::Ready(item) => item,
@@ -185,11 +188,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
 
     /// Has the stages above go on, as there is no room.
     #[inline]
-    fn advance<T>(
-        &mut self,
-        failed: impl Fn(&S::Item) -> bool,
-        sort: impl Fn(S::Item) -> Result<T, C::Output>,
-    ) {
+    fn advance<T>(&mut self, failed: impl Fn(&I) -> bool, sort: impl Fn(I) -> Result<T, U>) {
         self.upstream.as_mut().advance(&self.core.poller.signals, &mut self.budget);
         // A failure waits for no room, but in input order an item that is held comes first.
         if self.upstream.any_kept(failed) {
@@ -297,7 +296,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
 
     /// Takes in what came of a poll of a call.
     #[inline]
-    pub(super) fn settle(&mut self, index: u32, polled: Poll<Step<C::Output>>) {
+    pub(super) fn settle(&mut self, index: u32, polled: Poll<Step<U>>) {
         let place = self.core.slots.place(index);
         match polled {
             Poll::Pending => {
@@ -321,7 +320,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
 
     /// Takes in what came of the first poll of a call.
     #[inline]
-    fn admit(&mut self, polled: Poll<Step<C::Output>>, permit: Option<Permit>) {
+    fn admit(&mut self, polled: Poll<Step<U>>, permit: Option<Permit>) {
         match polled {
             Poll::Pending => {
                 let place = self.core.outputs.begin();
@@ -347,7 +346,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
 
     /// Takes an output in hand if it is the next to be handed on, or keeps it.
     #[inline]
-    fn give(&mut self, place: usize, output: Output<C::Output>) {
+    fn give(&mut self, place: usize, output: Output<U>) {
         if C::fails(&output.value) {
             self.fail(place, output.value);
         } else if self.may_take() && self.core.outputs.is_next(place) {
@@ -359,7 +358,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
 
     /// Makes a failure that came instead of an item the stage's own.
     #[cold]
-    fn pass_on(&mut self, failure: C::Output) {
+    fn pass_on(&mut self, failure: U) {
         let place = self.core.outputs.begin();
         self.fail(place, failure);
     }
@@ -367,7 +366,7 @@ impl<S: Stream, C: Call> Turn<'_, S, C> {
     /// Fails: drops the calls that are not before the one at `place`, and upstream, then keeps
     /// `value` as the last output.
     #[cold]
-    fn fail(&mut self, place: usize, value: C::Output) {
+    fn fail(&mut self, place: usize, value: U) {
         let mut cleanup = Cleanup::new();
         let keep = self.core.concurrency.errors_in_turn;
         let outputs = &mut self.core.outputs;

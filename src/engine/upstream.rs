@@ -15,13 +15,13 @@ use crate::size_hint::{add_hints, exactly};
 
 pin_project! {
     /// An upstream that is pulled when there is room, and advanced when there is none.
-    pub(crate) struct Upstream<S: Stream> {
+    pub(crate) struct Upstream<S, T> {
         // Dropped as soon as it has ended.
         #[pin]
         stream: Option<S>,
 
         // An item that came out of an advance, because no stage held it back.
-        kept: Option<S::Item>,
+        kept: Option<T>,
 
         // The waker that upstream is polled with: the stage's signals.
         waker: Waker,
@@ -41,7 +41,7 @@ pin_project! {
     }
 }
 
-impl<S: Stream> Upstream<S> {
+impl<S: Stream<Item = T>, T> Upstream<S, T> {
     pub(crate) fn new(stream: S, signals: &Arc<Signals>) -> Self {
         Self {
             stream: Some(stream),
@@ -60,7 +60,7 @@ impl<S: Stream> Upstream<S> {
         mut self: Pin<&mut Self>,
         signals: &Signals,
         budget: &mut usize,
-    ) -> Poll<Option<S::Item>> {
+    ) -> Poll<Option<T>> {
         if self.kept.is_some() {
             return Poll::Ready(self.take_kept());
         }
@@ -88,12 +88,12 @@ impl<S: Stream> Upstream<S> {
 
     /// Tells whether an advance brought out such an item.
     #[inline]
-    pub(super) fn any_kept(&self, such: impl FnOnce(&S::Item) -> bool) -> bool {
+    pub(super) fn any_kept(&self, such: impl FnOnce(&T) -> bool) -> bool {
         self.kept.as_ref().is_some_and(such)
     }
 
     /// Takes the item that an advance brought out.
-    pub(super) fn take_kept(self: Pin<&mut Self>) -> Option<S::Item> {
+    pub(super) fn take_kept(self: Pin<&mut Self>) -> Option<T> {
         self.project().kept.take()
     }
 
@@ -115,7 +115,7 @@ impl<S: Stream> Upstream<S> {
         signals: &Signals,
         advance: bool,
         budget: &mut usize,
-    ) -> Poll<Option<S::Item>> {
+    ) -> Poll<Option<T>> {
         let mut this = self.project();
         let Some(stream) = this.stream.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
@@ -164,7 +164,7 @@ impl<S: Stream> Upstream<S> {
         advance: bool,
         budget: &mut usize,
         cx: &Context<'_>,
-    ) -> Poll<Option<S::Item>> {
+    ) -> Poll<Option<T>> {
         let polled = if !advance {
             self.as_mut().pull(&poller.signals, budget)
         } else {
@@ -197,7 +197,7 @@ impl<S: Stream> Upstream<S> {
     }
 }
 
-impl<S: Stream + fmt::Debug> fmt::Debug for Upstream<S> {
+impl<S: fmt::Debug, T> fmt::Debug for Upstream<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.stream {
             Some(stream) => stream.fmt(f),

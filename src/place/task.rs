@@ -84,12 +84,12 @@ use super::span::CallSpan;
 /// assert_eq!(sum, 12);
 /// # });
 /// ```
-pub fn in_task<Spawn, F, T, Fut>(
+pub fn in_task<Spawn, H, F, T, Fut>(
     spawn: Spawn,
     f: F,
-) -> impl Fn(T) -> InTask<Spawn, Boxed<()>, Fut::Output> + Clone
+) -> impl Fn(T) -> InTask<Spawn, Boxed<()>, H, Fut::Output> + Clone
 where
-    Spawn: Fn(Boxed<()>),
+    Spawn: Fn(Boxed<()>) -> H,
     F: Fn(T) -> Fut + Send + Sync + 'static,
     T: Send + 'static,
     Fut: Future<Output: Send> + Send + 'static,
@@ -97,7 +97,7 @@ where
     let (spawn, f) = (Arc::new(spawn), Arc::new(f));
     move |input| {
         let (task, handle) = call(&f, input);
-        InTask { unspawned: Some((spawn.clone(), task.boxed())), handle: Some(handle) }
+        InTask::new(spawn.clone(), task.boxed(), handle)
     }
 }
 
@@ -132,12 +132,12 @@ where
 /// assert_eq!(sum, 9);
 /// # });
 /// ```
-pub fn in_local_task<Spawn, F, T, Fut>(
+pub fn in_local_task<Spawn, H, F, T, Fut>(
     spawn: Spawn,
     f: F,
-) -> impl Fn(T) -> InTask<Spawn, BoxedLocal<()>, Fut::Output> + Clone
+) -> impl Fn(T) -> InTask<Spawn, BoxedLocal<()>, H, Fut::Output> + Clone
 where
-    Spawn: Fn(BoxedLocal<()>),
+    Spawn: Fn(BoxedLocal<()>) -> H,
     F: Fn(T) -> Fut + 'static,
     T: 'static,
     Fut: Future + 'static,
@@ -145,7 +145,7 @@ where
     let (spawn, f) = (Arc::new(spawn), Arc::new(f));
     move |input| {
         let (task, handle) = call(&f, input);
-        InTask { unspawned: Some((spawn.clone(), task.boxed_local())), handle: Some(handle) }
+        InTask::new(spawn.clone(), task.boxed_local(), handle)
     }
 }
 
@@ -162,7 +162,8 @@ where
     task(CallSpan::current().follow(async move { f(input).await }))
 }
 
-/// Future of a call made by [`in_task`] or [`in_local_task`], which give `spawn` a `Task`.
+/// Future of a call made by [`in_task`] or [`in_local_task`], which give `spawn` a `Task` and keep the
+/// `H` that it returns.
 ///
 /// # Examples
 ///
@@ -173,20 +174,29 @@ where
 /// # });
 /// ```
 #[must_use = "futures do nothing unless polled or awaited"]
-pub struct InTask<Spawn, Task, U> {
+pub struct InTask<Spawn, Task, H, U> {
     /// Until the first poll.
     unspawned: Option<(Arc<Spawn>, Task)>,
 
     /// Until the output was handed out. Dropping it cancels the task.
     handle: Option<Handle<U>>,
+
+    /// What `spawn` returned, for as long as the call. Dropping it may cancel the task.
+    spawned: Option<H>,
+}
+
+impl<Spawn, Task, H, U> InTask<Spawn, Task, H, U> {
+    fn new(spawn: Arc<Spawn>, task: Task, handle: Handle<U>) -> Self {
+        Self { unspawned: Some((spawn, task)), handle: Some(handle), spawned: None }
+    }
 }
 
 // No field is ever pinned.
-impl<Spawn, Task, U> Unpin for InTask<Spawn, Task, U> {}
+impl<Spawn, Task, H, U> Unpin for InTask<Spawn, Task, H, U> {}
 
-impl<Spawn, Task, U> Future for InTask<Spawn, Task, U>
+impl<Spawn, Task, H, U> Future for InTask<Spawn, Task, H, U>
 where
-    Spawn: Fn(Task),
+    Spawn: Fn(Task) -> H,
 {
     type Output = U;
 
@@ -196,16 +206,17 @@ where
     /// ready before.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
         if let Some((spawn, task)) = self.unspawned.take() {
-            spawn(task);
+            self.spawned = Some(spawn(task));
         }
         let handle = self.handle.as_mut().expect("`InTask` polled after it was ready");
         let outcome = ready!(handle.poll(cx));
         self.handle = None;
+        self.spawned = None;
         Poll::Ready(outcome.output())
     }
 }
 
-impl<Spawn, Task, U> fmt::Debug for InTask<Spawn, Task, U> {
+impl<Spawn, Task, H, U> fmt::Debug for InTask<Spawn, Task, H, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match (&self.unspawned, &self.handle) {
             (Some(_), _) => "Waiting",

@@ -22,27 +22,27 @@ pin_project! {
     /// use flowlet::{Batched, Pipe, prelude::*};
     /// use futures_lite::stream;
     ///
-    /// let batches: Batched<Pipe<stream::Repeat<u8>>> = pipe(stream::repeat(0)).batched(100);
+    /// let batches: Batched<Pipe<stream::Repeat<u8>>, u8> = pipe(stream::repeat(0)).batched(100);
     /// # drop(batches);
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct Batched<S: Stream> {
+    pub struct Batched<S, T> {
         #[pin]
-        batching: Batching<S, Batch<S::Item>, Infallible>,
+        batching: Batching<S, Batch<T>, Infallible>,
     }
 }
 
-impl<S: Stream> Batched<S> {
+impl<S: Stream<Item = T>, T> Batched<S, T> {
     #[track_caller]
     pub(crate) fn new(stream: S, size: usize) -> Self {
         Self { batching: Batching::new(stream, Batch::new(size)) }
     }
 }
 
-impl<S: Stream> Stream for Batched<S> {
-    type Item = Vec<S::Item>;
+impl<S: Stream<Item = T>, T> Stream for Batched<S, T> {
+    type Item = Vec<T>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
         self.project().batching.poll_next(cx)
     }
 
@@ -51,7 +51,7 @@ impl<S: Stream> Stream for Batched<S> {
     }
 }
 
-impl<S: Stream + fmt::Debug> fmt::Debug for Batched<S> {
+impl<S: fmt::Debug, T> fmt::Debug for Batched<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batched")
             .field("size", &self.batching.batch.size)

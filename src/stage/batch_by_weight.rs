@@ -22,32 +22,32 @@ pin_project! {
     /// type Lines = Pipe<stream::Repeat<String>>;
     ///
     /// let line = "a line".to_owned();
-    /// let batches: BatchedByWeight<Lines, fn(&String) -> usize> =
+    /// let batches: BatchedByWeight<Lines, String, fn(&String) -> usize> =
     ///     pipe(stream::repeat(line)).batched_by_weight(1000, String::len);
     /// # drop(batches);
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct BatchedByWeight<S: Stream, F> {
+    pub struct BatchedByWeight<S, T, F> {
         #[pin]
-        batching: Batching<S, Weighed<S::Item, F>, Infallible>,
+        batching: Batching<S, Weighed<T, F>, Infallible>,
     }
 }
 
-impl<S: Stream, F> BatchedByWeight<S, F> {
+impl<S: Stream<Item = T>, T, F> BatchedByWeight<S, T, F> {
     #[track_caller]
     pub(crate) fn new(stream: S, max: usize, weight: F) -> Self {
         Self { batching: Batching::new(stream, Weighed::new(max, weight)) }
     }
 }
 
-impl<S, F> Stream for BatchedByWeight<S, F>
+impl<S, T, F> Stream for BatchedByWeight<S, T, F>
 where
-    S: Stream,
-    F: FnMut(&S::Item) -> usize,
+    S: Stream<Item = T>,
+    F: FnMut(&T) -> usize,
 {
-    type Item = Vec<S::Item>;
+    type Item = Vec<T>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
         self.project().batching.poll_next(cx)
     }
 
@@ -56,7 +56,7 @@ where
     }
 }
 
-impl<S: Stream + fmt::Debug, F> fmt::Debug for BatchedByWeight<S, F> {
+impl<S: fmt::Debug, T, F> fmt::Debug for BatchedByWeight<S, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchedByWeight")
             .field("max", &self.batching.batch.max)

@@ -23,28 +23,28 @@ pin_project! {
     /// use std::time::Duration;
     ///
     /// let second = Duration::from_secs(1);
-    /// let batches: BatchedWithin<Pipe<stream::Repeat<u8>>> =
+    /// let batches: BatchedWithin<Pipe<stream::Repeat<u8>>, u8> =
     ///     pipe(stream::repeat(0)).batched_within(100, second);
     /// # drop(batches);
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct BatchedWithin<S: Stream> {
+    pub struct BatchedWithin<S, T> {
         #[pin]
-        batching: Batching<S, Within<S::Item>, Infallible>,
+        batching: Batching<S, Within<T>, Infallible>,
     }
 }
 
-impl<S: Stream> BatchedWithin<S> {
+impl<S: Stream<Item = T>, T> BatchedWithin<S, T> {
     #[track_caller]
     pub(crate) fn new(stream: S, size: usize, duration: Duration) -> Self {
         Self { batching: Batching::new(stream, Within::new(size, duration)) }
     }
 }
 
-impl<S: Stream> Stream for BatchedWithin<S> {
-    type Item = Vec<S::Item>;
+impl<S: Stream<Item = T>, T> Stream for BatchedWithin<S, T> {
+    type Item = Vec<T>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<S::Item>>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
         self.project().batching.poll_next(cx)
     }
 
@@ -53,7 +53,7 @@ impl<S: Stream> Stream for BatchedWithin<S> {
     }
 }
 
-impl<S: Stream + fmt::Debug> fmt::Debug for BatchedWithin<S> {
+impl<S: fmt::Debug, T> fmt::Debug for BatchedWithin<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchedWithin")
             .field("size", &self.batching.batch.batch.size)

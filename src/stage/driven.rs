@@ -24,12 +24,12 @@ use crate::engine::{self, Poller, Signals, Upstream};
 /// # });
 /// ```
 #[must_use = "streams do nothing unless polled"]
-pub struct Driven<S: Stream> {
-    upstream: Pin<Box<Upstream<S>>>,
+pub struct Driven<S, T> {
+    upstream: Pin<Box<Upstream<S, T>>>,
     poller: Poller,
 }
 
-impl<S: Stream> Driven<S> {
+impl<S: Stream<Item = T>, T> Driven<S, T> {
     pub(crate) fn new(stream: S) -> Self {
         let signals = Signals::new();
         Self { upstream: Box::pin(Upstream::new(stream, &signals)), poller: Poller::new(signals) }
@@ -64,15 +64,15 @@ impl<S: Stream> Driven<S> {
     /// assert_eq!(sum, 60);
     /// # });
     /// ```
-    pub fn alongside<Fut: Future>(&mut self, future: Fut) -> Alongside<'_, S, Fut> {
+    pub fn alongside<Fut: Future>(&mut self, future: Fut) -> Alongside<'_, S, T, Fut> {
         Alongside { driven: self, future }
     }
 }
 
-impl<S: Stream> Stream for Driven<S> {
-    type Item = S::Item;
+impl<S: Stream<Item = T>, T> Stream for Driven<S, T> {
+    type Item = T;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = &mut *self;
         let answer = engine::answer(cx.waker());
         let mut budget = answer.budget;
@@ -87,7 +87,7 @@ impl<S: Stream> Stream for Driven<S> {
     }
 }
 
-impl<S: Stream + fmt::Debug> fmt::Debug for Driven<S> {
+impl<S: fmt::Debug, T> fmt::Debug for Driven<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Driven").field(&self.upstream).finish()
     }
@@ -108,14 +108,14 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "futures do nothing unless polled or awaited"]
-    pub struct Alongside<'a, S: Stream, Fut> {
-        driven: &'a mut Driven<S>,
+    pub struct Alongside<'a, S, T, Fut> {
+        driven: &'a mut Driven<S, T>,
         #[pin]
         future: Fut,
     }
 }
 
-impl<S: Stream, Fut: Future> Future for Alongside<'_, S, Fut> {
+impl<S: Stream<Item = T>, T, Fut: Future> Future for Alongside<'_, S, T, Fut> {
     type Output = Fut::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
@@ -131,7 +131,7 @@ impl<S: Stream, Fut: Future> Future for Alongside<'_, S, Fut> {
     }
 }
 
-impl<S: Stream + fmt::Debug, Fut> fmt::Debug for Alongside<'_, S, Fut> {
+impl<S: fmt::Debug, T, Fut> fmt::Debug for Alongside<'_, S, T, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Alongside").field("driven", &self.driven).finish_non_exhaustive()
     }

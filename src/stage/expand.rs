@@ -72,7 +72,7 @@ where
     Fut::Output: Source<Via>,
 {
     type Item = <Fut::Output as Source<Via>>::Item;
-    type Stream = Opening<Fut, <Fut::Output as Source<Via>>::Stream>;
+    type Stream = Opening<Fut, Fut::Output, <Fut::Output as Source<Via>>::Stream>;
 
     fn expand(self) -> Self::Stream {
         Opening::new(self, Source::into_stream)
@@ -96,8 +96,8 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct Opening<Fut: Future, S> {
-        open: fn(Fut::Output) -> S,
+    pub struct Opening<Fut, T, S> {
+        open: fn(T) -> S,
         #[pin]
         state: State<Fut, S>,
     }
@@ -111,13 +111,13 @@ pin_project! {
     }
 }
 
-impl<Fut: Future, S> Opening<Fut, S> {
-    pub(super) fn new(future: Fut, open: fn(Fut::Output) -> S) -> Self {
+impl<Fut, T, S> Opening<Fut, T, S> {
+    pub(super) fn new(future: Fut, open: fn(T) -> S) -> Self {
         Self { open, state: State::Opening { future } }
     }
 }
 
-impl<Fut: Future, S: Stream> Stream for Opening<Fut, S> {
+impl<Fut: Future<Output = T>, T, S: Stream> Stream for Opening<Fut, T, S> {
     type Item = S::Item;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
@@ -140,7 +140,7 @@ impl<Fut: Future, S: Stream> Stream for Opening<Fut, S> {
     }
 }
 
-impl<Fut: Future, S> fmt::Debug for Opening<Fut, S> {
+impl<Fut, T, S> fmt::Debug for Opening<Fut, T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let open = matches!(self.state, State::Open { .. });
         f.debug_struct("Opening").field("open", &open).finish_non_exhaustive()

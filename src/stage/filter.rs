@@ -1,3 +1,4 @@
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,59 +7,84 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
-use super::tested::Tested;
+use super::filter_map::Maybe;
 use crate::Concurrency;
 use crate::engine::Engine;
 
-/// Stream of [`FlowExt::filter_concurrent`](crate::FlowExt::filter_concurrent).
-#[track_caller]
-pub(crate) fn filter_concurrent<S, P>(
-    stream: S,
-    concurrency: Concurrency,
-    predicate: P,
-) -> impl Stream<Item = S::Item>
-where
-    S: Stream,
-    P: AsyncFn(&S::Item) -> bool,
-{
-    FilterConcurrent {
-        engine: Engine::new(stream, concurrency),
-        predicate: Arc::new(predicate),
-        test: async |item, predicate: Arc<P>| {
-            let keep = predicate(&item).await;
-            (predicate, keep.then_some(item))
-        },
-    }
-}
-
 pin_project! {
-    struct FilterConcurrent<S: Stream, P, F, Fut>
-    where
-        Fut: Future<Output = (Arc<P>, Option<S::Item>)>,
-    {
+    /// Stream of [`FlowExt::filter_concurrent`](crate::FlowExt::filter_concurrent).
+    ///
+    /// `Fut`, the future of a call, has no name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::FilterConcurrent;
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let mut stage: FilterConcurrent<_, i32, _, _> =
+    ///     pipe([-1, 1]).filter_concurrent(2, async |n| *n > 0);
+    /// assert_eq!(stage.size_hint(), (0, Some(2)));
+    /// # });
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub struct FilterConcurrent<S, T, P, Fut> {
         #[pin]
-        engine: Engine<S, Tested<P, Fut>>,
+        engine: Engine<S, T, Maybe<Fut>, T>,
         predicate: Arc<P>,
-        test: F,
+        test: fn(T, Arc<P>) -> Fut,
     }
 }
 
-impl<S, P, F, Fut> Stream for FilterConcurrent<S, P, F, Fut>
+impl<S, T, P, Fut> FilterConcurrent<S, T, P, Fut>
 where
-    S: Stream,
-    F: Fn(S::Item, Arc<P>) -> Fut,
-    Fut: Future<Output = (Arc<P>, Option<S::Item>)>,
+    S: Stream<Item = T>,
+    Fut: Future<Output = Option<T>>,
 {
-    type Item = S::Item;
+    #[track_caller]
+    pub(crate) fn new(
+        stream: S,
+        concurrency: Concurrency,
+        predicate: P,
+        test: fn(T, Arc<P>) -> Fut,
+    ) -> Self {
+        Self { engine: Engine::new(stream, concurrency), predicate: Arc::new(predicate), test }
+    }
+}
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+/// A call. The predicate's future borrows the predicate and the item, so it owns a share of the one and
+/// all of the other. Generic over the item's type, and not over the stream's: see [`Engine`].
+pub(crate) async fn test<T, P>(item: T, predicate: Arc<P>) -> Option<T>
+where
+    P: AsyncFn(&T) -> bool,
+{
+    predicate(&item).await.then_some(item)
+}
+
+impl<S, T, P, Fut> Stream for FilterConcurrent<S, T, P, Fut>
+where
+    S: Stream<Item = T>,
+    Fut: Future<Output = Option<T>>,
+{
+    type Item = T;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = self.project();
-        this.engine.poll_next(cx, |item, leftover| {
-            Tested::new(leftover, this.predicate, |predicate| (this.test)(item, predicate))
-        })
+        this.engine.poll_next(cx, |item| Maybe::new((this.test)(item, this.predicate.clone())))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.engine.at_most_one_each_hint()
+    }
+}
+
+impl<S, T, P, Fut> fmt::Debug for FilterConcurrent<S, T, P, Fut>
+where
+    S: Stream<Item = T> + fmt::Debug,
+    Fut: Future<Output = Option<T>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt_stage("FilterConcurrent", f)
     }
 }

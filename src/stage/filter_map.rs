@@ -25,30 +25,32 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct FilterMapConcurrent<S, F, Fut, T>
-    where
-        S: Stream,
-        Fut: CallFuture<Output = Option<T>>,
-    {
+    pub struct FilterMapConcurrent<S, T, F, Fut, U> {
         #[pin]
-        engine: Engine<S, Maybe<Fut>>,
+        engine: Engine<S, T, Maybe<Fut>, U>,
         f: F,
     }
 }
 
 pin_project! {
     /// A call with at most one output.
-    struct Maybe<Fut> {
+    pub(super) struct Maybe<Fut> {
         #[pin]
         future: Fut,
     }
 }
 
-impl<S, F, Fut, T> FilterMapConcurrent<S, F, Fut, T>
+impl<Fut> Maybe<Fut> {
+    pub(super) fn new(future: Fut) -> Self {
+        Self { future }
+    }
+}
+
+impl<S, T, F, Fut, U> FilterMapConcurrent<S, T, F, Fut, U>
 where
-    S: Stream,
-    F: FnMut(S::Item) -> Fut,
-    Fut: CallFuture<Output = Option<T>>,
+    S: Stream<Item = T>,
+    F: FnMut(T) -> Fut,
+    Fut: CallFuture<Output = Option<U>>,
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
@@ -56,17 +58,17 @@ where
     }
 }
 
-impl<S, F, Fut, T> Stream for FilterMapConcurrent<S, F, Fut, T>
+impl<S, T, F, Fut, U> Stream for FilterMapConcurrent<S, T, F, Fut, U>
 where
-    S: Stream,
-    F: FnMut(S::Item) -> Fut,
-    Fut: CallFuture<Output = Option<T>>,
+    S: Stream<Item = T>,
+    F: FnMut(T) -> Fut,
+    Fut: CallFuture<Output = Option<U>>,
 {
-    type Item = T;
+    type Item = U;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let this = self.project();
-        this.engine.poll_next(cx, |item, ()| Maybe { future: (this.f)(item) })
+        this.engine.poll_next(cx, |item| Maybe::new((this.f)(item)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -74,12 +76,11 @@ where
     }
 }
 
-impl<Fut: CallFuture<Output = Option<T>>, T> Call for Maybe<Fut> {
-    type Output = T;
-    type Leftover = ();
+impl<Fut: CallFuture<Output = Option<U>>, U> Call for Maybe<Fut> {
+    type Output = U;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<T>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<U>> {
         self.project().future.poll(cx).map(Step::Over)
     }
 
@@ -88,10 +89,10 @@ impl<Fut: CallFuture<Output = Option<T>>, T> Call for Maybe<Fut> {
     }
 }
 
-impl<S, F, Fut, T> fmt::Debug for FilterMapConcurrent<S, F, Fut, T>
+impl<S, T, F, Fut, U> fmt::Debug for FilterMapConcurrent<S, T, F, Fut, U>
 where
-    S: Stream + fmt::Debug,
-    Fut: CallFuture<Output = Option<T>>,
+    S: Stream<Item = T> + fmt::Debug,
+    Fut: CallFuture<Output = Option<U>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.fmt_stage("FilterMapConcurrent", f)

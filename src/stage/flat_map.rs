@@ -26,11 +26,11 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct FlatMapConcurrent<S: Stream, F, E: Expand<Via>, Via> {
+    pub struct FlatMapConcurrent<S, T, F, X, Via, I, U> {
         #[pin]
-        engine: Engine<S, Many<E::Stream>>,
+        engine: Engine<S, T, Many<I>, U>,
         f: F,
-        via: PhantomData<fn() -> (E, Via)>,
+        via: PhantomData<fn() -> (X, Via)>,
     }
 }
 
@@ -48,11 +48,12 @@ impl<S> Many<S> {
     }
 }
 
-impl<S, F, E, Via> FlatMapConcurrent<S, F, E, Via>
+impl<S, T, F, X, Via, I, U> FlatMapConcurrent<S, T, F, X, Via, I, U>
 where
-    S: Stream,
-    F: FnMut(S::Item) -> E,
-    E: Expand<Via>,
+    S: Stream<Item = T>,
+    F: FnMut(T) -> X,
+    X: Expand<Via, Item = U, Stream = I>,
+    I: Stream<Item = U>,
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
@@ -60,17 +61,18 @@ where
     }
 }
 
-impl<S, F, E, Via> Stream for FlatMapConcurrent<S, F, E, Via>
+impl<S, T, F, X, Via, I, U> Stream for FlatMapConcurrent<S, T, F, X, Via, I, U>
 where
-    S: Stream,
-    F: FnMut(S::Item) -> E,
-    E: Expand<Via>,
+    S: Stream<Item = T>,
+    F: FnMut(T) -> X,
+    X: Expand<Via, Item = U, Stream = I>,
+    I: Stream<Item = U>,
 {
-    type Item = E::Item;
+    type Item = U;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let this = self.project();
-        this.engine.poll_next(cx, |item, ()| Many::new((this.f)(item).expand()))
+        this.engine.poll_next(cx, |item| Many::new((this.f)(item).expand()))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -83,7 +85,6 @@ where
 
 impl<S: Stream> Call for Many<S> {
     type Output = S::Item;
-    type Leftover = ();
 
     const MANY: bool = true;
 
@@ -100,10 +101,10 @@ impl<S: Stream> Call for Many<S> {
     }
 }
 
-impl<S, F, E, Via> fmt::Debug for FlatMapConcurrent<S, F, E, Via>
+impl<S, T, F, X, Via, I, U> fmt::Debug for FlatMapConcurrent<S, T, F, X, Via, I, U>
 where
-    S: Stream + fmt::Debug,
-    E: Expand<Via>,
+    S: Stream<Item = T> + fmt::Debug,
+    I: Stream<Item = U>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.fmt_stage("FlatMapConcurrent", f)

@@ -23,7 +23,7 @@ pin_project! {
     /// use futures_lite::stream::{self, StreamExt};
     ///
     /// struct Doubled {
-    ///     stage: MapConcurrent<stream::Once<u32>, fn(u32) -> Boxed<u32>, Boxed<u32>>,
+    ///     stage: MapConcurrent<stream::Once<u32>, u32, fn(u32) -> Boxed<u32>, Boxed<u32>, u32>,
     /// }
     ///
     /// let double = |n| async move { 2 * n }.boxed();
@@ -31,9 +31,9 @@ pin_project! {
     /// assert_eq!(future::block_on(doubled.stage.next()), Some(42));
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct MapConcurrent<S: Stream, F, Fut: CallFuture> {
+    pub struct MapConcurrent<S, T, F, Fut, U> {
         #[pin]
-        engine: Engine<S, One<Fut>>,
+        engine: Engine<S, T, One<Fut>, U>,
         f: F,
     }
 }
@@ -52,11 +52,11 @@ impl<Fut> One<Fut> {
     }
 }
 
-impl<S, F, Fut> MapConcurrent<S, F, Fut>
+impl<S, T, F, Fut, U> MapConcurrent<S, T, F, Fut, U>
 where
-    S: Stream,
-    F: FnMut(S::Item) -> Fut,
-    Fut: CallFuture,
+    S: Stream<Item = T>,
+    F: FnMut(T) -> Fut,
+    Fut: CallFuture<Output = U>,
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
@@ -64,17 +64,17 @@ where
     }
 }
 
-impl<S, F, Fut> Stream for MapConcurrent<S, F, Fut>
+impl<S, T, F, Fut, U> Stream for MapConcurrent<S, T, F, Fut, U>
 where
-    S: Stream,
-    F: FnMut(S::Item) -> Fut,
-    Fut: CallFuture,
+    S: Stream<Item = T>,
+    F: FnMut(T) -> Fut,
+    Fut: CallFuture<Output = U>,
 {
-    type Item = Fut::Output;
+    type Item = U;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let this = self.project();
-        this.engine.poll_next(cx, |item, ()| One::new((this.f)(item)))
+        this.engine.poll_next(cx, |item| One::new((this.f)(item)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -84,7 +84,6 @@ where
 
 impl<Fut: CallFuture> Call for One<Fut> {
     type Output = Fut::Output;
-    type Leftover = ();
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Fut::Output>> {
@@ -96,7 +95,11 @@ impl<Fut: CallFuture> Call for One<Fut> {
     }
 }
 
-impl<S: Stream + fmt::Debug, F, Fut: CallFuture> fmt::Debug for MapConcurrent<S, F, Fut> {
+impl<S, T, F, Fut, U> fmt::Debug for MapConcurrent<S, T, F, Fut, U>
+where
+    S: Stream<Item = T> + fmt::Debug,
+    Fut: CallFuture<Output = U>,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.fmt_stage("MapConcurrent", f)
     }

@@ -45,10 +45,10 @@ use crate::size_hint::SizeHint;
 /// assert_eq!(all, ["1 from far", "1 from near", "2 from far", "2 from near"]);
 /// # });
 /// ```
-pub fn merge<I>(streams: I) -> Merge<I::Item>
+pub fn merge<I, S, T>(streams: I) -> Merge<S, T>
 where
-    I: IntoIterator,
-    I::Item: Stream,
+    I: IntoIterator<Item = S>,
+    S: Stream<Item = T>,
 {
     let mut fan_in = FanIn::new();
     streams.into_iter().for_each(|stream| fan_in.add(stream));
@@ -64,14 +64,14 @@ where
 /// use futures_lite::stream;
 ///
 /// # futures_lite::future::block_on(async {
-/// let merged: Merge<stream::Once<u8>> = merge([stream::once(1), stream::once(2)]);
+/// let merged: Merge<stream::Once<u8>, u8> = merge([stream::once(1), stream::once(2)]);
 /// assert_eq!(merged.size_hint(), (2, Some(2)));
 /// assert_eq!(merged.count().await, 2);
 /// # });
 /// ```
 #[must_use = "streams do nothing unless polled"]
-pub struct Merge<S: Stream> {
-    fan_in: FanIn<S>,
+pub struct Merge<S, T> {
+    fan_in: FanIn<S, T>,
 
     /// What handles add to, if there ever was one.
     incoming: Option<Arc<Incoming<S>>>,
@@ -86,7 +86,7 @@ pub struct Merge<S: Stream> {
     seen: usize,
 }
 
-impl<S: Stream> Merge<S> {
+impl<S: Stream<Item = T>, T> Merge<S, T> {
     /// Returns a handle, with which streams can be added, from anywhere and at any time.
     ///
     /// The merged stream does not end while there are handles, so drop or
@@ -145,10 +145,10 @@ impl<S: Stream> Merge<S> {
     }
 }
 
-impl<S: Stream> Stream for Merge<S> {
-    type Item = S::Item;
+impl<S: Stream<Item = T>, T> Stream for Merge<S, T> {
+    type Item = T;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = &mut *self;
         this.take_incoming();
         if let Poll::Ready(item) = this.fan_in.poll_next(cx) {
@@ -170,7 +170,7 @@ impl<S: Stream> Stream for Merge<S> {
     }
 }
 
-impl<S: Stream> Drop for Merge<S> {
+impl<S, T> Drop for Merge<S, T> {
     fn drop(&mut self) {
         if let Some(incoming) = &self.incoming {
             incoming.close();
@@ -179,7 +179,7 @@ impl<S: Stream> Drop for Merge<S> {
     }
 }
 
-impl<S: Stream> fmt::Debug for Merge<S> {
+impl<S: Stream<Item = T>, T> fmt::Debug for Merge<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Merge")
             .field("streams", &self.fan_in.count())

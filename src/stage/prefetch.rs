@@ -31,31 +31,36 @@ const PANICS: usize = 16;
 /// use flowlet::{Pipe, Prefetch, prelude::*};
 /// use futures_lite::{future, stream};
 ///
-/// type Spawn = fn(future::Boxed<()>);
+/// type Zeros = Pipe<stream::Repeat<u8>>;
+/// type Spawn = fn(future::Boxed<()>) -> smol::Task<()>;
 ///
-/// let spawn: Spawn = |task| smol::spawn(task).detach();
-/// let zeros: Prefetch<Pipe<stream::Repeat<u8>>, Spawn> = pipe(stream::repeat(0)).prefetch(8, spawn);
+/// let zeros: Prefetch<Zeros, u8, Spawn, smol::Task<()>> =
+///     pipe(stream::repeat(0)).prefetch(8, smol::spawn as Spawn);
 /// # drop(zeros);
 /// ```
 #[must_use = "streams do nothing unless polled"]
-pub struct Prefetch<S: Stream, Spawn> {
+pub struct Prefetch<S, T, Spawn, H> {
     limit: usize,
-    state: State<S, Spawn>,
+    state: State<S, T, Spawn, H>,
 }
 
-enum State<S: Stream, Spawn> {
+enum State<S, T, Spawn, H> {
     /// Not polled yet.
     Waiting(S, Spawn),
     /// Upstream is in the task.
-    Running(Running<S::Item>),
+    Running(Running<T, H>),
     /// All was handed out.
     Ended,
 }
 
 /// What the consumer holds of the task.
-struct Running<T> {
+struct Running<T, H> {
     // Before the items, so that the task is cancelled when dropping those makes room.
     task: Handle<()>,
+
+    /// What `spawn` returned. Dropping it may cancel the task.
+    _spawned: H,
+
     pulled: Pulled<T>,
 
     /// An item that came in an advance.
@@ -88,10 +93,11 @@ impl<T> Drop for Pulled<T> {
     }
 }
 
-impl<S, Spawn> Prefetch<S, Spawn>
+impl<S, T, Spawn, H> Prefetch<S, T, Spawn, H>
 where
-    S: Stream<Item: Send> + Send + 'static,
-    Spawn: FnOnce(Boxed<()>),
+    S: Stream<Item = T> + Send + 'static,
+    T: Send + 'static,
+    Spawn: FnOnce(Boxed<()>) -> H,
 {
     #[track_caller]
     pub(crate) fn new(stream: S, limit: usize, spawn: Spawn) -> Self {
@@ -100,27 +106,25 @@ where
     }
 
     /// Has the executor begin with the task.
-    fn start(stream: S, limit: usize, spawn: Spawn) -> Running<S::Item> {
+    fn start(stream: S, limit: usize, spawn: Spawn) -> Running<T, H> {
         let expected = stream.size_hint();
         let places = Places { items: Semaphore::new(limit), panics: Semaphore::new(PANICS) };
         // It never holds more than there are places.
         let (sender, receiver) = async_channel::unbounded();
         let (task, handle) =
             task(CallSpan::current().follow(fill(Driven::new(stream), places.clone(), sender)));
-        let running = Running {
-            task: handle,
-            pulled: Pulled(Box::pin(receiver)),
-            kept: None,
-            places,
-            expected,
-        };
-        spawn(task.boxed());
-        running
+        // Made first: should `spawn` panic, what it dropped is told to nobody.
+        let pulled = Pulled(Box::pin(receiver));
+        let spawned = spawn(task.boxed());
+        Running { task: handle, _spawned: spawned, pulled, kept: None, places, expected }
     }
 }
 
 /// Pulls, whenever there is room, until upstream ends or the consumer is gone.
-async fn fill<S: Stream>(mut stream: Driven<S>, places: Places, pulled: Sender<Message<S::Item>>) {
+async fn fill<S, T>(mut stream: Driven<S, T>, places: Places, pulled: Sender<Message<T>>)
+where
+    S: Stream<Item = T>,
+{
     for count in 1_usize.. {
         let pull = pull(&mut stream, &places.items);
         let message = match AssertUnwindSafe(pull).catch_unwind().await {
@@ -142,13 +146,16 @@ async fn fill<S: Stream>(mut stream: Driven<S>, places: Places, pulled: Sender<M
 }
 
 /// Pulls one item as soon as there is room, and has the stages above go on until then.
-async fn pull<S: Stream>(stream: &mut Driven<S>, room: &Semaphore) -> Option<(S::Item, Permit)> {
+async fn pull<S, T>(stream: &mut Driven<S, T>, room: &Semaphore) -> Option<(T, Permit)>
+where
+    S: Stream<Item = T>,
+{
     let place = stream.alongside(room.acquire()).await;
     let item = stream.next().await?;
     Some((item, place))
 }
 
-impl<T> Running<T> {
+impl<T, H> Running<T, H> {
     /// Returns how many items were pulled and not handed on.
     fn waiting(&self) -> usize {
         let waiting = self.pulled.0.len().saturating_sub(self.places.panics.in_use());
@@ -170,16 +177,17 @@ impl<T> Running<T> {
 }
 
 // Upstream is not pinned before it is in the task.
-impl<S: Stream, Spawn> Unpin for Prefetch<S, Spawn> {}
+impl<S, T, Spawn, H> Unpin for Prefetch<S, T, Spawn, H> {}
 
-impl<S, Spawn> Stream for Prefetch<S, Spawn>
+impl<S, T, Spawn, H> Stream for Prefetch<S, T, Spawn, H>
 where
-    S: Stream<Item: Send> + Send + 'static,
-    Spawn: FnOnce(Boxed<()>),
+    S: Stream<Item = T> + Send + 'static,
+    T: Send + 'static,
+    Spawn: FnOnce(Boxed<()>) -> H,
 {
-    type Item = S::Item;
+    type Item = T;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let answer = engine::answer(cx.waker());
         let Some(budget) = answer.budget.checked_sub(1) else {
             cx.waker().wake_by_ref();
@@ -200,17 +208,14 @@ where
     }
 }
 
-impl<S, Spawn> Prefetch<S, Spawn>
+impl<S, T, Spawn, H> Prefetch<S, T, Spawn, H>
 where
-    S: Stream<Item: Send> + Send + 'static,
-    Spawn: FnOnce(Boxed<()>),
+    S: Stream<Item = T> + Send + 'static,
+    T: Send + 'static,
+    Spawn: FnOnce(Boxed<()>) -> H,
 {
     /// Takes an item, or keeps it if this is an advance.
-    fn turn(
-        mut self: Pin<&mut Self>,
-        advanced: bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<S::Item>> {
+    fn turn(mut self: Pin<&mut Self>, advanced: bool, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = &mut *self;
         if let State::Waiting(..) = this.state {
             if let State::Waiting(stream, spawn) = mem::replace(&mut this.state, State::Ended) {
@@ -249,7 +254,7 @@ where
     }
 }
 
-impl<S: Stream + fmt::Debug, Spawn> fmt::Debug for Prefetch<S, Spawn> {
+impl<S: fmt::Debug, T, Spawn, H> fmt::Debug for Prefetch<S, T, Spawn, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut prefetch = f.debug_struct("Prefetch");
         prefetch.field("limit", &self.limit);

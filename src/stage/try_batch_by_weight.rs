@@ -26,20 +26,20 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryBatchedByWeight<S, F, T, E> {
+    pub struct TryBatchedByWeight<S, T, E, F> {
         #[pin]
         batching: Batching<S, Weighed<T, F>, E>,
     }
 }
 
-impl<S, F, T, E> TryBatchedByWeight<S, F, T, E> {
+impl<S, T, E, F> TryBatchedByWeight<S, T, E, F> {
     #[track_caller]
     pub(crate) fn new(stream: S, max: usize, weight: F) -> Self {
         Self { batching: Batching::new(stream, Weighed::new(max, weight)) }
     }
 }
 
-impl<S, F, T, E> Stream for TryBatchedByWeight<S, F, T, E>
+impl<S, T, E, F> Stream for TryBatchedByWeight<S, T, E, F>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(&T) -> usize,
@@ -55,7 +55,7 @@ where
     }
 }
 
-impl<S: fmt::Debug, F, T, E> fmt::Debug for TryBatchedByWeight<S, F, T, E> {
+impl<S: fmt::Debug, T, E, F> fmt::Debug for TryBatchedByWeight<S, T, E, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TryBatchedByWeight")
             .field("max", &self.batching.batch.max)

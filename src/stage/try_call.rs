@@ -25,7 +25,6 @@ where
     C: Call<Output = Result<T, E>>,
 {
     type Output = Result<T, E>;
-    type Leftover = C::Leftover;
 
     const MANY: bool = C::MANY;
 
@@ -33,11 +32,6 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<T, E>>> {
         self.project().call.poll(cx)
-    }
-
-    #[inline]
-    fn leftover(self: Pin<&mut Self>) -> C::Leftover {
-        self.project().call.leftover()
     }
 
     fn size_hint(&self) -> SizeHint {

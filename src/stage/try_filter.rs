@@ -1,3 +1,4 @@
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -6,62 +7,86 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
-use super::tested::Tested;
+use super::filter_map::Maybe;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
 use crate::engine::Engine;
 
-/// Stream of [`TryFlowExt::try_filter_concurrent`](crate::TryFlowExt::try_filter_concurrent).
-#[track_caller]
-pub(crate) fn try_filter_concurrent<S, P, T, E>(
-    stream: S,
-    concurrency: Concurrency,
-    predicate: P,
-) -> impl Stream<Item = Result<T, E>>
+pin_project! {
+    /// Stream of [`TryFlowExt::try_filter_concurrent`](crate::TryFlowExt::try_filter_concurrent).
+    ///
+    /// `Fut`, the future of a call, has no name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::TryFilterConcurrent;
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let stage: TryFilterConcurrent<_, i32, &str, _, _> =
+    ///     pipe([Ok(-1), Ok(1), Err("two")]).try_filter_concurrent(2, async |n| Ok(*n > 0));
+    /// assert_eq!(stage.collect::<Vec<_>>().await, [Ok(1), Err("two")]);
+    /// # });
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub struct TryFilterConcurrent<S, T, E, P, Fut> {
+        #[pin]
+        engine: Engine<S, Result<T, E>, Try<Maybe<Fut>>, Result<T, E>>,
+        predicate: Arc<P>,
+        test: fn(T, Arc<P>) -> Fut,
+    }
+}
+
+impl<S, T, E, P, Fut> TryFilterConcurrent<S, T, E, P, Fut>
 where
     S: Stream<Item = Result<T, E>>,
+    Fut: Future<Output = Option<Result<T, E>>>,
+{
+    #[track_caller]
+    pub(crate) fn new(
+        stream: S,
+        concurrency: Concurrency,
+        predicate: P,
+        test: fn(T, Arc<P>) -> Fut,
+    ) -> Self {
+        Self { engine: Engine::new(stream, concurrency), predicate: Arc::new(predicate), test }
+    }
+}
+
+/// A call, as in a stage that knows no errors.
+pub(crate) async fn try_test<T, E, P>(item: T, predicate: Arc<P>) -> Option<Result<T, E>>
+where
     P: AsyncFn(&T) -> Result<bool, E>,
 {
-    TryFilterConcurrent {
-        engine: Engine::new(stream, concurrency),
-        predicate: Arc::new(predicate),
-        test: async |item, predicate: Arc<P>| {
-            let keep = predicate(&item).await;
-            (predicate, keep.map(|keep| keep.then_some(item)).transpose())
-        },
-    }
+    predicate(&item).await.map(|keep| keep.then_some(item)).transpose()
 }
 
-pin_project! {
-    struct TryFilterConcurrent<S, P, F, Fut, T, E>
-    where
-        S: Stream<Item = Result<T, E>>,
-        Fut: Future<Output = (Arc<P>, Option<Result<T, E>>)>,
-    {
-        #[pin]
-        engine: Engine<S, Try<Tested<P, Fut>>>,
-        predicate: Arc<P>,
-        test: F,
-    }
-}
-
-impl<S, P, F, Fut, T, E> Stream for TryFilterConcurrent<S, P, F, Fut, T, E>
+impl<S, T, E, P, Fut> Stream for TryFilterConcurrent<S, T, E, P, Fut>
 where
     S: Stream<Item = Result<T, E>>,
-    F: Fn(T, Arc<P>) -> Fut,
-    Fut: Future<Output = (Arc<P>, Option<Result<T, E>>)>,
+    Fut: Future<Output = Option<Result<T, E>>>,
 {
     type Item = Result<T, E>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
         let this = self.project();
-        this.engine.try_poll_next(cx, |item, leftover| {
-            let test = |predicate| (this.test)(item, predicate);
-            Try::new(Tested::new(leftover, this.predicate, test))
+        this.engine.try_poll_next(cx, |item| {
+            Try::new(Maybe::new((this.test)(item, this.predicate.clone())))
         })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         until_error(self.engine.at_most_one_each_hint())
+    }
+}
+
+impl<S, T, E, P, Fut> fmt::Debug for TryFilterConcurrent<S, T, E, P, Fut>
+where
+    S: Stream<Item = Result<T, E>> + fmt::Debug,
+    Fut: Future<Output = Option<Result<T, E>>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt_stage("TryFilterConcurrent", f)
     }
 }

@@ -30,13 +30,9 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryFilterMapConcurrent<S, F, Fut, U, E>
-    where
-        S: Stream,
-        Fut: CallFuture<Output = Result<Option<U>, E>>,
-    {
+    pub struct TryFilterMapConcurrent<S, T, E, F, Fut, U> {
         #[pin]
-        engine: Engine<S, Try<TryMaybe<Fut>>>,
+        engine: Engine<S, Result<T, E>, Try<TryMaybe<Fut>>, Result<U, E>>,
         f: F,
     }
 }
@@ -49,7 +45,7 @@ pin_project! {
     }
 }
 
-impl<S, F, Fut, T, U, E> TryFilterMapConcurrent<S, F, Fut, U, E>
+impl<S, T, E, F, Fut, U> TryFilterMapConcurrent<S, T, E, F, Fut, U>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
@@ -61,7 +57,7 @@ where
     }
 }
 
-impl<S, F, Fut, T, U, E> Stream for TryFilterMapConcurrent<S, F, Fut, U, E>
+impl<S, T, E, F, Fut, U> Stream for TryFilterMapConcurrent<S, T, E, F, Fut, U>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
@@ -71,7 +67,7 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.engine.try_poll_next(cx, |item, ()| Try::new(TryMaybe { future: (this.f)(item) }))
+        this.engine.try_poll_next(cx, |item| Try::new(TryMaybe { future: (this.f)(item) }))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -84,7 +80,6 @@ where
     Fut: CallFuture<Output = Result<Option<U>, E>>,
 {
     type Output = Result<U, E>;
-    type Leftover = ();
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<U, E>>> {
@@ -96,9 +91,9 @@ where
     }
 }
 
-impl<S, F, Fut, U, E> fmt::Debug for TryFilterMapConcurrent<S, F, Fut, U, E>
+impl<S, T, E, F, Fut, U> fmt::Debug for TryFilterMapConcurrent<S, T, E, F, Fut, U>
 where
-    S: Stream + fmt::Debug,
+    S: Stream<Item = Result<T, E>> + fmt::Debug,
     Fut: CallFuture<Output = Result<Option<U>, E>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

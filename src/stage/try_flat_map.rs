@@ -31,19 +31,20 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryFlatMapConcurrent<S: Stream, F, X: TryExpand<Via>, Via> {
+    pub struct TryFlatMapConcurrent<S, T, E, F, X, Via, I, U> {
         #[pin]
-        engine: Engine<S, Try<Many<X::Stream>>>,
+        engine: Engine<S, Result<T, E>, Try<Many<I>>, Result<U, E>>,
         f: F,
         via: PhantomData<fn() -> (X, Via)>,
     }
 }
 
-impl<S, F, T, X, Via> TryFlatMapConcurrent<S, F, X, Via>
+impl<S, T, E, F, X, Via, I, U> TryFlatMapConcurrent<S, T, E, F, X, Via, I, U>
 where
-    S: Stream<Item = Result<T, X::Error>>,
+    S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> X,
-    X: TryExpand<Via>,
+    X: TryExpand<Via, Ok = U, Error = E, Stream = I>,
+    I: Stream<Item = Result<U, E>>,
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
@@ -51,17 +52,18 @@ where
     }
 }
 
-impl<S, F, T, X, Via> Stream for TryFlatMapConcurrent<S, F, X, Via>
+impl<S, T, E, F, X, Via, I, U> Stream for TryFlatMapConcurrent<S, T, E, F, X, Via, I, U>
 where
-    S: Stream<Item = Result<T, X::Error>>,
+    S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> X,
-    X: TryExpand<Via>,
+    X: TryExpand<Via, Ok = U, Error = E, Stream = I>,
+    I: Stream<Item = Result<U, E>>,
 {
-    type Item = Result<X::Ok, X::Error>;
+    type Item = Result<U, E>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.engine.try_poll_next(cx, |item, ()| Try::new(Many::new((this.f)(item).try_expand())))
+        this.engine.try_poll_next(cx, |item| Try::new(Many::new((this.f)(item).try_expand())))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -72,10 +74,10 @@ where
     }
 }
 
-impl<S, F, X, Via> fmt::Debug for TryFlatMapConcurrent<S, F, X, Via>
+impl<S, T, E, F, X, Via, I, U> fmt::Debug for TryFlatMapConcurrent<S, T, E, F, X, Via, I, U>
 where
-    S: Stream + fmt::Debug,
-    X: TryExpand<Via>,
+    S: Stream<Item = Result<T, E>> + fmt::Debug,
+    I: Stream<Item = Result<U, E>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.fmt_stage("TryFlatMapConcurrent", f)

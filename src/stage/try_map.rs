@@ -28,18 +28,14 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryMapConcurrent<S, F, Fut, U, E>
-    where
-        S: Stream,
-        Fut: CallFuture<Output = Result<U, E>>,
-    {
+    pub struct TryMapConcurrent<S, T, E, F, Fut, U> {
         #[pin]
-        engine: Engine<S, Try<One<Fut>>>,
+        engine: Engine<S, Result<T, E>, Try<One<Fut>>, Result<U, E>>,
         f: F,
     }
 }
 
-impl<S, F, Fut, T, U, E> TryMapConcurrent<S, F, Fut, U, E>
+impl<S, T, E, F, Fut, U> TryMapConcurrent<S, T, E, F, Fut, U>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
@@ -51,7 +47,7 @@ where
     }
 }
 
-impl<S, F, Fut, T, U, E> Stream for TryMapConcurrent<S, F, Fut, U, E>
+impl<S, T, E, F, Fut, U> Stream for TryMapConcurrent<S, T, E, F, Fut, U>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
@@ -61,7 +57,7 @@ where
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.project();
-        this.engine.try_poll_next(cx, |item, ()| Try::new(One::new((this.f)(item))))
+        this.engine.try_poll_next(cx, |item| Try::new(One::new((this.f)(item))))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -69,9 +65,9 @@ where
     }
 }
 
-impl<S, F, Fut, U, E> fmt::Debug for TryMapConcurrent<S, F, Fut, U, E>
+impl<S, T, E, F, Fut, U> fmt::Debug for TryMapConcurrent<S, T, E, F, Fut, U>
 where
-    S: Stream + fmt::Debug,
+    S: Stream<Item = Result<T, E>> + fmt::Debug,
     Fut: CallFuture<Output = Result<U, E>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
