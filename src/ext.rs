@@ -89,7 +89,7 @@ pub trait FlowExt: Stream {
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> MapConcurrent<Self, Self::Item, F, Fut, U>
+    ) -> MapConcurrent<Self, F, Fut, Self::Item, U>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
@@ -137,7 +137,7 @@ pub trait FlowExt: Stream {
         self,
         limit: impl Into<Concurrency>,
         predicate: P,
-    ) -> FilterConcurrent<Self, T, P, impl Future<Output = Option<T>>>
+    ) -> FilterConcurrent<Self, P, impl Future<Output = Option<T>>, T>
     where
         Self: Stream<Item = T> + Sized,
         P: AsyncFn(&T) -> bool,
@@ -174,7 +174,7 @@ pub trait FlowExt: Stream {
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> FilterMapConcurrent<Self, Self::Item, F, Fut, U>
+    ) -> FilterMapConcurrent<Self, F, Fut, U>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> Fut,
@@ -220,7 +220,7 @@ pub trait FlowExt: Stream {
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> FlatMapConcurrent<Self, Self::Item, F, X, Via, X::Stream, X::Item>
+    ) -> FlatMapConcurrent<Self, F, X, Via>
     where
         Self: Sized,
         F: FnMut(Self::Item) -> X,
@@ -249,7 +249,7 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     #[track_caller]
-    fn batched(self, size: usize) -> Batched<Self, Self::Item>
+    fn batched(self, size: usize) -> Batched<Self>
     where
         Self: Sized,
     {
@@ -292,7 +292,7 @@ pub trait FlowExt: Stream {
     /// ```
     #[cfg(feature = "time")]
     #[track_caller]
-    fn batched_within(self, size: usize, duration: Duration) -> BatchedWithin<Self, Self::Item>
+    fn batched_within(self, size: usize, duration: Duration) -> BatchedWithin<Self>
     where
         Self: Sized,
     {
@@ -327,7 +327,7 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     #[track_caller]
-    fn batched_by_weight<F>(self, max: usize, weight: F) -> BatchedByWeight<Self, Self::Item, F>
+    fn batched_by_weight<F>(self, max: usize, weight: F) -> BatchedByWeight<Self, F>
     where
         Self: Sized,
         F: FnMut(&Self::Item) -> usize,
@@ -459,7 +459,7 @@ pub trait FlowExt: Stream {
     /// }
     /// # Ok(()) }) }
     /// ```
-    fn driven(self) -> Driven<Self, Self::Item>
+    fn driven(self) -> Driven<Self>
     where
         Self: Sized,
     {
@@ -518,7 +518,7 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     #[track_caller]
-    fn prefetch<Spawn, H>(self, limit: usize, spawn: Spawn) -> Prefetch<Self, Self::Item, Spawn, H>
+    fn prefetch<Spawn, H>(self, limit: usize, spawn: Spawn) -> Prefetch<Self, Spawn, H>
     where
         Self: Sized + Send + 'static,
         Self::Item: Send,

@@ -209,9 +209,7 @@ where
 /// assert_eq!(letters(pipe(["ab", "c"])).collect::<Vec<_>>().await, ['a', 'b', 'c']);
 /// # });
 /// ```
-pub fn flat_map<S, F, X, Via>(
-    f: F,
-) -> impl Fn(S) -> FlatMapConcurrent<S, S::Item, F, X, Via, X::Stream, X::Item>
+pub fn flat_map<S, F, X, Via>(f: F) -> impl Fn(S) -> FlatMapConcurrent<S, F, X, Via>
 where
     S: Stream,
     F: FnMut(S::Item) -> X + Clone,
@@ -279,7 +277,7 @@ pub fn take<S: Stream>(n: usize) -> impl Fn(S) -> Take<S> {
 pub fn map_concurrent<S, F, Fut, U>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> MapConcurrent<S, S::Item, F, Fut, U>
+) -> impl Fn(S) -> MapConcurrent<S, F, Fut, S::Item, U>
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut + Clone,
@@ -311,7 +309,7 @@ where
 pub fn filter_concurrent<S, T, P>(
     limit: impl Into<Concurrency>,
     predicate: P,
-) -> impl Transformer<S, Stream = FilterConcurrent<S, T, P, impl Future<Output = Option<T>>>>
+) -> impl Transformer<S, Stream = FilterConcurrent<S, P, impl Future<Output = Option<T>>, T>>
 where
     S: Stream<Item = T>,
     P: AsyncFn(&T) -> bool + Clone,
@@ -341,7 +339,7 @@ where
 pub fn filter_map_concurrent<S, F, Fut, T>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> FilterMapConcurrent<S, S::Item, F, Fut, T>
+) -> impl Fn(S) -> FilterMapConcurrent<S, F, Fut, T>
 where
     S: Stream,
     F: FnMut(S::Item) -> Fut + Clone,
@@ -372,7 +370,7 @@ where
 pub fn flat_map_concurrent<S, F, X, Via>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> FlatMapConcurrent<S, S::Item, F, X, Via, X::Stream, X::Item>
+) -> impl Fn(S) -> FlatMapConcurrent<S, F, X, Via>
 where
     S: Stream,
     F: FnMut(S::Item) -> X + Clone,
@@ -400,7 +398,7 @@ where
 /// # });
 /// ```
 #[track_caller]
-pub fn batched<S: Stream>(size: usize) -> impl Fn(S) -> Batched<S, S::Item> {
+pub fn batched<S: Stream>(size: usize) -> impl Fn(S) -> Batched<S> {
     let size = stage::checked_size(size);
     move |stream| Batched::new(stream, size)
 }
@@ -429,7 +427,7 @@ pub fn batched<S: Stream>(size: usize) -> impl Fn(S) -> Batched<S, S::Item> {
 pub fn try_map_concurrent<S, F, Fut, T, U, E>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> TryMapConcurrent<S, T, E, F, Fut, U>
+) -> impl Fn(S) -> TryMapConcurrent<S, F, Fut, U, E, T>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut + Clone,
@@ -463,7 +461,7 @@ pub fn try_filter_concurrent<S, T, E, P>(
     predicate: P,
 ) -> impl Transformer<
     S,
-    Stream = TryFilterConcurrent<S, T, E, P, impl Future<Output = Option<Result<T, E>>>>,
+    Stream = TryFilterConcurrent<S, P, impl Future<Output = Option<Result<T, E>>>, T, E>,
 >
 where
     S: Stream<Item = Result<T, E>>,
@@ -501,7 +499,7 @@ where
 pub fn try_filter_map_concurrent<S, F, Fut, T, U, E>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> TryFilterMapConcurrent<S, T, E, F, Fut, U>
+) -> impl Fn(S) -> TryFilterMapConcurrent<S, F, Fut, U, E, T>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut + Clone,
@@ -537,7 +535,7 @@ where
 pub fn try_flat_map_concurrent<S, F, T, X, Via>(
     limit: impl Into<Concurrency>,
     f: F,
-) -> impl Fn(S) -> TryFlatMapConcurrent<S, T, X::Error, F, X, Via, X::Stream, X::Ok>
+) -> impl Fn(S) -> TryFlatMapConcurrent<S, F, X, Via, T>
 where
     S: Stream<Item = Result<T, X::Error>>,
     F: FnMut(T) -> X + Clone,

@@ -103,7 +103,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> TryMapConcurrent<Self, T, E, F, Fut, U>
+    ) -> TryMapConcurrent<Self, F, Fut, U, E, T>
     where
         Self: Sized,
         F: FnMut(T) -> Fut,
@@ -153,7 +153,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
         self,
         limit: impl Into<Concurrency>,
         predicate: P,
-    ) -> TryFilterConcurrent<Self, T, E, P, impl Future<Output = Option<Result<T, E>>>>
+    ) -> TryFilterConcurrent<Self, P, impl Future<Output = Option<Result<T, E>>>, T, E>
     where
         Self: Sized,
         P: AsyncFn(&T) -> Result<bool, E>,
@@ -198,7 +198,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> TryFilterMapConcurrent<Self, T, E, F, Fut, U>
+    ) -> TryFilterMapConcurrent<Self, F, Fut, U, E, T>
     where
         Self: Sized,
         F: FnMut(T) -> Fut,
@@ -240,7 +240,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
         self,
         limit: impl Into<Concurrency>,
         f: F,
-    ) -> TryFlatMapConcurrent<Self, T, E, F, X, Via, X::Stream, X::Ok>
+    ) -> TryFlatMapConcurrent<Self, F, X, Via, T>
     where
         Self: Sized,
         F: FnMut(T) -> X,
@@ -335,7 +335,7 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     /// # });
     /// ```
     #[track_caller]
-    fn try_batched_by_weight<F>(self, max: usize, weight: F) -> TryBatchedByWeight<Self, T, E, F>
+    fn try_batched_by_weight<F>(self, max: usize, weight: F) -> TryBatchedByWeight<Self, F, T, E>
     where
         Self: Sized,
         F: FnMut(&T) -> usize,

@@ -12,11 +12,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use flowlet::{
-    Acquire, Concurrency, Drain, Expand, FilterMapConcurrent, FlatMapConcurrent, Flow, FlowExt,
-    InPool, InThread, MapConcurrent, Opened, Permit, Pipe, Semaphore, TakeUntilStopped,
-    ThreadLocal, ThreadPool, ThreadPoolBuilder, TryBatched, TryBatchedByWeight, TryDrain,
-    TryFilterMapConcurrent, TryFlatMapConcurrent, TryFlowExt, TryMapConcurrent, errors_in_turn,
-    in_local_task, in_pool, in_task, in_thread, ordered, pipe, via,
+    Acquire, Alongside, Batched, BatchedByWeight, Concurrency, Drain, Driven, Expand,
+    FilterMapConcurrent, FlatMapConcurrent, Flow, FlowExt, InPool, InTask, InThread, MapConcurrent,
+    Opened, Opening, Permit, Pipe, Prefetch, Semaphore, TakeUntilStopped, ThreadLocal, ThreadPool,
+    ThreadPoolBuilder, TryBatched, TryBatchedByWeight, TryDrain, TryFilterMapConcurrent,
+    TryFlatMapConcurrent, TryFlowExt, TryMapConcurrent, errors_in_turn, in_local_task, in_pool,
+    in_task, in_thread, ordered, pipe, via,
 };
 use futures_lite::{Stream, StreamExt, stream};
 
@@ -104,21 +105,9 @@ macro_rules! traits {
     };
 }
 
-// The types of items and outputs follow from the others.
-type Item<S> = <S as Stream>::Item;
-type Output<Fut> = <Fut as Future>::Output;
-type Map<S, F, Fut> = MapConcurrent<S, Item<S>, F, Fut, Output<Fut>>;
-type Filter<S, F, Fut, T> = FilterMapConcurrent<S, Item<S>, F, Fut, T>;
-type FlatVia<S, F, X, Via> =
-    FlatMapConcurrent<S, Item<S>, F, X, Via, <X as Expand<Via>>::Stream, <X as Expand<Via>>::Item>;
-type Flat<S, F, X> = FlatVia<S, F, X, via::Stream>;
-type Batched<S> = flowlet::Batched<S, Item<S>>;
-type BatchedByWeight<S, F> = flowlet::BatchedByWeight<S, Item<S>, F>;
-type Driven<S> = flowlet::Driven<S, Item<S>>;
-type Alongside<'a, S, Fut> = flowlet::Alongside<'a, S, Item<S>, Fut>;
-type Prefetch<S, Spawn, H = ()> = flowlet::Prefetch<S, Item<S>, Spawn, H>;
-type Opening<Fut, S> = flowlet::Opening<Fut, Output<Fut>, S>;
-type InTask<Spawn, Task, U, H = ()> = flowlet::InTask<Spawn, Task, H, U>;
+type Map<S, F, Fut> = MapConcurrent<S, F, Fut>;
+type Filter<S, F, Fut, T> = FilterMapConcurrent<S, F, Fut, T>;
+type Flat<S, F, E> = FlatMapConcurrent<S, F, E, via::Stream>;
 type Up<T = Yes, M = Yes> = Fake<T, M>;
 type Fut<T = Yes, M = Yes> = FakeFuture<T, M>;
 
@@ -169,10 +158,10 @@ fn flat_map_concurrent_is_what_its_parts_are() {
         => Unpin);
     traits!(some::<Flat<Up<Yes, PhantomPinned>, Yes, Up>>() => !Unpin);
     // An iterable is held as an iterator: it need not be `Send` itself.
-    type Values<T> = FlatVia<Up, Yes, Vec<T>, via::Iterable>;
+    type Values<T> = FlatMapConcurrent<Up, Yes, Vec<T>, via::Iterable>;
     traits!(some::<Values<Yes>>() => Send Sync Unpin);
     traits!(some::<Values<No>>() => !Send !Sync);
-    type Opened<T, M> = FlatVia<Up, Yes, Fut<Up<T>, M>, via::Future<via::Stream>>;
+    type Opened<T, M> = FlatMapConcurrent<Up, Yes, Fut<Up<T>, M>, via::Future<via::Stream>>;
     traits!(some::<Opened<Yes, Yes>>() => Send Sync Unpin);
     traits!(some::<Opened<Yes, PhantomPinned>>() => Send Sync Unpin);
     traits!(some::<Opened<No, Yes>>() => !Send !Sync);
@@ -216,24 +205,22 @@ fn filter_concurrent_is_what_its_parts_are() {
 #[test]
 fn try_stages_are_what_their_parts_are() {
     type Res<T, E = Yes> = Result<T, E>;
-    type Map<S, F, Fut, E = Yes, T = Yes> = TryMapConcurrent<S, T, E, F, Fut, Yes>;
+    type Map<S, F, Fut, E = Yes> = TryMapConcurrent<S, F, Fut, Yes, E>;
     traits!(some::<Map<Up<Res<Yes>>, Yes, Fut<Res<Yes>>>>() => Send Sync Unpin);
     traits!(some::<Map<Up<Res<Yes>, No>, Yes, Fut<Res<Yes>>>>() => !Send !Sync);
-    traits!(some::<Map<Up<Res<No>>, Yes, Fut<Res<Yes>>, Yes, No>>() => !Send !Sync);
+    traits!(some::<Map<Up<Res<No>>, Yes, Fut<Res<Yes>>>>() => !Send !Sync);
     traits!(some::<Map<Up<Res<Yes, No>>, Yes, Fut<Res<Yes, No>>, No>>() => !Send !Sync);
     traits!(some::<Map<Up<Res<Yes>>, No, Fut<Res<Yes>>>>() => !Send !Sync);
     traits!(some::<Map<Up<Res<Yes>>, Yes, Fut<Res<Yes>, No>>>() => !Send !Sync);
     traits!(some::<Map<Up<Res<Yes, NoSync>>, Yes, Fut<Res<Yes, NoSync>>, NoSync>>() => Send !Sync);
     traits!(some::<Map<Up<Res<Yes>, PhantomPinned>, Yes, Fut<Res<Yes>>>>() => !Unpin);
 
-    type Filter<S, E = Yes> = TryFilterMapConcurrent<S, Yes, E, Yes, Fut<Res<Option<Yes>, E>>, Yes>;
+    type Filter<S, E = Yes> = TryFilterMapConcurrent<S, Yes, Fut<Res<Option<Yes>, E>>, Yes, E>;
     traits!(some::<Filter<Up<Res<Yes>>>>() => Send Sync Unpin);
     traits!(some::<Filter<Up<Res<Yes, No>>, No>>() => !Send !Sync);
     traits!(some::<Filter<Up<Res<Yes>, PhantomPinned>>>() => !Unpin);
 
-    type Inner<E> = Up<Res<Yes, E>>;
-    type Flat<S, E = Yes> =
-        TryFlatMapConcurrent<S, Yes, E, Yes, Inner<E>, via::Stream, Inner<E>, Yes>;
+    type Flat<S, E = Yes> = TryFlatMapConcurrent<S, Yes, Up<Res<Yes, E>>, via::Stream>;
     traits!(some::<Flat<Up<Res<Yes>>>>() => Send Sync Unpin);
     traits!(some::<Flat<Up<Res<Yes, No>>, No>>() => !Send !Sync);
     traits!(some::<Flat<Up<Res<Yes>, PhantomPinned>>>() => !Unpin);
@@ -249,7 +236,7 @@ fn try_stages_are_what_their_parts_are() {
     traits!(some::<TryBatched<Up<Res<Yes>, PhantomPinned>, Yes, Yes>>() => !Unpin);
 
     traits!(some::<TryBatchedByWeight<Up<Res<Yes>>, Yes, Yes, Yes>>() => Send Sync Unpin);
-    traits!(some::<TryBatchedByWeight<Up<Res<Yes>>, Yes, Yes, No>>() => !Send !Sync);
+    traits!(some::<TryBatchedByWeight<Up<Res<Yes>>, No, Yes, Yes>>() => !Send !Sync);
 
     #[cfg(feature = "time")]
     {
@@ -283,7 +270,7 @@ fn other_streams_are_what_their_parts_are() {
 
     #[cfg(feature = "time")]
     {
-        type BatchedWithin<S> = flowlet::BatchedWithin<S, Item<S>>;
+        use flowlet::BatchedWithin;
 
         traits!(some::<BatchedWithin<Up>>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
         traits!(some::<BatchedWithin<Up<No>>>() => !Send !Sync);
@@ -358,10 +345,11 @@ fn futures_are_what_their_parts_are() {
     traits!(some::<InTask<NoSync, Yes, Yes>>() => !Send !Sync);
     traits!(some::<InTask<Yes, No, Yes>>() => !Send !Sync);
     traits!(some::<InTask<Yes, Yes, No>>() => !Send !Sync);
-    traits!(some::<InTask<PhantomPinned, PhantomPinned, PhantomPinned, PhantomPinned>>() => Unpin);
     // What it returned is kept.
     traits!(some::<InTask<Yes, Yes, Yes, No>>() => !Send !Sync);
     traits!(some::<InTask<Yes, Yes, Yes, NoSync>>() => Send !Sync);
+    type Pinned = PhantomPinned;
+    traits!(some::<InTask<Pinned, Pinned, Pinned, Pinned>>() => Unpin);
     traits!(some::<InPool<Yes, Yes, Yes>>() => Send Sync Unpin);
     traits!(some::<InPool<No, Yes, Yes>>() => !Send !Sync);
     traits!(some::<InPool<NoSync, Yes, Yes>>() => !Send !Sync);

@@ -274,7 +274,7 @@ fn closed_is_closed() {
     // Neither does a new handle open it again.
     assert!(merged.handle().add(stream::once(4)).is_err());
     assert_eq!(task.poll_next(&mut merged), Poll::Ready(None));
-    let mut none: Merge<stream::Once<u32>, u32> = merge([]);
+    let mut none: Merge<stream::Once<u32>> = merge([]);
     assert_eq!(task.settle(&mut none), (vec![], true));
     assert!(none.handle().add(stream::once(5)).is_err());
     assert_eq!(task.poll_next(&mut none), Poll::Ready(None));
@@ -283,7 +283,7 @@ fn closed_is_closed() {
 /// What comes from another thread, from nothing, in any number.
 #[test]
 fn streams_can_be_added_from_anywhere() {
-    let mut merged: Merge<Boxed<u32>, u32> = merge([]);
+    let mut merged: Merge<Boxed<u32>> = merge([]);
     let handle = merged.handle();
     let threads = [0, 1, 2].map(|thread| {
         let handle = handle.clone();

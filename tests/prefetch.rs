@@ -714,7 +714,7 @@ fn advanced_it_keeps_its_items() {
 }
 
 /// Has the stages above go on, as if the consumer were busy.
-fn advance<S: Stream>(driven: &mut Driven<S, S::Item>) {
+fn advance<S: Stream>(driven: &mut Driven<S>) {
     let mut waiting = pin!(driven.alongside(future::pending::<()>()));
     let polled = waiting.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(polled.is_pending());

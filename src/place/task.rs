@@ -87,7 +87,7 @@ use super::span::CallSpan;
 pub fn in_task<Spawn, H, F, T, Fut>(
     spawn: Spawn,
     f: F,
-) -> impl Fn(T) -> InTask<Spawn, Boxed<()>, H, Fut::Output> + Clone
+) -> impl Fn(T) -> InTask<Spawn, Boxed<()>, Fut::Output, H> + Clone
 where
     Spawn: Fn(Boxed<()>) -> H,
     F: Fn(T) -> Fut + Send + Sync + 'static,
@@ -135,7 +135,7 @@ where
 pub fn in_local_task<Spawn, H, F, T, Fut>(
     spawn: Spawn,
     f: F,
-) -> impl Fn(T) -> InTask<Spawn, BoxedLocal<()>, H, Fut::Output> + Clone
+) -> impl Fn(T) -> InTask<Spawn, BoxedLocal<()>, Fut::Output, H> + Clone
 where
     Spawn: Fn(BoxedLocal<()>) -> H,
     F: Fn(T) -> Fut + 'static,
@@ -174,7 +174,7 @@ where
 /// # });
 /// ```
 #[must_use = "futures do nothing unless polled or awaited"]
-pub struct InTask<Spawn, Task, H, U> {
+pub struct InTask<Spawn, Task, U, H = ()> {
     /// Until the first poll.
     unspawned: Option<(Arc<Spawn>, Task)>,
 
@@ -185,16 +185,16 @@ pub struct InTask<Spawn, Task, H, U> {
     spawned: Option<H>,
 }
 
-impl<Spawn, Task, H, U> InTask<Spawn, Task, H, U> {
+impl<Spawn, Task, U, H> InTask<Spawn, Task, U, H> {
     fn new(spawn: Arc<Spawn>, task: Task, handle: Handle<U>) -> Self {
         Self { unspawned: Some((spawn, task)), handle: Some(handle), spawned: None }
     }
 }
 
 // No field is ever pinned.
-impl<Spawn, Task, H, U> Unpin for InTask<Spawn, Task, H, U> {}
+impl<Spawn, Task, U, H> Unpin for InTask<Spawn, Task, U, H> {}
 
-impl<Spawn, Task, H, U> Future for InTask<Spawn, Task, H, U>
+impl<Spawn, Task, U, H> Future for InTask<Spawn, Task, U, H>
 where
     Spawn: Fn(Task) -> H,
 {
@@ -216,7 +216,7 @@ where
     }
 }
 
-impl<Spawn, Task, H, U> fmt::Debug for InTask<Spawn, Task, H, U> {
+impl<Spawn, Task, U, H> fmt::Debug for InTask<Spawn, Task, U, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match (&self.unspawned, &self.handle) {
             (Some(_), _) => "Waiting",

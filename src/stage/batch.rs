@@ -22,11 +22,11 @@ pin_project! {
     /// use flowlet::{Batched, Pipe, prelude::*};
     /// use futures_lite::stream;
     ///
-    /// let batches: Batched<Pipe<stream::Repeat<u8>>, u8> = pipe(stream::repeat(0)).batched(100);
+    /// let batches: Batched<Pipe<stream::Repeat<u8>>> = pipe(stream::repeat(0)).batched(100);
     /// # drop(batches);
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct Batched<S, T> {
+    pub struct Batched<S: Stream, T = <S as Stream>::Item> {
         #[pin]
         batching: Batching<S, Batch<T>, Infallible>,
     }
@@ -51,7 +51,7 @@ impl<S: Stream<Item = T>, T> Stream for Batched<S, T> {
     }
 }
 
-impl<S: fmt::Debug, T> fmt::Debug for Batched<S, T> {
+impl<S: Stream + fmt::Debug, T> fmt::Debug for Batched<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Batched")
             .field("size", &self.batching.batch.size)

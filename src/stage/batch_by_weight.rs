@@ -22,25 +22,25 @@ pin_project! {
     /// type Lines = Pipe<stream::Repeat<String>>;
     ///
     /// let line = "a line".to_owned();
-    /// let batches: BatchedByWeight<Lines, String, fn(&String) -> usize> =
+    /// let batches: BatchedByWeight<Lines, fn(&String) -> usize> =
     ///     pipe(stream::repeat(line)).batched_by_weight(1000, String::len);
     /// # drop(batches);
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct BatchedByWeight<S, T, F> {
+    pub struct BatchedByWeight<S: Stream, F, T = <S as Stream>::Item> {
         #[pin]
         batching: Batching<S, Weighed<T, F>, Infallible>,
     }
 }
 
-impl<S: Stream<Item = T>, T, F> BatchedByWeight<S, T, F> {
+impl<S: Stream<Item = T>, F, T> BatchedByWeight<S, F, T> {
     #[track_caller]
     pub(crate) fn new(stream: S, max: usize, weight: F) -> Self {
         Self { batching: Batching::new(stream, Weighed::new(max, weight)) }
     }
 }
 
-impl<S, T, F> Stream for BatchedByWeight<S, T, F>
+impl<S, F, T> Stream for BatchedByWeight<S, F, T>
 where
     S: Stream<Item = T>,
     F: FnMut(&T) -> usize,
@@ -56,7 +56,7 @@ where
     }
 }
 
-impl<S: fmt::Debug, T, F> fmt::Debug for BatchedByWeight<S, T, F> {
+impl<S: Stream + fmt::Debug, F, T> fmt::Debug for BatchedByWeight<S, F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchedByWeight")
             .field("max", &self.batching.batch.max)

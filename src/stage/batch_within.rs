@@ -23,12 +23,12 @@ pin_project! {
     /// use std::time::Duration;
     ///
     /// let second = Duration::from_secs(1);
-    /// let batches: BatchedWithin<Pipe<stream::Repeat<u8>>, u8> =
+    /// let batches: BatchedWithin<Pipe<stream::Repeat<u8>>> =
     ///     pipe(stream::repeat(0)).batched_within(100, second);
     /// # drop(batches);
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct BatchedWithin<S, T> {
+    pub struct BatchedWithin<S: Stream, T = <S as Stream>::Item> {
         #[pin]
         batching: Batching<S, Within<T>, Infallible>,
     }
@@ -53,7 +53,7 @@ impl<S: Stream<Item = T>, T> Stream for BatchedWithin<S, T> {
     }
 }
 
-impl<S: fmt::Debug, T> fmt::Debug for BatchedWithin<S, T> {
+impl<S: Stream + fmt::Debug, T> fmt::Debug for BatchedWithin<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchedWithin")
             .field("size", &self.batching.batch.batch.size)

@@ -24,7 +24,7 @@ use crate::engine::{self, Poller, Signals, Upstream};
 /// # });
 /// ```
 #[must_use = "streams do nothing unless polled"]
-pub struct Driven<S, T> {
+pub struct Driven<S: Stream, T = <S as Stream>::Item> {
     upstream: Pin<Box<Upstream<S, T>>>,
     poller: Poller,
 }
@@ -64,7 +64,7 @@ impl<S: Stream<Item = T>, T> Driven<S, T> {
     /// assert_eq!(sum, 60);
     /// # });
     /// ```
-    pub fn alongside<Fut: Future>(&mut self, future: Fut) -> Alongside<'_, S, T, Fut> {
+    pub fn alongside<Fut: Future>(&mut self, future: Fut) -> Alongside<'_, S, Fut, T> {
         Alongside { driven: self, future }
     }
 }
@@ -87,7 +87,7 @@ impl<S: Stream<Item = T>, T> Stream for Driven<S, T> {
     }
 }
 
-impl<S: fmt::Debug, T> fmt::Debug for Driven<S, T> {
+impl<S: Stream + fmt::Debug, T> fmt::Debug for Driven<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Driven").field(&self.upstream).finish()
     }
@@ -108,14 +108,14 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "futures do nothing unless polled or awaited"]
-    pub struct Alongside<'a, S, T, Fut> {
+    pub struct Alongside<'a, S: Stream, Fut, T = <S as Stream>::Item> {
         driven: &'a mut Driven<S, T>,
         #[pin]
         future: Fut,
     }
 }
 
-impl<S: Stream<Item = T>, T, Fut: Future> Future for Alongside<'_, S, T, Fut> {
+impl<S: Stream<Item = T>, Fut: Future, T> Future for Alongside<'_, S, Fut, T> {
     type Output = Fut::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
@@ -131,7 +131,7 @@ impl<S: Stream<Item = T>, T, Fut: Future> Future for Alongside<'_, S, T, Fut> {
     }
 }
 
-impl<S: fmt::Debug, T, Fut> fmt::Debug for Alongside<'_, S, T, Fut> {
+impl<S: Stream + fmt::Debug, Fut, T> fmt::Debug for Alongside<'_, S, Fut, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Alongside").field("driven", &self.driven).finish_non_exhaustive()
     }

@@ -72,7 +72,7 @@ where
     Fut::Output: Source<Via>,
 {
     type Item = <Fut::Output as Source<Via>>::Item;
-    type Stream = Opening<Fut, Fut::Output, <Fut::Output as Source<Via>>::Stream>;
+    type Stream = Opening<Fut, <Fut::Output as Source<Via>>::Stream>;
 
     fn expand(self) -> Self::Stream {
         Opening::new(self, Source::into_stream)
@@ -96,7 +96,7 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct Opening<Fut, T, S> {
+    pub struct Opening<Fut: Future, S, T = <Fut as Future>::Output> {
         open: fn(T) -> S,
         #[pin]
         state: State<Fut, S>,
@@ -111,13 +111,13 @@ pin_project! {
     }
 }
 
-impl<Fut, T, S> Opening<Fut, T, S> {
+impl<Fut: Future<Output = T>, S, T> Opening<Fut, S, T> {
     pub(super) fn new(future: Fut, open: fn(T) -> S) -> Self {
         Self { open, state: State::Opening { future } }
     }
 }
 
-impl<Fut: Future<Output = T>, T, S: Stream> Stream for Opening<Fut, T, S> {
+impl<Fut: Future<Output = T>, S: Stream, T> Stream for Opening<Fut, S, T> {
     type Item = S::Item;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
@@ -140,7 +140,7 @@ impl<Fut: Future<Output = T>, T, S: Stream> Stream for Opening<Fut, T, S> {
     }
 }
 
-impl<Fut, T, S> fmt::Debug for Opening<Fut, T, S> {
+impl<Fut: Future, S, T> fmt::Debug for Opening<Fut, S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let open = matches!(self.state, State::Open { .. });
         f.debug_struct("Opening").field("open", &open).finish_non_exhaustive()

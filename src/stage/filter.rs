@@ -23,13 +23,13 @@ pin_project! {
     /// use flowlet::prelude::*;
     ///
     /// # futures_lite::future::block_on(async {
-    /// let mut stage: FilterConcurrent<_, i32, _, _> =
+    /// let stage: FilterConcurrent<_, _, _> =
     ///     pipe([-1, 1]).filter_concurrent(2, async |n| *n > 0);
     /// assert_eq!(stage.size_hint(), (0, Some(2)));
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct FilterConcurrent<S, T, P, Fut> {
+    pub struct FilterConcurrent<S: Stream, P, Fut, T = <S as Stream>::Item> {
         #[pin]
         engine: Engine<S, T, Maybe<Fut>, T>,
         predicate: Arc<P>,
@@ -37,7 +37,7 @@ pin_project! {
     }
 }
 
-impl<S, T, P, Fut> FilterConcurrent<S, T, P, Fut>
+impl<S, P, Fut, T> FilterConcurrent<S, P, Fut, T>
 where
     S: Stream<Item = T>,
     Fut: Future<Output = Option<T>>,
@@ -62,7 +62,7 @@ where
     predicate(&item).await.then_some(item)
 }
 
-impl<S, T, P, Fut> Stream for FilterConcurrent<S, T, P, Fut>
+impl<S, P, Fut, T> Stream for FilterConcurrent<S, P, Fut, T>
 where
     S: Stream<Item = T>,
     Fut: Future<Output = Option<T>>,
@@ -79,7 +79,7 @@ where
     }
 }
 
-impl<S, T, P, Fut> fmt::Debug for FilterConcurrent<S, T, P, Fut>
+impl<S, P, Fut, T> fmt::Debug for FilterConcurrent<S, P, Fut, T>
 where
     S: Stream<Item = T> + fmt::Debug,
     Fut: Future<Output = Option<T>>,

@@ -25,7 +25,7 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct FilterMapConcurrent<S, T, F, Fut, U> {
+    pub struct FilterMapConcurrent<S: Stream, F, Fut, U, T = <S as Stream>::Item> {
         #[pin]
         engine: Engine<S, T, Maybe<Fut>, U>,
         f: F,
@@ -46,7 +46,7 @@ impl<Fut> Maybe<Fut> {
     }
 }
 
-impl<S, T, F, Fut, U> FilterMapConcurrent<S, T, F, Fut, U>
+impl<S, F, Fut, U, T> FilterMapConcurrent<S, F, Fut, U, T>
 where
     S: Stream<Item = T>,
     F: FnMut(T) -> Fut,
@@ -58,7 +58,7 @@ where
     }
 }
 
-impl<S, T, F, Fut, U> Stream for FilterMapConcurrent<S, T, F, Fut, U>
+impl<S, F, Fut, U, T> Stream for FilterMapConcurrent<S, F, Fut, U, T>
 where
     S: Stream<Item = T>,
     F: FnMut(T) -> Fut,
@@ -89,7 +89,7 @@ impl<Fut: CallFuture<Output = Option<U>>, U> Call for Maybe<Fut> {
     }
 }
 
-impl<S, T, F, Fut, U> fmt::Debug for FilterMapConcurrent<S, T, F, Fut, U>
+impl<S, F, Fut, U, T> fmt::Debug for FilterMapConcurrent<S, F, Fut, U, T>
 where
     S: Stream<Item = T> + fmt::Debug,
     Fut: CallFuture<Output = Option<U>>,

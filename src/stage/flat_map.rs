@@ -26,7 +26,15 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct FlatMapConcurrent<S, T, F, X, Via, I, U> {
+    pub struct FlatMapConcurrent<
+        S: Stream,
+        F,
+        X: Expand<Via>,
+        Via,
+        T = <S as Stream>::Item,
+        I = <X as Expand<Via>>::Stream,
+        U = <X as Expand<Via>>::Item,
+    > {
         #[pin]
         engine: Engine<S, T, Many<I>, U>,
         f: F,
@@ -48,7 +56,7 @@ impl<S> Many<S> {
     }
 }
 
-impl<S, T, F, X, Via, I, U> FlatMapConcurrent<S, T, F, X, Via, I, U>
+impl<S, F, X, Via, T, I, U> FlatMapConcurrent<S, F, X, Via, T, I, U>
 where
     S: Stream<Item = T>,
     F: FnMut(T) -> X,
@@ -61,7 +69,7 @@ where
     }
 }
 
-impl<S, T, F, X, Via, I, U> Stream for FlatMapConcurrent<S, T, F, X, Via, I, U>
+impl<S, F, X, Via, T, I, U> Stream for FlatMapConcurrent<S, F, X, Via, T, I, U>
 where
     S: Stream<Item = T>,
     F: FnMut(T) -> X,
@@ -101,9 +109,10 @@ impl<S: Stream> Call for Many<S> {
     }
 }
 
-impl<S, T, F, X, Via, I, U> fmt::Debug for FlatMapConcurrent<S, T, F, X, Via, I, U>
+impl<S, F, X, Via, T, I, U> fmt::Debug for FlatMapConcurrent<S, F, X, Via, T, I, U>
 where
     S: Stream<Item = T> + fmt::Debug,
+    X: Expand<Via>,
     I: Stream<Item = U>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

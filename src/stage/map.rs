@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -23,7 +24,7 @@ pin_project! {
     /// use futures_lite::stream::{self, StreamExt};
     ///
     /// struct Doubled {
-    ///     stage: MapConcurrent<stream::Once<u32>, u32, fn(u32) -> Boxed<u32>, Boxed<u32>, u32>,
+    ///     stage: MapConcurrent<stream::Once<u32>, fn(u32) -> Boxed<u32>, Boxed<u32>>,
     /// }
     ///
     /// let double = |n| async move { 2 * n }.boxed();
@@ -31,7 +32,13 @@ pin_project! {
     /// assert_eq!(future::block_on(doubled.stage.next()), Some(42));
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct MapConcurrent<S, T, F, Fut, U> {
+    pub struct MapConcurrent<
+        S: Stream,
+        F,
+        Fut: CallFuture,
+        T = <S as Stream>::Item,
+        U = <Fut as Future>::Output,
+    > {
         #[pin]
         engine: Engine<S, T, One<Fut>, U>,
         f: F,
@@ -52,7 +59,7 @@ impl<Fut> One<Fut> {
     }
 }
 
-impl<S, T, F, Fut, U> MapConcurrent<S, T, F, Fut, U>
+impl<S, F, Fut, T, U> MapConcurrent<S, F, Fut, T, U>
 where
     S: Stream<Item = T>,
     F: FnMut(T) -> Fut,
@@ -64,7 +71,7 @@ where
     }
 }
 
-impl<S, T, F, Fut, U> Stream for MapConcurrent<S, T, F, Fut, U>
+impl<S, F, Fut, T, U> Stream for MapConcurrent<S, F, Fut, T, U>
 where
     S: Stream<Item = T>,
     F: FnMut(T) -> Fut,
@@ -95,7 +102,7 @@ impl<Fut: CallFuture> Call for One<Fut> {
     }
 }
 
-impl<S, T, F, Fut, U> fmt::Debug for MapConcurrent<S, T, F, Fut, U>
+impl<S, F, Fut, T, U> fmt::Debug for MapConcurrent<S, F, Fut, T, U>
 where
     S: Stream<Item = T> + fmt::Debug,
     Fut: CallFuture<Output = U>,

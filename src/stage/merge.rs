@@ -64,13 +64,13 @@ where
 /// use futures_lite::stream;
 ///
 /// # futures_lite::future::block_on(async {
-/// let merged: Merge<stream::Once<u8>, u8> = merge([stream::once(1), stream::once(2)]);
+/// let merged: Merge<stream::Once<u8>> = merge([stream::once(1), stream::once(2)]);
 /// assert_eq!(merged.size_hint(), (2, Some(2)));
 /// assert_eq!(merged.count().await, 2);
 /// # });
 /// ```
 #[must_use = "streams do nothing unless polled"]
-pub struct Merge<S, T> {
+pub struct Merge<S: Stream, T = <S as Stream>::Item> {
     fan_in: FanIn<S, T>,
 
     /// What handles add to, if there ever was one.
@@ -170,7 +170,7 @@ impl<S: Stream<Item = T>, T> Stream for Merge<S, T> {
     }
 }
 
-impl<S, T> Drop for Merge<S, T> {
+impl<S: Stream, T> Drop for Merge<S, T> {
     fn drop(&mut self) {
         if let Some(incoming) = &self.incoming {
             incoming.close();

@@ -34,12 +34,12 @@ const PANICS: usize = 16;
 /// type Zeros = Pipe<stream::Repeat<u8>>;
 /// type Spawn = fn(future::Boxed<()>) -> smol::Task<()>;
 ///
-/// let zeros: Prefetch<Zeros, u8, Spawn, smol::Task<()>> =
+/// let zeros: Prefetch<Zeros, Spawn, smol::Task<()>> =
 ///     pipe(stream::repeat(0)).prefetch(8, smol::spawn as Spawn);
 /// # drop(zeros);
 /// ```
 #[must_use = "streams do nothing unless polled"]
-pub struct Prefetch<S, T, Spawn, H> {
+pub struct Prefetch<S: Stream, Spawn, H = (), T = <S as Stream>::Item> {
     limit: usize,
     state: State<S, T, Spawn, H>,
 }
@@ -93,7 +93,7 @@ impl<T> Drop for Pulled<T> {
     }
 }
 
-impl<S, T, Spawn, H> Prefetch<S, T, Spawn, H>
+impl<S, Spawn, H, T> Prefetch<S, Spawn, H, T>
 where
     S: Stream<Item = T> + Send + 'static,
     T: Send + 'static,
@@ -177,9 +177,9 @@ impl<T, H> Running<T, H> {
 }
 
 // Upstream is not pinned before it is in the task.
-impl<S, T, Spawn, H> Unpin for Prefetch<S, T, Spawn, H> {}
+impl<S: Stream, Spawn, H, T> Unpin for Prefetch<S, Spawn, H, T> {}
 
-impl<S, T, Spawn, H> Stream for Prefetch<S, T, Spawn, H>
+impl<S, Spawn, H, T> Stream for Prefetch<S, Spawn, H, T>
 where
     S: Stream<Item = T> + Send + 'static,
     T: Send + 'static,
@@ -208,7 +208,7 @@ where
     }
 }
 
-impl<S, T, Spawn, H> Prefetch<S, T, Spawn, H>
+impl<S, Spawn, H, T> Prefetch<S, Spawn, H, T>
 where
     S: Stream<Item = T> + Send + 'static,
     T: Send + 'static,
@@ -254,7 +254,7 @@ where
     }
 }
 
-impl<S: fmt::Debug, T, Spawn, H> fmt::Debug for Prefetch<S, T, Spawn, H> {
+impl<S: Stream + fmt::Debug, Spawn, H, T> fmt::Debug for Prefetch<S, Spawn, H, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut prefetch = f.debug_struct("Prefetch");
         prefetch.field("limit", &self.limit);

@@ -26,20 +26,20 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryBatchedByWeight<S, T, E, F> {
+    pub struct TryBatchedByWeight<S, F, T, E> {
         #[pin]
         batching: Batching<S, Weighed<T, F>, E>,
     }
 }
 
-impl<S, T, E, F> TryBatchedByWeight<S, T, E, F> {
+impl<S, F, T, E> TryBatchedByWeight<S, F, T, E> {
     #[track_caller]
     pub(crate) fn new(stream: S, max: usize, weight: F) -> Self {
         Self { batching: Batching::new(stream, Weighed::new(max, weight)) }
     }
 }
 
-impl<S, T, E, F> Stream for TryBatchedByWeight<S, T, E, F>
+impl<S, F, T, E> Stream for TryBatchedByWeight<S, F, T, E>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(&T) -> usize,
@@ -55,7 +55,7 @@ where
     }
 }
 
-impl<S: fmt::Debug, T, E, F> fmt::Debug for TryBatchedByWeight<S, T, E, F> {
+impl<S: fmt::Debug, F, T, E> fmt::Debug for TryBatchedByWeight<S, F, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TryBatchedByWeight")
             .field("max", &self.batching.batch.max)

@@ -102,7 +102,7 @@ where
 {
     type Ok = S::Item;
     type Error = E;
-    type Stream = Opening<Fut, Result<S, E>, Opened<S::Stream, E>>;
+    type Stream = Opening<Fut, Opened<S::Stream, E>>;
 
     fn try_expand(self) -> Self::Stream {
         Opening::new(self, |opened| match opened {

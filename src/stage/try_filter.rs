@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_core::TryStream;
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
@@ -24,13 +25,19 @@ pin_project! {
     /// use flowlet::prelude::*;
     ///
     /// # futures_lite::future::block_on(async {
-    /// let stage: TryFilterConcurrent<_, i32, &str, _, _> =
+    /// let stage: TryFilterConcurrent<_, _, _> =
     ///     pipe([Ok(-1), Ok(1), Err("two")]).try_filter_concurrent(2, async |n| Ok(*n > 0));
     /// assert_eq!(stage.collect::<Vec<_>>().await, [Ok(1), Err("two")]);
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryFilterConcurrent<S, T, E, P, Fut> {
+    pub struct TryFilterConcurrent<
+        S: TryStream,
+        P,
+        Fut,
+        T = <S as TryStream>::Ok,
+        E = <S as TryStream>::Error,
+    > {
         #[pin]
         engine: Engine<S, Result<T, E>, Try<Maybe<Fut>>, Result<T, E>>,
         predicate: Arc<P>,
@@ -38,7 +45,7 @@ pin_project! {
     }
 }
 
-impl<S, T, E, P, Fut> TryFilterConcurrent<S, T, E, P, Fut>
+impl<S, P, Fut, T, E> TryFilterConcurrent<S, P, Fut, T, E>
 where
     S: Stream<Item = Result<T, E>>,
     Fut: Future<Output = Option<Result<T, E>>>,
@@ -62,7 +69,7 @@ where
     predicate(&item).await.map(|keep| keep.then_some(item)).transpose()
 }
 
-impl<S, T, E, P, Fut> Stream for TryFilterConcurrent<S, T, E, P, Fut>
+impl<S, P, Fut, T, E> Stream for TryFilterConcurrent<S, P, Fut, T, E>
 where
     S: Stream<Item = Result<T, E>>,
     Fut: Future<Output = Option<Result<T, E>>>,
@@ -81,7 +88,7 @@ where
     }
 }
 
-impl<S, T, E, P, Fut> fmt::Debug for TryFilterConcurrent<S, T, E, P, Fut>
+impl<S, P, Fut, T, E> fmt::Debug for TryFilterConcurrent<S, P, Fut, T, E>
 where
     S: Stream<Item = Result<T, E>> + fmt::Debug,
     Fut: Future<Output = Option<Result<T, E>>>,

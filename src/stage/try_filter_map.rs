@@ -2,6 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_core::TryStream;
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
@@ -30,7 +31,7 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryFilterMapConcurrent<S, T, E, F, Fut, U> {
+    pub struct TryFilterMapConcurrent<S: TryStream, F, Fut, U, E, T = <S as TryStream>::Ok> {
         #[pin]
         engine: Engine<S, Result<T, E>, Try<TryMaybe<Fut>>, Result<U, E>>,
         f: F,
@@ -45,7 +46,7 @@ pin_project! {
     }
 }
 
-impl<S, T, E, F, Fut, U> TryFilterMapConcurrent<S, T, E, F, Fut, U>
+impl<S, F, Fut, U, E, T> TryFilterMapConcurrent<S, F, Fut, U, E, T>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
@@ -57,7 +58,7 @@ where
     }
 }
 
-impl<S, T, E, F, Fut, U> Stream for TryFilterMapConcurrent<S, T, E, F, Fut, U>
+impl<S, F, Fut, U, E, T> Stream for TryFilterMapConcurrent<S, F, Fut, U, E, T>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
@@ -91,7 +92,7 @@ where
     }
 }
 
-impl<S, T, E, F, Fut, U> fmt::Debug for TryFilterMapConcurrent<S, T, E, F, Fut, U>
+impl<S, F, Fut, U, E, T> fmt::Debug for TryFilterMapConcurrent<S, F, Fut, U, E, T>
 where
     S: Stream<Item = Result<T, E>> + fmt::Debug,
     Fut: CallFuture<Output = Result<Option<U>, E>>,

@@ -3,6 +3,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_core::TryStream;
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
@@ -31,7 +32,16 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryFlatMapConcurrent<S, T, E, F, X, Via, I, U> {
+    pub struct TryFlatMapConcurrent<
+        S: TryStream,
+        F,
+        X: TryExpand<Via>,
+        Via,
+        T = <S as TryStream>::Ok,
+        E = <X as TryExpand<Via>>::Error,
+        I = <X as TryExpand<Via>>::Stream,
+        U = <X as TryExpand<Via>>::Ok,
+    > {
         #[pin]
         engine: Engine<S, Result<T, E>, Try<Many<I>>, Result<U, E>>,
         f: F,
@@ -39,7 +49,7 @@ pin_project! {
     }
 }
 
-impl<S, T, E, F, X, Via, I, U> TryFlatMapConcurrent<S, T, E, F, X, Via, I, U>
+impl<S, F, X, Via, T, E, I, U> TryFlatMapConcurrent<S, F, X, Via, T, E, I, U>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> X,
@@ -52,7 +62,7 @@ where
     }
 }
 
-impl<S, T, E, F, X, Via, I, U> Stream for TryFlatMapConcurrent<S, T, E, F, X, Via, I, U>
+impl<S, F, X, Via, T, E, I, U> Stream for TryFlatMapConcurrent<S, F, X, Via, T, E, I, U>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> X,
@@ -74,9 +84,10 @@ where
     }
 }
 
-impl<S, T, E, F, X, Via, I, U> fmt::Debug for TryFlatMapConcurrent<S, T, E, F, X, Via, I, U>
+impl<S, F, X, Via, T, E, I, U> fmt::Debug for TryFlatMapConcurrent<S, F, X, Via, T, E, I, U>
 where
     S: Stream<Item = Result<T, E>> + fmt::Debug,
+    X: TryExpand<Via>,
     I: Stream<Item = Result<U, E>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

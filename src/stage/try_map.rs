@@ -2,6 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_core::TryStream;
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
@@ -28,14 +29,14 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryMapConcurrent<S, T, E, F, Fut, U> {
+    pub struct TryMapConcurrent<S: TryStream, F, Fut, U, E, T = <S as TryStream>::Ok> {
         #[pin]
         engine: Engine<S, Result<T, E>, Try<One<Fut>>, Result<U, E>>,
         f: F,
     }
 }
 
-impl<S, T, E, F, Fut, U> TryMapConcurrent<S, T, E, F, Fut, U>
+impl<S, F, Fut, U, E, T> TryMapConcurrent<S, F, Fut, U, E, T>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
@@ -47,7 +48,7 @@ where
     }
 }
 
-impl<S, T, E, F, Fut, U> Stream for TryMapConcurrent<S, T, E, F, Fut, U>
+impl<S, F, Fut, U, E, T> Stream for TryMapConcurrent<S, F, Fut, U, E, T>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(T) -> Fut,
@@ -65,7 +66,7 @@ where
     }
 }
 
-impl<S, T, E, F, Fut, U> fmt::Debug for TryMapConcurrent<S, T, E, F, Fut, U>
+impl<S, F, Fut, U, E, T> fmt::Debug for TryMapConcurrent<S, F, Fut, U, E, T>
 where
     S: Stream<Item = Result<T, E>> + fmt::Debug,
     Fut: CallFuture<Output = Result<U, E>>,
