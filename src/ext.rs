@@ -269,6 +269,8 @@ pub trait FlowExt: Stream {
     ///
     /// The timer is one of `async-io`, which has a thread of its own and works on every runtime. It
     /// may be late, and is never early. A duration that is too long for it has no end.
+    /// [`sleep`](BatchedWithin::sleep) replaces it by one of your own, such as tokio's, whose clock a
+    /// test can pause: `.batched_within(100, second).sleep(tokio::time::sleep)`.
     ///
     /// # Panics
     ///

@@ -57,8 +57,8 @@ use futures_lite::{Stream, StreamExt};
 
 use crate::stage::{
     Batched, CallFuture, Drain, Expand, FilterConcurrent, FilterMapConcurrent, FlatMapConcurrent,
-    MapConcurrent, TryBatched, TryExpand, TryFilterConcurrent, TryFilterMapConcurrent,
-    TryFlatMapConcurrent, TryMapConcurrent,
+    MapConcurrent, MapOkConcurrent, TryBatched, TryExpand, TryFilterConcurrent,
+    TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
 };
 use crate::{Concurrency, Source, stage};
 
@@ -435,6 +435,38 @@ where
 {
     let limit = limit.into().checked();
     move |stream| TryMapConcurrent::new(stream, limit.clone(), f.clone())
+}
+
+/// Transforms by [`TryFlowExt::map_ok_concurrent`](crate::TryFlowExt::map_ok_concurrent).
+///
+/// # Panics
+///
+/// Panics if the limit is 0.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::functional;
+/// use flowlet::prelude::*;
+///
+/// # futures_lite::future::block_on(async {
+/// let double = functional::map_ok_concurrent(1, async |n: u32| Ok::<_, &str>(2 * n));
+/// let doubled: Vec<_> = double(pipe([Ok(1), Err("two")])).collect().await;
+/// assert_eq!(doubled, [Ok(2), Err("two")]);
+/// # });
+/// ```
+#[track_caller]
+pub fn map_ok_concurrent<S, F, Fut, T, U, E>(
+    limit: impl Into<Concurrency>,
+    f: F,
+) -> impl Fn(S) -> MapOkConcurrent<S, F, Fut, U, E, T>
+where
+    S: Stream<Item = Result<T, E>>,
+    F: FnMut(T) -> Fut + Clone,
+    Fut: CallFuture<Output = Result<U, E>>,
+{
+    let limit = limit.into().checked();
+    move |stream| MapOkConcurrent::new(stream, limit.clone(), f.clone())
 }
 
 /// Transforms by [`TryFlowExt::try_filter_concurrent`](crate::TryFlowExt::try_filter_concurrent).

@@ -17,6 +17,7 @@ mod source;
 mod stage;
 mod sync;
 mod try_ext;
+mod with;
 
 pub use crate::concurrency::{Concurrency, errors_in_turn, ordered};
 pub use crate::ext::FlowExt;
@@ -24,20 +25,23 @@ pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};
 #[cfg(all(feature = "process", unix))]
 pub use crate::place::process::{self, ProcessPool, in_process};
 pub use crate::place::{
-    InPool, InTask, InThread, ThreadLocal, ThreadPool, ThreadPoolBuilder, in_local_task, in_pool,
-    in_task, in_thread,
+    BlockingJob, InBlocking, InPool, InTask, InThread, ThreadLocal, ThreadPool, ThreadPoolBuilder,
+    in_blocking, in_local_task, in_pool, in_task, in_thread,
 };
 pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::{
-    Alongside, Batched, BatchedByWeight, CallFuture, Drain, Driven, Expand, FilterConcurrent,
-    FilterMapConcurrent, FlatMapConcurrent, MapConcurrent, Merge, MergeHandle, Opened, Opening,
-    Prefetch, TakeUntilStopped, TryBatched, TryBatchedByWeight, TryDrain, TryExpand,
-    TryFilterConcurrent, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent, merge,
+    Alongside, Batched, BatchedByWeight, CallFuture, Drain, Driven, ErrInto, Expand,
+    FilterConcurrent, FilterMapConcurrent, FlatMapConcurrent, InspectErr, InspectOk, MapConcurrent,
+    MapErr, MapOk, MapOkConcurrent, Merge, MergeHandle, Opened, OpenedStream, Opening, Prefetch,
+    ResultStreamExt, TakeUntilStopped, TryBatched, TryBatchedByWeight, TryDrain, TryExpand,
+    TryFilterConcurrent, TryFilterMapConcurrent, TryFlatMapConcurrent, TryItem, TryMapConcurrent,
+    merge,
 };
 #[cfg(feature = "time")]
-pub use crate::stage::{BatchedWithin, TryBatchedWithin};
+pub use crate::stage::{BatchedWithin, DefaultTimer, SleepTimer, TryBatchedWithin};
 pub use crate::try_ext::TryFlowExt;
+pub use crate::with::with;
 
 #[doc = include_str!("guide.md")]
 pub mod guide {}

@@ -351,6 +351,39 @@ where
     Flow::identity().try_map_concurrent(limit, f)
 }
 
+/// [`map_concurrent`] of `Ok`s, which passes errors: [`Flow::map_ok_concurrent`].
+///
+/// # Panics
+///
+/// Panics if the limit is 0.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::prelude::*;
+/// use flowlet::op;
+///
+/// # futures_lite::future::block_on(async {
+/// let double = op::map_ok_concurrent(1, async |n: u32| Ok::<_, &str>(2 * n));
+/// let doubled: Vec<_> = (pipe([Ok(1), Err("two")]) | double).collect().await;
+/// assert_eq!(doubled, [Ok(2), Err("two")]);
+/// # });
+/// ```
+#[track_caller]
+pub fn map_ok_concurrent<T, U, E, F, Fut>(
+    limit: impl Into<Concurrency>,
+    f: F,
+) -> Flow<Result<T, E>, Result<U, E>>
+where
+    T: Send + 'static,
+    U: Send + 'static,
+    E: Send + 'static,
+    F: Fn(T) -> Fut + Send + Sync + 'static,
+    Fut: CallFuture<Output = Result<U, E>> + Send + 'static,
+{
+    Flow::identity().map_ok_concurrent(limit, f)
+}
+
 /// [`filter_concurrent`] of `Result`s, up to the first error: [`Flow::try_filter_concurrent`].
 ///
 /// # Panics

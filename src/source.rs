@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_core::FusedStream;
 use futures_lite::{Stream, stream};
 use pin_project_lite::pin_project;
 
@@ -66,6 +67,12 @@ impl<S: Stream> Stream for Pipe<S> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.stream.size_hint()
+    }
+}
+
+impl<S: FusedStream> FusedStream for Pipe<S> {
+    fn is_terminated(&self) -> bool {
+        self.stream.is_terminated()
     }
 }
 

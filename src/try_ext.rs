@@ -7,15 +7,17 @@ use crate::Concurrency;
 #[cfg(feature = "time")]
 use crate::stage::TryBatchedWithin;
 use crate::stage::{
-    CallFuture, TryBatched, TryBatchedByWeight, TryDrain, TryExpand, TryFilterConcurrent,
-    TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent, try_test,
+    CallFuture, MapOkConcurrent, TryBatched, TryBatchedByWeight, TryDrain, TryExpand,
+    TryFilterConcurrent, TryFilterMapConcurrent, TryFlatMapConcurrent, TryItem, TryMapConcurrent,
+    try_test,
 };
 
 /// The stages that stop at the first error, as methods of every [`Stream`] of `Result`s.
 ///
 /// A pipeline may begin with a stage that makes `Result`s, such as
 /// [`map_concurrent`](crate::FlowExt::map_concurrent) with a function that may fail, or with
-/// `map(Ok)`.
+/// `map(Ok)`. (The methods are there on other streams too, so that the compiler can say so: see
+/// [`TryItem`].)
 ///
 /// ```
 /// use flowlet::prelude::*;
@@ -67,9 +69,10 @@ use crate::stage::{
 /// one. A panic in a call, on the other hand, is no error: it comes out, and the stage can be polled
 /// on.
 ///
-/// **Errors of one type.** All stages of a pipeline have the same; `map(|r| r.map_err(..))` goes in
-/// between where they do not.
-pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
+/// **Errors of one type.** All stages of a pipeline have the same. Where they do not,
+/// [`err_into`](crate::ResultStreamExt::err_into) or [`map_err`](crate::ResultStreamExt::map_err) goes in
+/// between, or a `?` in the function.
+pub trait TryFlowExt: Stream {
     /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what their
     /// futures give, up to the first error.
     ///
@@ -99,17 +102,69 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     /// # });
     /// ```
     #[track_caller]
-    fn try_map_concurrent<F, Fut, U>(
+    fn try_map_concurrent<T, E, F, Fut, U>(
         self,
         limit: impl Into<Concurrency>,
         f: F,
     ) -> TryMapConcurrent<Self, F, Fut, U, E, T>
     where
-        Self: Sized,
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
         F: FnMut(T) -> Fut,
         Fut: CallFuture<Output = Result<U, E>>,
     {
         TryMapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Calls `f` on every `Ok`, with up to `limit` calls running at once, and passes every `Err`: errors
+    /// are items like others here, and end nothing.
+    ///
+    /// An `Err` passes as soon as it is pulled, without a call and without a permit; with
+    /// `ordered(limit)` it keeps its place. What `f` resolves to is the output, `Ok` or `Err`. It is
+    /// the stage for pipelines in which each item has its own outcome, all the way to the consumer. See
+    /// [`FlowExt`](crate::FlowExt#what-all-concurrent-stages-have-in-common) for what drop, panics and
+    /// limits mean, and [`try_map_concurrent`](Self::try_map_concurrent) for a stage that ends with the
+    /// first error.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use flowlet::ordered;
+    ///
+    /// async fn download(id: u32) -> Result<String, String> {
+    ///     if id == 2 { Err(format!("no page {id}")) } else { Ok(format!("page {id}")) }
+    /// }
+    /// async fn store(page: String) -> Result<usize, String> {
+    ///     Ok(page.len())
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let outcomes: Vec<Result<usize, String>> = pipe(1..=3)
+    ///     .map_concurrent(ordered(8), download)
+    ///     .map_ok_concurrent(ordered(2), store)
+    ///     .collect()
+    ///     .await;
+    /// assert_eq!(outcomes, [Ok(6), Err("no page 2".to_owned()), Ok(6)]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn map_ok_concurrent<T, E, F, Fut, U>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> MapOkConcurrent<Self, F, Fut, U, E, T>
+    where
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
+        F: FnMut(T) -> Fut,
+        Fut: CallFuture<Output = Result<U, E>>,
+    {
+        MapOkConcurrent::new(self, limit.into(), f)
     }
 
     /// Keeps the items for which `predicate` says `Ok(true)`, with up to `limit` calls running at
@@ -149,13 +204,14 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     /// # });
     /// ```
     #[track_caller]
-    fn try_filter_concurrent<P>(
+    fn try_filter_concurrent<T, E, P>(
         self,
         limit: impl Into<Concurrency>,
         predicate: P,
     ) -> TryFilterConcurrent<Self, P, impl Future<Output = Option<Result<T, E>>>, T, E>
     where
-        Self: Sized,
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
         P: AsyncFn(&T) -> Result<bool, E>,
     {
         TryFilterConcurrent::new(self, limit.into(), predicate, try_test)
@@ -194,13 +250,14 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     /// # });
     /// ```
     #[track_caller]
-    fn try_filter_map_concurrent<F, Fut, U>(
+    fn try_filter_map_concurrent<T, E, F, Fut, U>(
         self,
         limit: impl Into<Concurrency>,
         f: F,
     ) -> TryFilterMapConcurrent<Self, F, Fut, U, E, T>
     where
-        Self: Sized,
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
         F: FnMut(T) -> Fut,
         Fut: CallFuture<Output = Result<Option<U>, E>>,
     {
@@ -236,13 +293,14 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     /// # });
     /// ```
     #[track_caller]
-    fn try_flat_map_concurrent<F, X, Via>(
+    fn try_flat_map_concurrent<T, E, F, X, Via>(
         self,
         limit: impl Into<Concurrency>,
         f: F,
     ) -> TryFlatMapConcurrent<Self, F, X, Via, T>
     where
-        Self: Sized,
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
         F: FnMut(T) -> X,
         X: TryExpand<Via, Error = E>,
     {
@@ -271,9 +329,10 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     /// # });
     /// ```
     #[track_caller]
-    fn try_batched(self, size: usize) -> TryBatched<Self, T, E>
+    fn try_batched<T, E>(self, size: usize) -> TryBatched<Self, T, E>
     where
-        Self: Sized,
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
     {
         TryBatched::new(self, size)
     }
@@ -304,9 +363,14 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     /// ```
     #[cfg(feature = "time")]
     #[track_caller]
-    fn try_batched_within(self, size: usize, duration: Duration) -> TryBatchedWithin<Self, T, E>
+    fn try_batched_within<T, E>(
+        self,
+        size: usize,
+        duration: Duration,
+    ) -> TryBatchedWithin<Self, T, E>
     where
-        Self: Sized,
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
     {
         TryBatchedWithin::new(self, size, duration)
     }
@@ -335,9 +399,14 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     /// # });
     /// ```
     #[track_caller]
-    fn try_batched_by_weight<F>(self, max: usize, weight: F) -> TryBatchedByWeight<Self, F, T, E>
+    fn try_batched_by_weight<T, E, F>(
+        self,
+        max: usize,
+        weight: F,
+    ) -> TryBatchedByWeight<Self, F, T, E>
     where
-        Self: Sized,
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
         F: FnMut(&T) -> usize,
     {
         TryBatchedByWeight::new(self, max, weight)
@@ -362,12 +431,13 @@ pub trait TryFlowExt<T, E>: Stream<Item = Result<T, E>> {
     /// pipe(["one", "two"]).map(Ok).try_map_concurrent(8, send).try_drain().await?;
     /// # Ok(()) }) }
     /// ```
-    fn try_drain(self) -> TryDrain<Self, E>
+    fn try_drain<T, E>(self) -> TryDrain<Self, E>
     where
-        Self: Sized,
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
     {
         TryDrain::new(self)
     }
 }
 
-impl<S, T, E> TryFlowExt<T, E> for S where S: Stream<Item = Result<T, E>> + ?Sized {}
+impl<S: Stream + ?Sized> TryFlowExt for S {}

@@ -69,6 +69,21 @@ struct Core<I, C, U> {
     poller: Poller,
 }
 
+impl<S, I, C, U> Engine<S, I, C, U> {
+    /// Tells whether all outputs were handed on.
+    pub(crate) fn is_over(&self) -> bool {
+        self.core.is_idle() && self.upstream.is_over()
+    }
+}
+
+impl<I, C, U> Core<I, C, U> {
+    /// Tells whether nothing that was pulled is still here.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        self.outputs.in_flight() == 0 && self.held.is_none()
+    }
+}
+
 impl<S, I, C, U> Engine<S, I, C, U>
 where
     S: Stream<Item = I>,
@@ -105,8 +120,8 @@ where
         self.turn(cx, |_| false, Ok, start)
     }
 
-    /// The same for items that may be the failure of a stage above: `sort` makes those that `failed`
-    /// the failure of this one.
+    /// The same for items that may be errors of a stage above: `sort` makes outputs of those that
+    /// `failed`.
     #[inline]
     fn turn<T>(
         self: Pin<&mut Self>,
@@ -167,8 +182,9 @@ where
     S: Stream<Item = Result<T, E>>,
     C: Call<Output = Result<U, E>>,
 {
-    /// One turn of a stage that ends with the first error, its own or one from upstream, and drops
-    /// its calls and upstream before it hands the error on.
+    /// One turn of a stage that calls its function for items that are no errors. If its calls can
+    /// [fail](Call::CAN_FAIL) it ends with the first error, its own or one from upstream, and drops its
+    /// calls and upstream before it hands the error on. If not, errors pass.
     #[inline]
     pub(crate) fn try_poll_next(
         self: Pin<&mut Self>,

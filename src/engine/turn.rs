@@ -40,7 +40,7 @@ where
     S: Stream<Item = I>,
     C: Call<Output = U>,
 {
-    /// Takes the turn. `sort` makes an item that `failed` the failure of this stage.
+    /// Takes the turn. `sort` makes an item that `failed` an output, for which there is no call.
     #[inline]
     pub(super) fn run<T>(
         &mut self,
@@ -109,8 +109,7 @@ where
                 return Poll::Ready(Some(output.value));
             }
         }
-        let in_flight = self.core.outputs.in_flight();
-        if in_flight == 0 && self.core.held.is_none() && self.upstream.is_over() {
+        if self.core.is_idle() && self.upstream.is_over() {
             self.core.poller.forget();
             return Poll::Ready(None);
         }
@@ -151,9 +150,12 @@ where
             self.budget = self.budget.saturating_sub(1);
             let item = match sort(item) {
                 Ok(item) => item,
-                Err(failure) => {
-                    self.pass_on(failure);
-                    break;
+                Err(error) => {
+                    self.pass_on(error);
+                    if self.hands_on() {
+                        return Started::Room(self.any_room());
+                    }
+                    continue;
                 }
             };
             match self.core.slots.poll_new(|| start(item), &self.core.poller.signals) {
@@ -191,7 +193,7 @@ where
     fn advance<T>(&mut self, failed: impl Fn(&I) -> bool, sort: impl Fn(I) -> Result<T, U>) {
         self.upstream.as_mut().advance(&self.core.poller.signals, &mut self.budget);
         // A failure waits for no room, but in input order an item that is held comes first.
-        if self.upstream.any_kept(failed) {
+        if C::CAN_FAIL && self.upstream.any_kept(failed) {
             if self.core.held.is_some() && self.core.outputs.is_ordered() {
                 self.upstream.as_mut().end();
             } else if let Some(Err(failure)) = self.upstream.as_mut().take_kept().map(sort) {
@@ -356,11 +358,11 @@ where
         }
     }
 
-    /// Makes a failure that came instead of an item the stage's own.
-    #[cold]
-    fn pass_on(&mut self, failure: U) {
+    /// Takes an error that came instead of an item. It fails the stage if its outputs can, and is an
+    /// output like others if not.
+    fn pass_on(&mut self, error: U) {
         let place = self.core.outputs.begin();
-        self.fail(place, failure);
+        self.give(place, Output { value: error, call: After::Over });
     }
 
     /// Fails: drops the calls that are not before the one at `place`, and upstream, then keeps

@@ -41,6 +41,14 @@ pin_project! {
     }
 }
 
+impl<S, T> Upstream<S, T> {
+    /// Tells whether all items were handed out.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.stream.is_none() && self.kept.is_none()
+    }
+}
+
 impl<S: Stream<Item = T>, T> Upstream<S, T> {
     pub(crate) fn new(stream: S, signals: &Arc<Signals>) -> Self {
         Self {
@@ -182,12 +190,6 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
             }
         }
         polled
-    }
-
-    /// Tells whether all items were handed out.
-    #[inline]
-    pub(crate) fn is_over(&self) -> bool {
-        self.stream.is_none() && self.kept.is_none()
     }
 
     /// Bounds the number of items still to come.

@@ -6,8 +6,8 @@ use super::steps::Step;
 use super::{Flow, FlowPredicate};
 use crate::Concurrency;
 use crate::stage::{
-    CallFuture, TryBatched, TryExpand, TryFilterMapConcurrent, TryFlatMapConcurrent,
-    TryMapConcurrent, checked_size,
+    CallFuture, MapOkConcurrent, TryBatched, TryExpand, TryFilterMapConcurrent,
+    TryFlatMapConcurrent, TryMapConcurrent, checked_size,
 };
 
 /// # Stages that end at the first error
@@ -60,6 +60,45 @@ where
         self.step(Step::concurrent("try_map_concurrent", &limit), move |stream| {
             let f = f.clone();
             TryMapConcurrent::new(stream, limit.clone(), move |item| f(item))
+        })
+    }
+
+    /// Calls `f` on every `Ok`, with up to `limit` calls running at once in each run, and passes every
+    /// `Err`.
+    ///
+    /// See [`TryFlowExt::map_ok_concurrent`](crate::TryFlowExt::map_ok_concurrent).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::Flow;
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let store = Flow::<Result<u32, &str>>::identity().map_ok_concurrent(1, async |n| Ok(2 * n));
+    /// let stored: Vec<_> = pipe([Ok(1), Err("two")]).through(&store).collect().await;
+    /// assert_eq!(stored, [Ok(2), Err("two")]);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn map_ok_concurrent<F, Fut, W>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> Flow<T, Result<W, E>>
+    where
+        F: Fn(V) -> Fut + Send + Sync + 'static,
+        Fut: CallFuture<Output = Result<W, E>> + Send + 'static,
+        W: Send + 'static,
+    {
+        let (limit, f) = (limit.into().checked(), Arc::new(f));
+        self.step(Step::concurrent("map_ok_concurrent", &limit), move |stream| {
+            let f = f.clone();
+            MapOkConcurrent::new(stream, limit.clone(), move |item| f(item))
         })
     }
 

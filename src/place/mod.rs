@@ -1,3 +1,4 @@
+mod blocking;
 mod call;
 pub(crate) mod handle;
 mod local;
@@ -9,6 +10,7 @@ pub(crate) mod span;
 mod task;
 mod thread;
 
+pub use self::blocking::{BlockingJob, InBlocking, in_blocking};
 pub use self::local::ThreadLocal;
 pub use self::pool::{InPool, ThreadPool, ThreadPoolBuilder, in_pool};
 pub use self::task::{InTask, in_local_task, in_task};

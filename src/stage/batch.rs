@@ -8,6 +8,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::batching::{Batching, Collect};
+use super::fused::fused;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
 /// The room that a batch is given at first, at most: sizes may be huge.
@@ -50,6 +51,8 @@ impl<S: Stream<Item = T>, T> Stream for Batched<S, T> {
         self.batching.size_hint()
     }
 }
+
+fused!([S: Stream, T] Batched<S, T>: |stage| stage.batching.is_over());
 
 impl<S: Stream + fmt::Debug, T> fmt::Debug for Batched<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +97,10 @@ impl<T> Batch<T> {
 
 impl<T> Collect for Batch<T> {
     type Item = T;
+
+    fn started(&self) -> usize {
+        self.started()
+    }
 
     fn add(&mut self, item: T) -> Option<Vec<T>> {
         if self.items.is_empty() {

@@ -8,6 +8,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::batching::{Batching, Collect};
+use super::fused::fused;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
 pin_project! {
@@ -56,6 +57,8 @@ where
     }
 }
 
+fused!([S: Stream, F: FnMut(&T) -> usize, T] BatchedByWeight<S, F, T>: |stage| stage.batching.is_over());
+
 impl<S: Stream + fmt::Debug, F, T> fmt::Debug for BatchedByWeight<S, F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchedByWeight")
@@ -101,6 +104,10 @@ impl<T, F> Weighed<T, F> {
 impl<T, F: FnMut(&T) -> usize> Collect for Weighed<T, F> {
     type Item = T;
 
+    fn started(&self) -> usize {
+        self.started()
+    }
+
     fn add(&mut self, item: T) -> Option<Vec<T>> {
         let weight = (self.weight)(&item);
         let fits = !self.is_full() && weight <= self.max - self.sum;
@@ -115,7 +122,7 @@ impl<T, F: FnMut(&T) -> usize> Collect for Weighed<T, F> {
     }
 
     /// The first item may fill its batch, and come together with the batch before.
-    fn is_due(&self) -> bool {
+    fn is_due(&mut self, _cx: &mut Context<'_>) -> bool {
         self.is_full()
     }
 

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,11 +10,12 @@ use pin_project_lite::pin_project;
 
 use super::batch::Batch;
 use super::batching::{Batching, Collect};
-use crate::clock::Countdown;
+use super::fused::fused;
+use super::timer::{DefaultTimer, SleepTimer, Timer};
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
 pin_project! {
-    /// Stream of [`FlowExt::batched_within`](crate::FlowExt::batched_within).
+    /// Stream returned by [`FlowExt::batched_within`](crate::FlowExt::batched_within).
     ///
     /// # Examples
     ///
@@ -28,20 +30,57 @@ pin_project! {
     /// # drop(batches);
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct BatchedWithin<S: Stream, T = <S as Stream>::Item> {
+    pub struct BatchedWithin<S: Stream, Timer = DefaultTimer, T = <S as Stream>::Item> {
         #[pin]
-        batching: Batching<S, Within<T>, Infallible>,
+        batching: Batching<S, Within<T, Timer>, Infallible>,
     }
 }
 
-impl<S: Stream<Item = T>, T> BatchedWithin<S, T> {
+impl<S: Stream<Item = T>, T> BatchedWithin<S, DefaultTimer, T> {
     #[track_caller]
     pub(crate) fn new(stream: S, size: usize, duration: Duration) -> Self {
         Self { batching: Batching::new(stream, Within::new(size, duration)) }
     }
 }
 
-impl<S: Stream<Item = T>, T> Stream for BatchedWithin<S, T> {
+impl<S: Stream<Item = T>, C, T> BatchedWithin<S, C, T> {
+    /// Waits with `sleep` instead of the timers of `async-io`.
+    ///
+    /// `sleep` is called with the duration when the first item of a batch has come, and the batch's
+    /// time has come when the future that it returns is ready. So tokio's paused clock can drive the
+    /// batches of a test:
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use std::time::Duration;
+    /// use tokio::time::{interval, sleep};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+    /// #     .block_on(async {
+    /// // In a `#[tokio::test(start_paused = true)]`: this takes no time.
+    /// let mut clock = interval(Duration::from_secs(60));
+    /// let minutes = futures_lite::stream::poll_fn(move |cx| clock.poll_tick(cx).map(Some));
+    /// let hour = Duration::from_secs(3600);
+    /// let batches: Vec<usize> = minutes
+    ///     .take(150)
+    ///     .batched_within(1000, hour)
+    ///     .sleep(sleep)
+    ///     .map(|batch| batch.len())
+    ///     .collect()
+    ///     .await;
+    /// assert_eq!(batches, [61, 61, 28]);
+    /// # });
+    /// ```
+    pub fn sleep<F, Fut>(self, sleep: F) -> BatchedWithin<S, SleepTimer<F, Fut>, T>
+    where
+        F: FnMut(Duration) -> Fut,
+        Fut: Future,
+    {
+        BatchedWithin { batching: self.batching.map_batch(|batch| batch.sleep(sleep)) }
+    }
+}
+
+impl<S: Stream<Item = T>, C: Timer, T> Stream for BatchedWithin<S, C, T> {
     type Item = Vec<T>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
@@ -53,7 +92,9 @@ impl<S: Stream<Item = T>, T> Stream for BatchedWithin<S, T> {
     }
 }
 
-impl<S: Stream + fmt::Debug, T> fmt::Debug for BatchedWithin<S, T> {
+fused!([S: Stream, C: Timer, T] BatchedWithin<S, C, T>: |stage| stage.batching.is_over());
+
+impl<S: Stream + fmt::Debug, C, T> fmt::Debug for BatchedWithin<S, C, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchedWithin")
             .field("size", &self.batching.batch.batch.size)
@@ -65,47 +106,59 @@ impl<S: Stream + fmt::Debug, T> fmt::Debug for BatchedWithin<S, T> {
 }
 
 /// A batch of so many items, that is due so long after its first.
-pub(super) struct Within<T> {
+pub(super) struct Within<T, C> {
     pub(super) batch: Batch<T>,
     pub(super) duration: Duration,
 
     /// Runs while there are items.
-    countdown: Countdown,
+    timer: C,
 }
 
-impl<T> Within<T> {
+impl<T> Within<T, DefaultTimer> {
     #[track_caller]
     pub(super) fn new(size: usize, duration: Duration) -> Self {
         assert!(!duration.is_zero(), "the duration of a batch must be more than 0");
-        Self { batch: Batch::new(size), duration, countdown: Countdown::default() }
+        Self { batch: Batch::new(size), duration, timer: DefaultTimer::default() }
     }
 }
 
-impl<T> Collect for Within<T> {
+impl<T, C> Within<T, C> {
+    /// The same with another timer.
+    pub(super) fn sleep<F, Fut>(self, sleep: F) -> Within<T, SleepTimer<F, Fut>> {
+        Within { batch: self.batch, duration: self.duration, timer: SleepTimer::new(sleep) }
+    }
+}
+
+impl<T, C: Timer> Collect for Within<T, C> {
     type Item = T;
+
+    fn started(&self) -> usize {
+        self.batch.started()
+    }
 
     fn add(&mut self, item: T) -> Option<Vec<T>> {
         // Most batches may be small, whatever the size.
         let full = self.batch.push(item);
         if full.is_some() {
-            self.countdown.stop();
-        } else if self.batch.started() == 1 {
-            self.countdown.start(self.duration);
+            self.timer.stop();
+        } else if !self.timer.is_started() {
+            // The item is the first, or `sleep` panicked when the first came.
+            self.timer.start(self.duration);
         }
         full
     }
 
     fn take_rest(&mut self) -> Option<Vec<T>> {
-        self.countdown.stop();
+        self.timer.stop();
         self.batch.take_rest()
     }
 
-    fn is_due(&self) -> bool {
-        self.countdown.is_over()
+    fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
+        self.timer.is_over(cx)
     }
 
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.countdown.poll_over(cx)
+        self.timer.poll_over(cx)
     }
 
     fn size_hint(&self, items: SizeHint) -> SizeHint {

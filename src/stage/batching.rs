@@ -22,14 +22,17 @@ pub(super) trait Collect {
     fn take_rest(&mut self) -> Option<Vec<Self::Item>>;
 
     /// Tells whether the batch is complete without another item. It is not empty then.
-    fn is_due(&self) -> bool {
+    fn is_due(&mut self, _cx: &mut Context<'_>) -> bool {
         false
     }
 
     /// Waits until the batch is complete without another item.
-    fn poll_due(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_due() { Poll::Ready(()) } else { Poll::Pending }
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_due(cx) { Poll::Ready(()) } else { Poll::Pending }
     }
+
+    /// How many items it has.
+    fn started(&self) -> usize;
 
     /// Bounds the number of batches that come of so many more items.
     fn size_hint(&self, items: SizeHint) -> SizeHint;
@@ -50,6 +53,19 @@ pin_project! {
 impl<S, B, E> Batching<S, B, E> {
     pub(super) fn new(stream: S, batch: B) -> Self {
         Self { stream: Some(stream), batch, error: None }
+    }
+
+    /// The same with the batch in another form.
+    #[cfg(feature = "time")]
+    pub(super) fn map_batch<C>(self, f: impl FnOnce(B) -> C) -> Batching<S, C, E> {
+        Batching { stream: self.stream, batch: f(self.batch), error: self.error }
+    }
+}
+
+impl<S, B: Collect, E> Batching<S, B, E> {
+    /// Tells whether all batches were handed on, and the error if there is one.
+    pub(super) fn is_over(&self) -> bool {
+        self.stream.is_none() && self.error.is_none() && self.batch.started() == 0
     }
 }
 
@@ -73,7 +89,7 @@ impl<S: Stream, B: Collect, E> Batching<S, B, E> {
                     if let Some(complete) = batch.add(item) {
                         return Poll::Ready(Some(Ok(complete)));
                     }
-                    if batch.is_due() && !is_advance(cx.waker()) {
+                    if batch.is_due(cx) && !is_advance(cx.waker()) {
                         break;
                     }
                 }

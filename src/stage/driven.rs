@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use super::fused::fused;
 use crate::engine::{self, Poller, Signals, Upstream};
 
 /// Stream of [`FlowExt::driven`](crate::FlowExt::driven), whose calls can go on
@@ -86,6 +87,8 @@ impl<S: Stream<Item = T>, T> Stream for Driven<S, T> {
         self.upstream.size_hint()
     }
 }
+
+fused!([S: Stream, T] Driven<S, T>: |stage| stage.upstream.is_over());
 
 impl<S: Stream + fmt::Debug, T> fmt::Debug for Driven<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,6 +8,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::filter_map::Maybe;
+use super::fused::fused;
 use crate::Concurrency;
 use crate::engine::Engine;
 
@@ -78,6 +79,8 @@ where
         self.engine.at_most_one_each_hint()
     }
 }
+
+fused!([S: Stream, P, Fut, T] FilterConcurrent<S, P, Fut, T>: |stage| stage.engine.is_over());
 
 impl<S, P, Fut, T> fmt::Debug for FilterConcurrent<S, P, Fut, T>
 where

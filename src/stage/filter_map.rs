@@ -6,6 +6,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::call_future::CallFuture;
+use super::fused::fused;
 use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
 
@@ -88,6 +89,8 @@ impl<Fut: CallFuture<Output = Option<U>>, U> Call for Maybe<Fut> {
         (0, Some(1))
     }
 }
+
+fused!([S: Stream, F, Fut, U, T] FilterMapConcurrent<S, F, Fut, U, T>: |stage| stage.engine.is_over());
 
 impl<S, F, Fut, U, T> fmt::Debug for FilterMapConcurrent<S, F, Fut, U, T>
 where

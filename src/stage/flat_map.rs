@@ -7,6 +7,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::Expand;
+use super::fused::fused;
 use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
 
@@ -108,6 +109,8 @@ impl<S: Stream> Call for Many<S> {
         self.stream.size_hint()
     }
 }
+
+fused!([S: Stream, F, X: Expand<Via>, Via, T, I, U] FlatMapConcurrent<S, F, X, Via, T, I, U>: |stage| stage.engine.is_over());
 
 impl<S, F, X, Via, T, I, U> fmt::Debug for FlatMapConcurrent<S, F, X, Via, T, I, U>
 where

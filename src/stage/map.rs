@@ -7,6 +7,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::call_future::CallFuture;
+use super::fused::fused;
 use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
 use crate::size_hint::{add_hints, exactly};
@@ -101,6 +102,8 @@ impl<Fut: CallFuture> Call for One<Fut> {
         exactly(1)
     }
 }
+
+fused!([S: Stream, F, Fut: CallFuture, T, U] MapConcurrent<S, F, Fut, T, U>: |stage| stage.engine.is_over());
 
 impl<S, F, Fut, T, U> fmt::Debug for MapConcurrent<S, F, Fut, T, U>
 where

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use futures_lite::Stream;
 
+use super::fused::fused;
 use super::merge_handle::{Incoming, MergeHandle};
 use crate::engine::FanIn;
 use crate::size_hint::SizeHint;
@@ -178,6 +179,8 @@ impl<S: Stream, T> Drop for Merge<S, T> {
         }
     }
 }
+
+fused!([S: Stream, T] Merge<S, T>: |merge| merge.over);
 
 impl<S: Stream<Item = T>, T> fmt::Debug for Merge<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

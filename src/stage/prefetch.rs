@@ -9,6 +9,7 @@ use async_channel::{Receiver, Sender};
 use futures_lite::future::{Boxed, FutureExt, yield_now};
 use futures_lite::{Stream, StreamExt};
 
+use super::fused::fused;
 use crate::engine;
 use crate::place::handle::{Handle, task};
 use crate::place::span::CallSpan;
@@ -253,6 +254,8 @@ where
         Poll::Ready(Some(running.hand_on(item)))
     }
 }
+
+fused!([S: Stream, Spawn, H, T] Prefetch<S, Spawn, H, T>: |stage| matches!(stage.state, State::Ended));
 
 impl<S: Stream + fmt::Debug, Spawn, H, T> fmt::Debug for Prefetch<S, Spawn, H, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use super::fused::fused;
 use crate::size_hint::SizeHint;
 
 pin_project! {
@@ -60,6 +61,8 @@ impl<S: Stream, Fut: Future> Stream for TakeUntilStopped<S, Fut> {
         (0, self.stream.as_ref().map_or(Some(0), |stream| stream.size_hint().1))
     }
 }
+
+fused!([S, Fut] TakeUntilStopped<S, Fut>: |stage| stage.stream.is_none());
 
 impl<S: fmt::Debug, Fut> fmt::Debug for TakeUntilStopped<S, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,7 @@ use pin_project_lite::pin_project;
 
 use super::batch::Batch;
 use super::batching::Batching;
+use super::fused::fused;
 use crate::size_hint::SizeHint;
 
 pin_project! {
@@ -53,6 +54,8 @@ where
         self.batching.try_size_hint()
     }
 }
+
+fused!([S, T, E] TryBatched<S, T, E>: |stage| stage.batching.is_over());
 
 impl<S: fmt::Debug, T, E> fmt::Debug for TryBatched<S, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

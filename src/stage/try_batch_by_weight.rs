@@ -7,6 +7,7 @@ use pin_project_lite::pin_project;
 
 use super::batch_by_weight::Weighed;
 use super::batching::Batching;
+use super::fused::fused;
 use crate::size_hint::SizeHint;
 
 pin_project! {
@@ -54,6 +55,8 @@ where
         self.batching.try_size_hint()
     }
 }
+
+fused!([S, F: FnMut(&T) -> usize, T, E] TryBatchedByWeight<S, F, T, E>: |stage| stage.batching.is_over());
 
 impl<S: fmt::Debug, F, T, E> fmt::Debug for TryBatchedByWeight<S, F, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

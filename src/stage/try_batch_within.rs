@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -8,6 +9,8 @@ use pin_project_lite::pin_project;
 
 use super::batch_within::Within;
 use super::batching::Batching;
+use super::fused::fused;
+use super::timer::{DefaultTimer, SleepTimer, Timer};
 use crate::size_hint::SizeHint;
 
 pin_project! {
@@ -29,9 +32,9 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TryBatchedWithin<S, T, E> {
+    pub struct TryBatchedWithin<S, T, E, Timer = DefaultTimer> {
         #[pin]
-        batching: Batching<S, Within<T>, E>,
+        batching: Batching<S, Within<T, Timer>, E>,
     }
 }
 
@@ -42,9 +45,38 @@ impl<S, T, E> TryBatchedWithin<S, T, E> {
     }
 }
 
-impl<S, T, E> Stream for TryBatchedWithin<S, T, E>
+impl<S, T, E, C> TryBatchedWithin<S, T, E, C> {
+    /// Waits with `sleep` instead of the timers of `async-io`: see
+    /// [`BatchedWithin::sleep`](crate::BatchedWithin::sleep).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let batches: Result<Vec<Vec<u32>>, &str> = pipe([Ok(1), Ok(2), Ok(3)])
+    ///     .try_batched_within(2, Duration::from_secs(3600))
+    ///     .sleep(tokio::time::sleep)
+    ///     .try_collect()
+    ///     .await;
+    /// assert_eq!(batches, Ok(vec![vec![1, 2], vec![3]]));
+    /// # });
+    /// ```
+    pub fn sleep<F, Fut>(self, sleep: F) -> TryBatchedWithin<S, T, E, SleepTimer<F, Fut>>
+    where
+        F: FnMut(Duration) -> Fut,
+        Fut: Future,
+    {
+        TryBatchedWithin { batching: self.batching.map_batch(|batch| batch.sleep(sleep)) }
+    }
+}
+
+impl<S, T, E, C> Stream for TryBatchedWithin<S, T, E, C>
 where
     S: Stream<Item = Result<T, E>>,
+    C: Timer,
 {
     type Item = Result<Vec<T>, E>;
 
@@ -57,7 +89,9 @@ where
     }
 }
 
-impl<S: fmt::Debug, T, E> fmt::Debug for TryBatchedWithin<S, T, E> {
+fused!([S, T, E, C: Timer] TryBatchedWithin<S, T, E, C>: |stage| stage.batching.is_over());
+
+impl<S: fmt::Debug, T, E, C> fmt::Debug for TryBatchedWithin<S, T, E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TryBatchedWithin")
             .field("size", &self.batching.batch.batch.size)

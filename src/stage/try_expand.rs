@@ -8,17 +8,18 @@ use pin_project_lite::pin_project;
 
 use super::Opening;
 use crate::size_hint::{SizeHint, exactly};
-use crate::source::{Source, via};
+use crate::source::via;
 
-/// An expansion that can fail: an iterable or a stream of `Result`s, or a future of a `Result` of an
-/// iterable or a stream.
+/// What a function that can fail returns for many outputs: an iterable or a stream of `Result`s, or a
+/// future of a `Result` of an iterable of outputs or of a stream of `Result`s.
 ///
 /// [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent) takes a
 /// function that gives one. `Via` says which it is; the compiler finds it out. The trait is sealed.
 ///
-/// A future of a `Result` of a stream whose items are `Result`s themselves, such as the lines of a
-/// file that is to be opened first, is to be made a stream of `Result`s: `try_flatten_stream` of
-/// `futures` does that.
+/// A stream in here is always one of `Result`s, and its errors are the stage's: what opens a body and
+/// then streams it, as `async fn open(key) -> Result<impl Stream<Item = Result<Bytes, E>>, E>`, fails
+/// the stage in either half. A stream that cannot fail takes a `.map(Ok)`. The items of an iterable that
+/// a future resolves to are outputs, whatever they are.
 ///
 /// # Examples
 ///
@@ -37,23 +38,24 @@ use crate::source::{Source, via};
 /// let b: Numbers =
 ///     source().try_flat_map_concurrent(1, |n| stream::repeat(ok(n)).take(3)).try_collect().await;
 ///
-/// // A future of a result of an iterable and of a stream.
+/// // A future of a result of an iterable, and of a stream of results.
 /// let c: Numbers =
 ///     source().try_flat_map_concurrent(1, async |n| Ok(vec![n; 3])).try_collect().await;
 /// let d: Numbers = source()
-///     .try_flat_map_concurrent(1, async |n| Ok(stream::repeat(n).take(3)))
+///     .try_flat_map_concurrent(1, async |n| Ok(stream::repeat(ok(n)).take(3)))
 ///     .try_collect()
 ///     .await;
 /// assert!(a == b && b == c && c == d);
 /// # });
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no expansion that can fail",
+    message = "`{Self}` is not what `try_flat_map_concurrent` can open",
     label = "neither an iterable or stream of `Result`s, nor a future of a `Result` of one",
-    note = "`try_flat_map_concurrent` takes a function that gives an iterable or a `Stream` of \
-            `Result<T, E>`, or a future of `Result<C, E>` where `C` is an iterable or a `Stream`; \
-            for a function that gives a future of a `Result` of one output there is \
-            `try_map_concurrent`"
+    note = "`try_flat_map_concurrent` takes a function that returns an iterable or a `Stream` of \
+            `Result<T, E>`, a future of `Result<Vec<T>, E>` (or of another iterable), or a future of \
+            `Result<S, E>` where `S` is a `Stream` of `Result<T, E>`",
+    note = "a stream that cannot fail takes a `.map(Ok)`; for a function that returns a future of a \
+            `Result` of one output there is `try_map_concurrent`"
 )]
 pub trait TryExpand<Via>: sealed::TryExpand<Via> {
     /// What the expansion yields.
@@ -95,26 +97,43 @@ where
     }
 }
 
-impl<Fut, S, E, Via> TryExpand<via::Future<Via>> for Fut
+impl<Fut, I, E> TryExpand<via::Future<via::Iterable>> for Fut
 where
-    Fut: Future<Output = Result<S, E>>,
-    S: Source<Via>,
+    Fut: Future<Output = Result<I, E>>,
+    I: IntoIterator,
 {
-    type Ok = S::Item;
+    type Ok = I::Item;
     type Error = E;
-    type Stream = Opening<Fut, Opened<S::Stream, E>>;
+    type Stream = Opening<Fut, Opened<stream::Iter<I::IntoIter>, E>>;
 
     fn try_expand(self) -> Self::Stream {
         Opening::new(self, |opened| match opened {
-            Ok(source) => Opened { error: None, stream: Some(source.into_stream()) },
+            Ok(source) => Opened { error: None, stream: Some(stream::iter(source)) },
             Err(error) => Opened { error: Some(error), stream: None },
         })
     }
 }
 
+impl<Fut, S, T, E> TryExpand<via::Future<via::Stream>> for Fut
+where
+    Fut: Future<Output = Result<S, E>>,
+    S: Stream<Item = Result<T, E>>,
+{
+    type Ok = T;
+    type Error = E;
+    type Stream = Opening<Fut, OpenedStream<S, E>>;
+
+    fn try_expand(self) -> Self::Stream {
+        Opening::new(self, |opened| match opened {
+            Ok(stream) => OpenedStream { error: None, stream: Some(stream) },
+            Err(error) => OpenedStream { error: Some(error), stream: None },
+        })
+    }
+}
+
 pin_project! {
-    /// Stream of what a future in a [`TryExpand`] gave: its error, or what its iterable or stream
-    /// yields.
+    /// Stream of what a future of a `Result` of an iterable resolved to, in a [`TryExpand`]: its error, or
+    /// what the iterable yields.
     ///
     /// # Examples
     ///
@@ -159,8 +178,60 @@ impl<S, E> fmt::Debug for Opened<S, E> {
     }
 }
 
+pin_project! {
+    /// Stream of what a future of a `Result` of a stream resolved to, in a [`TryExpand`]: its error, or
+    /// the results that the stream yields.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::{OpenedStream, TryExpand};
+    /// use futures_lite::{StreamExt, stream};
+    /// use std::pin::pin;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let open = async |body| Ok::<_, &str>(stream::iter(body));
+    /// let mut body = pin!(open([Ok(1), Err("reset")]).try_expand());
+    /// assert_eq!(body.next().await, Some(Ok(1)));
+    /// assert_eq!(body.next().await, Some(Err("reset")));
+    /// # });
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub struct OpenedStream<S, E> {
+        error: Option<E>,
+        #[pin]
+        stream: Option<S>,
+    }
+}
+
+impl<S, T, E> Stream for OpenedStream<S, E>
+where
+    S: Stream<Item = Result<T, E>>,
+{
+    type Item = Result<T, E>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        match this.stream.as_pin_mut() {
+            Some(stream) => stream.poll_next(cx),
+            None => Poll::Ready(this.error.take().map(Err)),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let error = exactly(usize::from(self.error.is_some()));
+        self.stream.as_ref().map_or(error, Stream::size_hint)
+    }
+}
+
+impl<S, E> fmt::Debug for OpenedStream<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenedStream").field("open", &self.stream.is_some()).finish_non_exhaustive()
+    }
+}
+
 mod sealed {
-    use super::{Future, Source, Stream, via};
+    use super::{Future, Stream, via};
 
     pub trait TryExpand<Via> {}
 
@@ -168,10 +239,17 @@ mod sealed {
 
     impl<S, T, E> TryExpand<via::Stream> for S where S: Stream<Item = Result<T, E>> {}
 
-    impl<Fut, S, E, Via> TryExpand<via::Future<Via>> for Fut
+    impl<Fut, I, E> TryExpand<via::Future<via::Iterable>> for Fut
+    where
+        Fut: Future<Output = Result<I, E>>,
+        I: IntoIterator,
+    {
+    }
+
+    impl<Fut, S, T, E> TryExpand<via::Future<via::Stream>> for Fut
     where
         Fut: Future<Output = Result<S, E>>,
-        S: Source<Via>,
+        S: Stream<Item = Result<T, E>>,
     {
     }
 }

@@ -9,6 +9,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::filter_map::Maybe;
+use super::fused::fused;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
 use crate::engine::Engine;
@@ -87,6 +88,8 @@ where
         until_error(self.engine.at_most_one_each_hint())
     }
 }
+
+fused!([S: TryStream, P, Fut, T, E] TryFilterConcurrent<S, P, Fut, T, E>: |stage| stage.engine.is_over());
 
 impl<S, P, Fut, T, E> fmt::Debug for TryFilterConcurrent<S, P, Fut, T, E>
 where

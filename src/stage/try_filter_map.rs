@@ -7,6 +7,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::call_future::CallFuture;
+use super::fused::fused;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
@@ -91,6 +92,8 @@ where
         (0, Some(1))
     }
 }
+
+fused!([S: TryStream, F, Fut, U, E, T] TryFilterMapConcurrent<S, F, Fut, U, E, T>: |stage| stage.engine.is_over());
 
 impl<S, F, Fut, U, E, T> fmt::Debug for TryFilterMapConcurrent<S, F, Fut, U, E, T>
 where

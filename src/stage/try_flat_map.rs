@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 
 use super::TryExpand;
 use super::flat_map::Many;
+use super::fused::fused;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
 use crate::engine::Engine;
@@ -83,6 +84,8 @@ where
         until_error((lower, upper.filter(|_| none_to_come)))
     }
 }
+
+fused!([S: TryStream, F, X: TryExpand<Via>, Via, T, E, I, U] TryFlatMapConcurrent<S, F, X, Via, T, E, I, U>: |stage| stage.engine.is_over());
 
 impl<S, F, X, Via, T, E, I, U> fmt::Debug for TryFlatMapConcurrent<S, F, X, Via, T, E, I, U>
 where

@@ -7,6 +7,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::call_future::CallFuture;
+use super::fused::fused;
 use super::map::One;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
@@ -65,6 +66,8 @@ where
         until_error(add_hints(exactly(self.engine.in_flight()), self.engine.items_hint()))
     }
 }
+
+fused!([S: TryStream, F, Fut, U, E, T] TryMapConcurrent<S, F, Fut, U, E, T>: |stage| stage.engine.is_over());
 
 impl<S, F, Fut, U, E, T> fmt::Debug for TryMapConcurrent<S, F, Fut, U, E, T>
 where

@@ -27,6 +27,7 @@ pub(crate) fn build(
         stream = match spec {
             Stage::Try(kind, limit) => attempt(at(limit, true), *kind, stream),
             Stage::Map(limit) => map(at(limit, false), stream),
+            Stage::MapOk(limit) => map_ok(at(limit, false), stream),
             Stage::Batched(size, kind, limit) => batched(at(limit, true), *size, *kind, stream),
             Stage::Flow(inner) => {
                 let inner = inner.clone();
@@ -103,7 +104,7 @@ pub(crate) fn attempt(at: At, kind: Kind, stream: Boxed<Out>) -> Boxed<Out> {
             .try_flat_map_concurrent(limit, move |item| {
                 let (own, running, value) = begin(item);
                 own.clone().watch(async move {
-                    let (outcomes, running) = own.clone().open(running, value).await?;
+                    let (outcomes, running) = own.clone().open(kind, running, value).await?;
                     Ok(own.iterable(outcomes, running).map(ok))
                 })
             })
@@ -112,8 +113,8 @@ pub(crate) fn attempt(at: At, kind: Kind, stream: Boxed<Out>) -> Boxed<Out> {
             .try_flat_map_concurrent(limit, move |item| {
                 let (own, running, value) = begin(item);
                 own.clone().watch(async move {
-                    let (outcomes, running) = own.clone().open(running, value).await?;
-                    Ok(own.streamed(outcomes, running).map(ok))
+                    let (outcomes, running) = own.clone().open(kind, running, value).await?;
+                    Ok(own.streamed(outcomes, running))
                 })
             })
             .boxed(),
@@ -145,6 +146,19 @@ pub(crate) fn map(at: At, stream: Boxed<Out>) -> Boxed<Out> {
                     Err(error)
                 }
             }
+        })
+    });
+    OutOf { stream: stream.boxed(), at, one_to_one: true }.boxed()
+}
+
+/// A stage that errors pass, without a call.
+pub(crate) fn map_ok(at: At, stream: Boxed<Out>) -> Boxed<Out> {
+    let (own, limit) = (at.clone(), at.concurrency());
+    let stream = GoesIn(stream, at.clone()).map_ok_concurrent(limit, move |item: Item| {
+        let (own, running) = (own.clone(), own.begin([item.value]));
+        own.clone().watch(async move {
+            let output = own.one(Kind::Map, running, &item).await?;
+            Ok(item.map(|_| output.expect("there is one")))
         })
     });
     OutOf { stream: stream.boxed(), at, one_to_one: true }.boxed()

@@ -50,14 +50,15 @@ impl Spec {
             Kind::Filter | Kind::FilterMap if one.is_ok() && !is_kept(stage, value) => vec![],
             Kind::Filter => vec![one],
             Kind::FilterMap => vec![one.map(|v| mapped(stage, v))],
-            Kind::Iterable | Kind::Stream => {
+            // It may fail to open.
+            Kind::FutureOfIterable | Kind::FutureOfStream if one.is_err() => vec![one],
+            Kind::FutureOfIterable => expanded.map(Ok).collect(),
+            Kind::Iterable | Kind::Stream | Kind::FutureOfStream => {
                 let mut outcomes = Vec::from_iter(expanded.map(|v| self.or_error(stage, v)));
                 let error = outcomes.iter().position(Result::is_err);
                 outcomes.truncate(error.map_or(outcomes.len(), |error| error + 1));
                 outcomes
             }
-            _ if one.is_err() => vec![one],
-            _ => expanded.map(Ok).collect(),
         }
     }
 
@@ -75,7 +76,7 @@ impl Spec {
             };
             outcomes = match kind {
                 Stage::Try(kind, _) => made(&|v| self.outcomes(stage, *kind, v)),
-                Stage::Map(_) => made(&|v| self.outcomes(stage, Kind::Map, v)),
+                Stage::Map(_) | Stage::MapOk(_) => made(&|v| self.outcomes(stage, Kind::Map, v)),
                 Stage::Batched(..) => made(&|v| vec![self.or_error(stage, v)]),
                 Stage::SyncMap => made(&|v| vec![Ok(mapped(stage, v))]),
                 Stage::Flow(_) | Stage::Driven | Stage::Zipped => outcomes,
@@ -101,7 +102,10 @@ impl Spec {
 
     fn limits(&self) -> impl Iterator<Item = Limit> {
         flat(&self.stages).into_iter().filter_map(|stage| match stage {
-            Stage::Try(_, limit) | Stage::Map(limit) | Stage::Batched(_, _, limit) => Some(*limit),
+            Stage::Try(_, limit)
+            | Stage::Map(limit)
+            | Stage::MapOk(limit)
+            | Stage::Batched(_, _, limit) => Some(*limit),
             _ => None,
         })
     }

@@ -26,6 +26,8 @@ pub(crate) enum Stage {
     Try(Kind, Limit),
     /// A stage that is no `try_` stage, over `Result`s.
     Map(Limit),
+    /// A stage that errors pass.
+    MapOk(Limit),
     /// Batches, expanded again into an iterable or a stream.
     Batched(usize, Kind, Limit),
     Flow(Vec<Stage>),
@@ -105,6 +107,7 @@ pub(crate) fn any_stage(depth: u32) -> proptest::strategy::BoxedStrategy<Stage> 
     let flat = prop_oneof![
         7 => any_try_stage(),
         2 => any_limit().prop_map(Stage::Map),
+        2 => any_limit().prop_map(Stage::MapOk),
         2 => any_adaptor(),
         1 => any::<bool>().prop_map(Stage::Chained),
         1 => Just(Stage::Joined),
@@ -144,8 +147,10 @@ pub(crate) fn any_spec() -> impl Strategy<Value = Spec> {
             let (shared, alongside, locks, errors, panics, seed) = world;
             let mut any_shared = false;
             each_stage(&mut stages, &mut |stage| {
-                if let Stage::Try(_, limit) | Stage::Map(limit) | Stage::Batched(_, _, limit) =
-                    stage
+                if let Stage::Try(_, limit)
+                | Stage::Map(limit)
+                | Stage::MapOk(limit)
+                | Stage::Batched(_, _, limit) = stage
                 {
                     limit.ordered |= all_ordered;
                     limit.private = limit.private.filter(|_| !all_shared);

@@ -98,22 +98,22 @@ impl At {
         }
     }
 
-    /// Opens an expansion, after which its future may fail.
+    /// Opens an inner iterable or stream, unless that fails.
     pub(crate) async fn open(
         self,
+        kind: Kind,
         running: Running,
         value: u64,
     ) -> Result<(Vec<Outcome>, Running), Item> {
         self.world.work(self.stage, value).await;
         self.world.may_panic(Place::Future, self.stage, [value]);
-        let outcomes = self.world.spec.outcomes(self.stage, Kind::FutureOfStream, value);
-        if let [Err(error)] = outcomes[..] {
+        if let Err(error) = self.world.spec.or_error(self.stage, value) {
             let mut running = running;
             running.gave(Some(Err(error)));
             running.end(true);
             return Err(Item::new(&self.world, self.stage, error));
         }
-        Ok((outcomes, running))
+        Ok((self.world.spec.outcomes(self.stage, kind, value), running))
     }
 
     pub(crate) fn iterable(

@@ -1,0 +1,175 @@
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use super::call::{Call, Job};
+use crate::sync::AtomicWaker;
+
+/// What [`in_blocking`] gives to a pool: a blocking call that is to be run.
+pub type BlockingJob = Box<dyn FnOnce() + Send>;
+
+/// Makes a blocking function one whose calls run on a pool of somebody else's.
+///
+/// `spawn` gives a [`BlockingJob`] to the pool, and is called once a call:
+///
+/// | pool | `spawn` |
+/// | --- | --- |
+/// | tokio's | `tokio::task::spawn_blocking` |
+/// | a tokio runtime's, from outside of it | `move \|job\| handle.spawn_blocking(job)` |
+/// | rayon's | `rayon::spawn` |
+/// | a rayon `ThreadPool` | `move \|job\| pool.spawn(job)` |
+/// | smol's | `blocking::unblock` |
+///
+/// It does what [`in_thread`](crate::in_thread) and [`in_pool`](crate::in_pool) do, on threads that
+/// are there already. And the function runs in what the pool gives its jobs: on tokio's,
+/// `Handle::current()` is the runtime that spawned the call, and can block on its futures. A stage
+/// bounds the calls as it bounds any others.
+///
+/// What `spawn` returns is kept as long as the call, and dropped with it. `spawn` should not block:
+/// where the pool is full the job has to wait in a queue. Nor should it run the job itself.
+///
+/// # Drop
+///
+/// Nothing is spawned before the future is polled. A call that is dropped before a thread has begun
+/// it never begins, and its input is dropped at once; the pool is left with a job that does nothing. A
+/// call that runs cannot be interrupted: it finishes, and its result, or its panic, is discarded.
+///
+/// # Panics
+///
+/// A panic in `f` comes out of the call's future, with its payload, and so reaches the consumer of the
+/// pipeline. The pool never sees it.
+///
+/// The call's future also panics if `spawn` does, as `spawn_blocking` does outside of a runtime; and
+/// if the job is dropped before it was run, by `spawn` or by a pool that is shut down.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::in_blocking;
+/// use flowlet::prelude::*;
+/// use tokio::runtime::Handle;
+/// use tokio::task::spawn_blocking;
+///
+/// /// Blocks, and needs the runtime.
+/// fn count(path: &str) -> usize {
+///     Handle::current().block_on(async { path.len() })
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let counts: Vec<usize> = pipe(["Cargo.toml", "LICENSE"])
+///     .map_concurrent(8, in_blocking(spawn_blocking, count))
+///     .collect()
+///     .await;
+/// assert_eq!(counts.iter().sum::<usize>(), 17);
+/// # });
+/// ```
+pub fn in_blocking<Spawn, H, F, T, U>(
+    spawn: Spawn,
+    f: F,
+) -> impl Fn(T) -> InBlocking<Spawn, F, T, U, H> + Clone
+where
+    Spawn: Fn(BlockingJob) -> H,
+    F: Fn(T) -> U + Send + Sync + 'static,
+    T: Send + 'static,
+    U: Send + 'static,
+{
+    let (spawn, f) = (Arc::new(spawn), Arc::new(f));
+    move |input| InBlocking {
+        spawn: spawn.clone(),
+        call: Call::new(f.clone(), input),
+        spawned: None,
+    }
+}
+
+/// Future of a call made by [`in_blocking`], which keeps the `H` that `spawn` returns.
+///
+/// # Examples
+///
+/// ```
+/// # futures_lite::future::block_on(async {
+/// let double = flowlet::in_blocking(blocking::unblock, |n: u32| 2 * n);
+/// assert_eq!(double(21).await, 42);
+/// # });
+/// ```
+#[must_use = "futures do nothing unless polled or awaited"]
+pub struct InBlocking<Spawn, F, T, U, H = ()> {
+    spawn: Arc<Spawn>,
+
+    // Before what `spawn` returned, so that the call is known not to be wanted when that is dropped.
+    call: Call<F, T, U, Ran>,
+
+    /// From the first poll until the call is over.
+    spawned: Option<H>,
+}
+
+// No field is ever pinned.
+impl<Spawn, F, T, U, H> Unpin for InBlocking<Spawn, F, T, U, H> {}
+
+impl<Spawn, F, T, U, H> Future for InBlocking<Spawn, F, T, U, H>
+where
+    Spawn: Fn(BlockingJob) -> H,
+    F: Fn(T) -> U + Send + Sync + 'static,
+    T: Send + 'static,
+    U: Send + 'static,
+{
+    type Output = U;
+
+    /// # Panics
+    ///
+    /// Panics if the function or `spawn` did, if the job was dropped before it was run, or if the
+    /// future was ready before.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
+        let Self { spawn, call, spawned } = self.get_mut();
+        let polled = call.poll(cx, |job: Job<F, T, U>| {
+            let end = Arc::new(End::default());
+            let ends = Ends(end.clone());
+            *spawned = Some(spawn(Box::new(move || {
+                let _ends = ends;
+                job.run();
+            })));
+            Some(Ran(end))
+        });
+        let output = ready!(polled);
+        *spawned = None;
+        Poll::Ready(output.expect("the pool dropped a call before it had begun"))
+    }
+}
+
+impl<Spawn, F, T, U, H> fmt::Debug for InBlocking<Spawn, F, T, U, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InBlocking").field(&self.call).finish()
+    }
+}
+
+/// What a job and its call share.
+#[derive(Default)]
+struct End {
+    is_over: AtomicBool,
+    waker: AtomicWaker,
+}
+
+/// The job's part: says that it is over when it is dropped, be it that it was run or not.
+struct Ends(Arc<End>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::Release);
+        self.0.waker.wake();
+    }
+}
+
+/// The call's part: waits until the job is over.
+struct Ran(Arc<End>);
+
+impl Future for Ran {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Between registering and waiting, look once more.
+        self.0.waker.register(cx.waker());
+        if self.0.is_over.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}

@@ -1,0 +1,82 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::TryStream;
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use super::call_future::CallFuture;
+use super::fused::fused;
+use super::map::One;
+use crate::Concurrency;
+use crate::engine::Engine;
+use crate::size_hint::{SizeHint, add_hints, exactly};
+
+pin_project! {
+    /// Stream returned by [`TryFlowExt::map_ok_concurrent`](crate::TryFlowExt::map_ok_concurrent).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let mut stage = pipe([Ok(1), Err("two"), Ok(3)]).map_ok_concurrent(1, async |n| Ok(n * 10));
+    /// assert_eq!(stage.size_hint(), (3, Some(3)));
+    /// assert_eq!(stage.next().await, Some(Ok(10)));
+    /// assert_eq!(stage.next().await, Some(Err("two")));
+    /// assert_eq!(stage.next().await, Some(Ok(30)));
+    /// assert_eq!(stage.next().await, None);
+    /// # });
+    /// ```
+    #[must_use = "streams do nothing unless polled"]
+    pub struct MapOkConcurrent<S: TryStream, F, Fut, U, E, T = <S as TryStream>::Ok> {
+        // Its calls cannot fail the stage, so an error from upstream passes.
+        #[pin]
+        engine: Engine<S, Result<T, E>, One<Fut>, Result<U, E>>,
+        f: F,
+    }
+}
+
+impl<S, F, Fut, U, E, T> MapOkConcurrent<S, F, Fut, U, E, T>
+where
+    S: Stream<Item = Result<T, E>>,
+    F: FnMut(T) -> Fut,
+    Fut: CallFuture<Output = Result<U, E>>,
+{
+    #[track_caller]
+    pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
+        Self { engine: Engine::new(stream, concurrency), f }
+    }
+}
+
+impl<S, F, Fut, U, E, T> Stream for MapOkConcurrent<S, F, Fut, U, E, T>
+where
+    S: Stream<Item = Result<T, E>>,
+    F: FnMut(T) -> Fut,
+    Fut: CallFuture<Output = Result<U, E>>,
+{
+    type Item = Result<U, E>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.project();
+        this.engine.try_poll_next(cx, |item| One::new((this.f)(item)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        add_hints(exactly(self.engine.in_flight()), self.engine.items_hint())
+    }
+}
+
+fused!([S: TryStream, F, Fut, U, E, T] MapOkConcurrent<S, F, Fut, U, E, T>: |stage| stage.engine.is_over());
+
+impl<S, F, Fut, U, E, T> fmt::Debug for MapOkConcurrent<S, F, Fut, U, E, T>
+where
+    S: Stream<Item = Result<T, E>> + fmt::Debug,
+    Fut: CallFuture<Output = Result<U, E>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt_stage("MapOkConcurrent", f)
+    }
+}

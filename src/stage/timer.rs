@@ -1,0 +1,143 @@
+//! What tells that the time of a batch has come.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::clock::Countdown;
+
+/// Counts a duration down, as often as it is started.
+pub trait Timer {
+    /// Begins, or begins anew.
+    fn start(&mut self, duration: Duration);
+
+    /// Stops, if it runs.
+    fn stop(&mut self);
+
+    /// Tells whether it was started and not stopped since.
+    fn is_started(&self) -> bool;
+
+    /// Tells whether it was started and is over. Need not wake anybody if it is not.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool;
+
+    /// Waits until it is over.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+/// The timer of a [`BatchedWithin`](crate::BatchedWithin) unless it was given a
+/// [`sleep`](crate::BatchedWithin::sleep) function: one of `async-io`.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::{BatchedWithin, DefaultTimer, prelude::*};
+/// use std::time::Duration;
+///
+/// let batches: BatchedWithin<_, DefaultTimer> = pipe(0..3).batched_within(2, Duration::from_secs(1));
+/// # drop(batches);
+/// ```
+#[derive(Debug, Default)]
+pub struct DefaultTimer {
+    countdown: Countdown,
+    started: bool,
+}
+
+impl Timer for DefaultTimer {
+    fn start(&mut self, duration: Duration) {
+        self.countdown.start(duration);
+        self.started = true;
+    }
+
+    fn stop(&mut self) {
+        self.countdown.stop();
+        self.started = false;
+    }
+
+    fn is_started(&self) -> bool {
+        self.started
+    }
+
+    fn is_over(&mut self, _cx: &mut Context<'_>) -> bool {
+        self.countdown.is_over()
+    }
+
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.countdown.poll_over(cx)
+    }
+}
+
+/// A timer made of a function that sleeps: see [`BatchedWithin::sleep`](crate::BatchedWithin::sleep).
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::{BatchedWithin, SleepTimer, prelude::*};
+/// use std::time::Duration;
+///
+/// let batches: BatchedWithin<_, SleepTimer<_, _>> =
+///     pipe(0..3).batched_within(2, Duration::from_secs(1)).sleep(async_io::Timer::after);
+/// # drop(batches);
+/// ```
+pub struct SleepTimer<F, Fut> {
+    sleep: F,
+
+    /// Made with the first batch, and used for all.
+    sleeping: Option<Pin<Box<Option<Fut>>>>,
+
+    /// Whether it slept long enough. The future is gone then.
+    over: bool,
+}
+
+impl<F, Fut> SleepTimer<F, Fut> {
+    pub(super) fn new(sleep: F) -> Self {
+        Self { sleep, sleeping: None, over: false }
+    }
+}
+
+impl<F, Fut> Timer for SleepTimer<F, Fut>
+where
+    F: FnMut(Duration) -> Fut,
+    Fut: Future,
+{
+    fn start(&mut self, duration: Duration) {
+        self.stop();
+        let sleep = (self.sleep)(duration);
+        self.sleeping.get_or_insert_with(|| Box::pin(None)).as_mut().set(Some(sleep));
+    }
+
+    fn stop(&mut self) {
+        self.over = false;
+        if let Some(sleeping) = &mut self.sleeping {
+            sleeping.as_mut().set(None);
+        }
+    }
+
+    fn is_started(&self) -> bool {
+        self.over || self.sleeping.as_ref().is_some_and(|sleeping| sleeping.is_some())
+    }
+
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        self.poll_over(cx).is_ready()
+    }
+
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut sleeping = self.sleeping.as_mut().map(Pin::as_mut);
+        let sleep = sleeping.as_mut().and_then(|sleeping| sleeping.as_mut().as_pin_mut());
+        if sleep.is_some_and(|sleep| sleep.poll(cx).is_ready()) {
+            self.over = true;
+            // A future that is ready must not be polled again.
+            if let Some(mut sleeping) = sleeping {
+                sleeping.set(None);
+            }
+        }
+        if self.over { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl<F, Fut> fmt::Debug for SleepTimer<F, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SleepTimer").finish_non_exhaustive()
+    }
+}
