@@ -46,10 +46,10 @@ fn main() {
     let started = Instant::now();
     let blocks = pipe(0..200)
         .map(|number: u32| format!("block {number}: ").repeat(20))
-        .prefetch(16, |task| CORES.spawn(task).detach())
-        .map_concurrent(ordered(2 * cores), in_task(|task| CORES.spawn(task).detach(), mine))
+        .prefetch(16, |task| CORES.spawn(task))
+        .map_concurrent(ordered(2 * cores), in_task(|task| CORES.spawn(task), mine))
         .inspect(|block| assert!(hash(&block.text, block.nonce).leading_zeros() >= DIFFICULTY))
-        .prefetch(16, |task| CORES.spawn(task).detach());
+        .prefetch(16, |task| CORES.spawn(task));
 
     let blocks: Vec<Block> = smol::block_on(blocks.collect());
     let took = started.elapsed();

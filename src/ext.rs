@@ -65,6 +65,8 @@ pub trait FlowExt: Stream {
     /// [the trait](FlowExt) for what drop, panics and limits mean. For a blocking `f` there is
     /// [`in_thread`](crate::in_thread).
     ///
+    /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
+    ///
     /// # Panics
     ///
     /// Panics if the limit is 0.
@@ -104,8 +106,15 @@ pub trait FlowExt: Stream {
     /// `ordered(limit)` keeps their order, and then one that was refused counts against the limit
     /// until its turn. See [the trait](FlowExt) for what drop, panics and limits mean.
     ///
-    /// The returned stream has no name, and borrows whatever `limit` borrows: for one that must be
-    /// `'static` give a semaphore as `semaphore.clone()`, not `&semaphore`.
+    /// The predicate is an `async fn(&T) -> bool` or an `async` closure. In a future that is spawned, or
+    /// that must be `Send` for another reason, the compiler refuses one that borrows its surroundings, and
+    /// [`filter_map_concurrent`](Self::filter_map_concurrent) takes its place: `async |item|
+    /// app.is_alive(&item).await.then_some(item)`.
+    ///
+    /// The future in the stream's type has no name, and borrows whatever `limit` borrows: for a stream
+    /// that must be `'static` give a semaphore as `semaphore.clone()`, not `&semaphore`.
+    ///
+    /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
     /// # Panics
     ///
@@ -152,6 +161,8 @@ pub trait FlowExt: Stream {
     /// `None` counts against the limit until its turn. See [the trait](FlowExt) for what drop,
     /// panics and limits mean.
     ///
+    /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
+    ///
     /// # Panics
     ///
     /// Panics if the limit is 0.
@@ -187,7 +198,12 @@ pub trait FlowExt: Stream {
     /// at once.
     ///
     /// `f` gives an iterable, a stream, a future of an iterable or a future of a stream: see
-    /// [`Expand`]. Open expansions take turns, with up to eight outputs in a row where others have
+    /// [`Expand`]. A `Result` and an `Option` are iterables too, as they are for [`Iterator::flat_map`]: of
+    /// a function that returns one every `Err`, or every `None`, is dropped without a word. To keep
+    /// errors write [`try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent) for a function
+    /// that returns a `Result` of many, and [`map_concurrent`](Self::map_concurrent) for a `Result` of one.
+    ///
+    /// Open expansions take turns, with up to eight outputs in a row where others have
     /// some ready too, and an output is made when it is to be handed on: of an expansion without end
     /// nothing is stored. Only while the stage is kept from handing on does each open expansion go on
     /// until it has one output waiting.
@@ -195,6 +211,8 @@ pub trait FlowExt: Stream {
     /// With `ordered(limit)` expansions come out whole, in the order of their items, while the later
     /// ones go on until they have their first output. See [the trait](FlowExt) for what drop, panics
     /// and limits mean.
+    ///
+    /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
     /// # Panics
     ///
@@ -475,7 +493,7 @@ pub trait FlowExt: Stream {
     /// stages it shares two, with another one three. Besides, what is above goes on while nobody
     /// polls the pipeline. For one stage whose calls are to spread over many cores there is
     /// [`in_task`](crate::in_task), which also says what `spawn` is for each executor; here it is
-    /// called once. Items keep their order. What is above goes to another thread, so it must be
+    /// called once, and what it returns is kept until the end. Items keep their order. What is above goes to another thread, so it must be
     /// `Send` and own what it uses; for what is not there is [`driven`](Self::driven), which needs
     /// no task.
     ///
@@ -512,7 +530,7 @@ pub trait FlowExt: Stream {
     /// # smol::block_on(async {
     /// let rendered: Vec<String> = pipe(["a line", "one more"])
     ///     .map(parse)
-    ///     .prefetch(16, |task| smol::spawn(task).detach()) // `parse` has a core of its own
+    ///     .prefetch(16, smol::spawn) // `parse` has a core of its own
     ///     .map(render)
     ///     .collect()
     ///     .await;

@@ -44,7 +44,10 @@ pub use crate::try_ext::TryFlowExt;
 pub use crate::with::with;
 
 #[doc = include_str!("guide.md")]
-pub mod guide {}
+pub mod guide {
+    #[doc = include_str!("when_it_does_not_compile.md")]
+    pub mod when_it_does_not_compile {}
+}
 
 /// What a pipeline is usually written with, for `use flowlet::prelude::*`.
 ///

@@ -309,7 +309,7 @@ impl fmt::Debug for Permit {
     }
 }
 
-/// Future of [`Semaphore::acquire`].
+/// Future returned by [`Semaphore::acquire`].
 ///
 /// # Examples
 ///

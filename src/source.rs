@@ -37,7 +37,7 @@ where
 }
 
 pin_project! {
-    /// Stream of [`pipe`].
+    /// Stream returned by [`pipe`].
     ///
     /// # Examples
     ///
@@ -106,7 +106,9 @@ impl<S: fmt::Debug> fmt::Debug for Pipe<S> {
     message = "`{Self}` is neither an iterable nor a stream",
     label = "not an iterable or a stream",
     note = "a pipeline begins with an iterable (such as a `Vec<T>` or an iterator) or with a \
-            `Stream`"
+            `Stream`",
+    note = "a receiver of tokio's becomes a stream by `tokio_stream::wrappers::ReceiverStream`, or by \
+            `futures_lite::stream::poll_fn(move |cx| receiver.poll_recv(cx))`"
 )]
 pub trait Source<Via>: sealed::Source<Via> {
     /// What the source yields.

@@ -79,6 +79,8 @@ pub trait TryFlowExt: Stream {
     /// The outputs come as the calls complete; `ordered(limit)` keeps the order of the items. See
     /// [the trait](TryFlowExt) for what an error does.
     ///
+    /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
+    ///
     /// # Panics
     ///
     /// Panics if the limit is 0.
@@ -125,6 +127,8 @@ pub trait TryFlowExt: Stream {
     /// [`FlowExt`](crate::FlowExt#what-all-concurrent-stages-have-in-common) for what drop, panics and
     /// limits mean, and [`try_map_concurrent`](Self::try_map_concurrent) for a stage that ends with the
     /// first error.
+    ///
+    /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
     /// # Panics
     ///
@@ -173,6 +177,8 @@ pub trait TryFlowExt: Stream {
     /// The predicate borrows the item, across awaits too. See
     /// [`filter_concurrent`](crate::FlowExt::filter_concurrent) for the order of the items and for
     /// the type of the stream, and [the trait](TryFlowExt) for what an error does.
+    ///
+    /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
     /// # Panics
     ///
@@ -223,6 +229,8 @@ pub trait TryFlowExt: Stream {
     /// See [`filter_map_concurrent`](crate::FlowExt::filter_map_concurrent) for the order of the
     /// outputs, and [the trait](TryFlowExt) for what an error does.
     ///
+    /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
+    ///
     /// # Panics
     ///
     /// Panics if the limit is 0.
@@ -267,9 +275,12 @@ pub trait TryFlowExt: Stream {
     /// Calls `f` on every item and hands on all that comes of it, with up to `limit` expansions open
     /// at once, up to the first error.
     ///
-    /// `f` gives a future of a `Result` of an iterable or a stream, or an iterable or a stream of
-    /// `Result`s: see [`TryExpand`]. See [`flat_map_concurrent`](crate::FlowExt::flat_map_concurrent)
+    /// `f` returns a future of a `Result` of an iterable, a future of a `Result` of a stream of `Result`s,
+    /// or an iterable or a stream of `Result`s: see [`TryExpand`]. An error in the middle of a stream is
+    /// the stage's, as one of the future is. See [`flat_map_concurrent`](crate::FlowExt::flat_map_concurrent)
     /// for how open expansions take turns, and [the trait](TryFlowExt) for what an error does.
+    ///
+    /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
     /// # Panics
     ///

@@ -6,7 +6,7 @@
 //! signature or with another compiler, which is to be named here, run this test with
 //! `TRYBUILD=overwrite`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
@@ -23,6 +23,34 @@ fn mistakes_are_explained() {
         return;
     }
     trybuild::TestCases::new().compile_fail("tests/compile_errors/*.rs");
+}
+
+/// The guide's chapter quotes them, so that a search finds it.
+#[test]
+fn the_guide_quotes_the_compiler() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let stderr = |path: PathBuf| {
+        path.extension()
+            .is_some_and(|extension| extension == "stderr")
+            .then(|| fs::read_to_string(path).unwrap())
+    };
+    let said: String = fs::read_dir(root.join("tests/compile_errors"))
+        .unwrap()
+        .filter_map(|entry| stderr(entry.unwrap().path()))
+        .collect();
+    let chapter = fs::read_to_string(root.join("src/when_it_does_not_compile.md")).unwrap();
+    let rows = chapter.lines().filter(|line| line.starts_with("| ")).skip(2);
+    let mut quotes = 0;
+    for quote in rows.flat_map(|row| row.split('|').nth(1).unwrap().split("; ")) {
+        let quote = quote.trim();
+        let of_the_language = [
+            "future cannot be sent between threads safely",
+            "one type is more general than the other",
+        ];
+        assert!(of_the_language.contains(&quote) || said.contains(quote), "{quote}");
+        quotes += 1;
+    }
+    assert!(quotes > 10);
 }
 
 /// So that nothing is lost when the messages are written anew.

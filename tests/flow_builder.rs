@@ -192,6 +192,7 @@ fn stages_of_results_do_what_those_of_streams_do() {
     macro_rules! with_limit {
         ($limit:expr) => {
             same!(results: try_map_concurrent($limit, fails_at_nine));
+            same!(results: map_ok_concurrent($limit, fails_at_nine));
             same!(results: try_filter_concurrent($limit, is_even_or_fails));
             same!(results: try_filter_map_concurrent($limit, half_or_fails));
             same!(results: try_flat_map_concurrent($limit, copies_or_fails));

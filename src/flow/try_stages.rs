@@ -194,8 +194,8 @@ where
     /// Calls `f` on every item and hands on all that comes of it, with up to `limit` expansions
     /// open at once in each run, up to the first error.
     ///
-    /// `f` gives a future of a `Result` of an iterable or a stream, or an iterable or a stream of
-    /// `Result`s: see [`TryExpand`]. See
+    /// `f` returns a future of a `Result` of an iterable, a future of a `Result` of a stream of `Result`s,
+    /// or an iterable or a stream of `Result`s: see [`TryExpand`]. See
     /// [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent).
     ///
     /// # Panics

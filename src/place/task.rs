@@ -20,10 +20,15 @@ use super::span::CallSpan;
 ///
 /// | executor | `spawn` |
 /// | --- | --- |
-/// | smol | `\|task\| smol::spawn(task).detach()` |
-/// | tokio | `\|task\| { tokio::spawn(task); }` |
-/// | async-std | `\|task\| { async_std::task::spawn(task); }` |
-/// | an `async_executor::Executor` | `\|task\| executor.spawn(task).detach()` |
+/// | tokio | `tokio::spawn` |
+/// | a tokio runtime, from outside of it | `move \|task\| handle.spawn(task)` |
+/// | smol | `smol::spawn` |
+/// | async-std | `async_std::task::spawn` |
+/// | an `async_executor::Executor` | `\|task\| executor.spawn(task)` |
+///
+/// What it returns, a `JoinHandle` or a `Task`, is kept as long as the call, and dropped when the call is
+/// over or dropped. Nothing else is done with it. So a task that is cancelled with its handle, as smol's
+/// is, lives as long as it is wanted and need not be detached. It may return `()` as well.
 ///
 /// `f` is called in the task as well, so all that it does is done there. It, its input and its output
 /// go to another thread; for what is `!Send` there is [`in_local_task`]. Smol has one thread unless
@@ -62,7 +67,7 @@ use super::span::CallSpan;
 ///
 /// # smol::block_on(async {
 /// let sums: Vec<u32> = pipe([vec![1], vec![2, 3]])
-///     .map_concurrent(8, in_task(|task| smol::spawn(task).detach(), checksum))
+///     .map_concurrent(8, in_task(smol::spawn, checksum))
 ///     .collect()
 ///     .await;
 /// assert_eq!(sums.len(), 2);
@@ -77,7 +82,7 @@ use super::span::CallSpan;
 ///
 /// # futures_lite::future::block_on(async {
 /// let executor = async_executor::Executor::new();
-/// let double = in_task(|task| executor.spawn(task).detach(), async |n: u32| 2 * n);
+/// let double = in_task(|task| executor.spawn(task), async |n: u32| 2 * n);
 ///
 /// let numbers = pipe([1, 2, 3]).map_concurrent(2, double);
 /// let sum = executor.run(numbers.fold(0, |sum, n| sum + n)).await;
@@ -108,8 +113,8 @@ where
 ///
 /// | executor | `spawn` |
 /// | --- | --- |
-/// | in a tokio `LocalSet` | `\|task\| { tokio::task::spawn_local(task); }` |
-/// | an `async_executor::LocalExecutor` | `\|task\| executor.spawn(task).detach()` |
+/// | in a tokio `LocalSet` | `tokio::task::spawn_local` |
+/// | an `async_executor::LocalExecutor` | `\|task\| executor.spawn(task)` |
 ///
 /// # Panics
 ///
@@ -124,8 +129,7 @@ where
 ///
 /// # futures_lite::future::block_on(async {
 /// let executor = async_executor::LocalExecutor::new();
-/// let spawn = |task| executor.spawn(task).detach();
-/// let length = in_local_task(spawn, async |word: Rc<str>| word.len());
+/// let length = in_local_task(|task| executor.spawn(task), async |word: Rc<str>| word.len());
 ///
 /// let lengths = pipe(["a", "few", "words"]).map(Rc::from).map_concurrent(2, length);
 /// let sum = executor.run(lengths.fold(0, |sum, n| sum + n)).await;
@@ -169,7 +173,7 @@ where
 ///
 /// ```
 /// # smol::block_on(async {
-/// let double = flowlet::in_task(|task| smol::spawn(task).detach(), async |n: u32| 2 * n);
+/// let double = flowlet::in_task(smol::spawn, async |n: u32| 2 * n);
 /// assert_eq!(double(21).await, 42);
 /// # });
 /// ```

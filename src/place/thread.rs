@@ -22,6 +22,11 @@ use super::call::{Call, Job};
 /// up to the version of `blocking`: 1.6 ends it after half a second, 1.7.0 keeps it for the life of
 /// the process. So a stage's limit is also a fair guess at the number of threads that stay.
 ///
+/// A thread of this pool is no thread of a runtime: `tokio::runtime::Handle::current()` panics in `f`, and
+/// what needs a runtime's timers or sockets does too. Where `f` does, run it on the runtime's own pool,
+/// with [`in_blocking(tokio::task::spawn_blocking, f)`](crate::in_blocking), or enter the runtime in `f`
+/// with a handle that it has captured.
+///
 /// # Panics, and calls that are dropped
 ///
 /// A panic in `f` comes out of the call's future, with its payload, and so reaches the consumer of

@@ -15,7 +15,9 @@ use crate::size_hint::{SizeHint, add_hints, exactly};
 const INITIAL_CAPACITY: usize = 1024;
 
 pin_project! {
-    /// Stream of [`FlowExt::batched`](crate::FlowExt::batched).
+    /// Stream returned by [`FlowExt::batched`](crate::FlowExt::batched).
+    ///
+    /// The items `T` follow from the upstream `S`.
     ///
     /// # Examples
     ///

@@ -12,7 +12,9 @@ use super::fused::fused;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
 pin_project! {
-    /// Stream of [`FlowExt::batched_by_weight`](crate::FlowExt::batched_by_weight).
+    /// Stream returned by [`FlowExt::batched_by_weight`](crate::FlowExt::batched_by_weight).
+    ///
+    /// `S` is the upstream and `F` the function that weighs. The items `T` follow from the upstream.
     ///
     /// # Examples
     ///

@@ -17,6 +17,8 @@ use crate::size_hint::{SizeHint, add_hints, exactly};
 pin_project! {
     /// Stream returned by [`FlowExt::batched_within`](crate::FlowExt::batched_within).
     ///
+    /// `S` is the upstream and `Timer` what tells the time. The items `T` follow from the upstream.
+    ///
     /// # Examples
     ///
     /// ```

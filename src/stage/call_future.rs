@@ -26,10 +26,11 @@ use std::future::Future;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a future: the function of a concurrent stage has to be asynchronous",
-    label = "this function gives `{Self}`, not a future",
+    label = "this function returns `{Self}`, not a future",
     note = "write an `async fn(T) -> U`, or a closure `async |item| ..`; a function that blocks becomes \
-            asynchronous by `in_thread(f)` or `in_pool(&pool, f)`, and for one that is quick there is \
-            the stream's own `map` or `filter_map`"
+            asynchronous by `in_thread(f)`, `in_pool(&pool, f)` or \
+            `in_blocking(tokio::task::spawn_blocking, f)`, and for one that is quick there is the \
+            stream's own `map` or `filter_map`"
 )]
 pub trait CallFuture: Future {}
 

@@ -6,7 +6,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// Future of [`FlowExt::drain`](crate::FlowExt::drain).
+    /// Future returned by [`FlowExt::drain`](crate::FlowExt::drain).
     ///
     /// # Examples
     ///

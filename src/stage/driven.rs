@@ -9,8 +9,10 @@ use pin_project_lite::pin_project;
 use super::fused::fused;
 use crate::engine::{self, Poller, Signals, Upstream};
 
-/// Stream of [`FlowExt::driven`](crate::FlowExt::driven), whose calls can go on
+/// Stream returned by [`FlowExt::driven`](crate::FlowExt::driven), whose calls can go on
 /// [alongside](Self::alongside) the consumer's own code.
+///
+/// The items `T` follow from the upstream `S`.
 ///
 /// # Examples
 ///
@@ -97,7 +99,7 @@ impl<S: Stream + fmt::Debug, T> fmt::Debug for Driven<S, T> {
 }
 
 pin_project! {
-    /// Future of [`Driven::alongside`].
+    /// Future returned by [`Driven::alongside`].
     ///
     /// # Examples
     ///

@@ -13,9 +13,10 @@ use crate::Concurrency;
 use crate::engine::Engine;
 
 pin_project! {
-    /// Stream of [`FlowExt::filter_concurrent`](crate::FlowExt::filter_concurrent).
+    /// Stream returned by [`FlowExt::filter_concurrent`](crate::FlowExt::filter_concurrent).
     ///
-    /// `Fut`, the future of a call, has no name.
+    /// `S` is the upstream and `P` the predicate. `Fut`, the future of a call, has no name. The items `T` follow
+    /// from the upstream.
     ///
     /// # Examples
     ///

@@ -11,7 +11,10 @@ use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
 
 pin_project! {
-    /// Stream of [`FlowExt::filter_map_concurrent`](crate::FlowExt::filter_map_concurrent).
+    /// Stream returned by [`FlowExt::filter_map_concurrent`](crate::FlowExt::filter_map_concurrent).
+    ///
+    /// `S` is the upstream, `F` the function, `Fut` the future of a call and `U` an output. The items `T` follow
+    /// from the upstream.
     ///
     /// # Examples
     ///

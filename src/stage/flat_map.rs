@@ -12,7 +12,10 @@ use crate::Concurrency;
 use crate::engine::{Call, Engine, Step};
 
 pin_project! {
-    /// Stream of [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent).
+    /// Stream returned by [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent).
+    ///
+    /// `S` is the upstream, `F` the function, `X` what it returns, and `Via` says what that is. The items `T`, the
+    /// inner streams `I` and the outputs `U` follow from them.
     ///
     /// # Examples
     ///

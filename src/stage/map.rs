@@ -13,7 +13,10 @@ use crate::engine::{Call, Engine, Step};
 use crate::size_hint::{add_hints, exactly};
 
 pin_project! {
-    /// Stream of [`FlowExt::map_concurrent`](crate::FlowExt::map_concurrent).
+    /// Stream returned by [`FlowExt::map_concurrent`](crate::FlowExt::map_concurrent).
+    ///
+    /// `S` is the upstream, `F` the function and `Fut` the future of a call. The items `T` and the outputs `U`
+    /// follow from them.
     ///
     /// # Examples
     ///

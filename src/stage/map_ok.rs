@@ -16,6 +16,9 @@ use crate::size_hint::{SizeHint, add_hints, exactly};
 pin_project! {
     /// Stream returned by [`TryFlowExt::map_ok_concurrent`](crate::TryFlowExt::map_ok_concurrent).
     ///
+    /// `S` is the upstream, `F` the function, `Fut` the future of a call, and `U` and `E` what it resolves to.
+    /// The values `T` follow from the upstream.
+    ///
     /// # Examples
     ///
     /// ```

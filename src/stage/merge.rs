@@ -56,7 +56,9 @@ where
     Merge { fan_in, incoming: None, open: false, over: false, seen: 0 }
 }
 
-/// Stream of [`merge`].
+/// Stream returned by [`merge`].
+///
+/// The items `T` follow from the type `S` of the streams.
 ///
 /// # Examples
 ///

@@ -24,7 +24,10 @@ const BUDGET: usize = 32;
 /// if every call panics.
 const PANICS: usize = 16;
 
-/// Stream of [`FlowExt::prefetch`](crate::FlowExt::prefetch).
+/// Stream returned by [`FlowExt::prefetch`](crate::FlowExt::prefetch).
+///
+/// `S` is the upstream, `Spawn` the function that spawns, and `H` what it returns. The items `T` follow from
+/// the upstream.
 ///
 /// # Examples
 ///

@@ -10,7 +10,7 @@ use super::fused::fused;
 use crate::size_hint::SizeHint;
 
 pin_project! {
-    /// Stream of [`FlowExt::take_until_stopped`](crate::FlowExt::take_until_stopped).
+    /// Stream returned by [`FlowExt::take_until_stopped`](crate::FlowExt::take_until_stopped).
     ///
     /// # Examples
     ///

@@ -11,7 +11,7 @@ use super::fused::fused;
 use crate::size_hint::SizeHint;
 
 pin_project! {
-    /// Stream of [`TryFlowExt::try_batched`](crate::TryFlowExt::try_batched).
+    /// Stream returned by [`TryFlowExt::try_batched`](crate::TryFlowExt::try_batched).
     ///
     /// # Examples
     ///

@@ -14,7 +14,9 @@ use super::timer::{DefaultTimer, SleepTimer, Timer};
 use crate::size_hint::SizeHint;
 
 pin_project! {
-    /// Stream of [`TryFlowExt::try_batched_within`](crate::TryFlowExt::try_batched_within).
+    /// Stream returned by [`TryFlowExt::try_batched_within`](crate::TryFlowExt::try_batched_within).
+    ///
+    /// `S` is the upstream of values `T` and errors `E`, and `Timer` what tells the time.
     ///
     /// # Examples
     ///

@@ -7,7 +7,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// Future of [`TryFlowExt::try_drain`](crate::TryFlowExt::try_drain).
+    /// Future returned by [`TryFlowExt::try_drain`](crate::TryFlowExt::try_drain).
     ///
     /// # Examples
     ///

@@ -15,9 +15,10 @@ use crate::Concurrency;
 use crate::engine::Engine;
 
 pin_project! {
-    /// Stream of [`TryFlowExt::try_filter_concurrent`](crate::TryFlowExt::try_filter_concurrent).
+    /// Stream returned by [`TryFlowExt::try_filter_concurrent`](crate::TryFlowExt::try_filter_concurrent).
     ///
-    /// `Fut`, the future of a call, has no name.
+    /// `S` is the upstream and `P` the predicate. `Fut`, the future of a call, has no name. The values `T` and
+    /// the errors `E` follow from the upstream.
     ///
     /// # Examples
     ///

@@ -14,7 +14,10 @@ use crate::engine::{Call, Engine, Step};
 use crate::size_hint::SizeHint;
 
 pin_project! {
-    /// Stream of [`TryFlowExt::try_filter_map_concurrent`](crate::TryFlowExt::try_filter_map_concurrent).
+    /// Stream returned by [`TryFlowExt::try_filter_map_concurrent`](crate::TryFlowExt::try_filter_map_concurrent).
+    ///
+    /// `S` is the upstream, `F` the function, `Fut` the future of a call, and `U` and `E` what it resolves to.
+    /// The values `T` follow from the upstream.
     ///
     /// # Examples
     ///

@@ -15,7 +15,10 @@ use crate::Concurrency;
 use crate::engine::Engine;
 
 pin_project! {
-    /// Stream of [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent).
+    /// Stream returned by [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent).
+    ///
+    /// `S` is the upstream, `F` the function, `X` what it returns, and `Via` says what that is. The values `T`,
+    /// the errors `E`, the inner streams `I` and the outputs `U` follow from them.
     ///
     /// # Examples
     ///

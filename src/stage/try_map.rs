@@ -15,7 +15,10 @@ use crate::engine::Engine;
 use crate::size_hint::{add_hints, exactly};
 
 pin_project! {
-    /// Stream of [`TryFlowExt::try_map_concurrent`](crate::TryFlowExt::try_map_concurrent).
+    /// Stream returned by [`TryFlowExt::try_map_concurrent`](crate::TryFlowExt::try_map_concurrent).
+    ///
+    /// `S` is the upstream, `F` the function, `Fut` the future of a call, and `U` and `E` what it resolves to.
+    /// The values `T` follow from the upstream.
     ///
     /// # Examples
     ///

@@ -18,6 +18,9 @@ use crate::place::call::{Call, Job};
 /// stage that is to use the whole pool needs a limit that is no less than the pool's size; one or
 /// two more keep the threads from waiting for the stage.
 ///
+/// A thread of a pool is no thread of a runtime, as one of [`in_thread`](crate::in_thread) is not: see there
+/// what that means for tokio, and [`in_blocking`](crate::in_blocking) for the pool of a runtime.
+///
 /// The function does not keep the pool: when the [`ThreadPool`] is dropped or shut down, it ends.
 ///
 /// # Panics, and calls that are dropped

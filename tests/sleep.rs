@@ -1,0 +1,1 @@
+//! Batches whose time is told by a function of the user's.
