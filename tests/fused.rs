@@ -193,6 +193,11 @@ fn so_is_every_stage_of_results() {
                     call(item).await.map(|()| vec![item; item % 4])
                 });
                 check(parts);
+                // An error ends nothing here.
+                let failing =
+                    source().map(|item| item.and_then(|n| if n % 3 == 1 { Err(n) } else { item }));
+                let items = check(failing.map_ok_concurrent(limit.clone(), call));
+                assert_eq!(items.len(), number);
                 for size in [1, 2, 3, usize::MAX] {
                     let failing = || {
                         source().map(|item| item.and_then(|n| if n == bad { Err(n) } else { item }))

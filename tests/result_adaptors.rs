@@ -245,6 +245,7 @@ fn calls_above_go_on_through_them() {
     }
     held.open();
     assert_eq!(task.settle(&mut below), (vec![Ok(1), Ok(3), Ok(2)], true));
+    assert_eq!(calls.peak(), 3);
 }
 
 #[derive(Debug, PartialEq)]

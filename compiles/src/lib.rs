@@ -5,10 +5,12 @@
 #![allow(dead_code, unused_variables)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use flowlet::prelude::*;
-use flowlet::{Concurrency, Semaphore, in_task, in_thread, merge, ordered};
-use futures_lite::future::Boxed as BoxedFuture;
+use flowlet::{
+    Concurrency, ResultStreamExt, Semaphore, in_blocking, in_task, in_thread, merge, ordered, with,
+};
 use futures_lite::stream;
 
 /// What the functions of the pipelines borrow.
@@ -21,6 +23,14 @@ struct App {
 
 #[derive(Debug)]
 struct Error;
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an error")
+    }
+}
+
+impl std::error::Error for Error {}
 
 impl App {
     async fn get(&self, n: u32) -> u32 {
@@ -101,9 +111,7 @@ async fn double_later(n: u32) -> u32 {
     2 * n
 }
 
-fn spawn(task: BoxedFuture<()>) {
-    smol::spawn(task).detach();
-}
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Every way to begin before every way to go on. What goes on is given as one token tree, because a
 /// macro cannot repeat one list for each element of another.
@@ -199,9 +207,14 @@ macro_rules! plain {
             borrowed_items: pipe(&$app.list).map_concurrent(4, async |n| $app.get(*n).await);
             borrowed_items_by_method: pipe(&$app.list).map_concurrent(4, |n| $app.look(n));
             in_threads: pipe(0..9).map_concurrent(4, in_thread(double));
-            in_tasks: pipe(0..9).map_concurrent(4, in_task(spawn, double_later));
+            in_tasks: pipe(0..9).map_concurrent(4, in_task(smol::spawn, double_later));
+            in_tokio_tasks: pipe(0..9).map_concurrent(4, in_task(tokio::spawn, double_later));
+            on_another_pool: pipe(0..9).map_concurrent(4, in_blocking(tokio::task::spawn_blocking, double));
+            with_state: pipe(0..9).map_concurrent(4, with($app.limit.clone(), async |limit: Semaphore, n| n + limit.limit() as u32));
+            a_batch_within: pipe(0..9).batched_within(3, SECOND).map_concurrent(2, |batch| $app.store(batch));
+            a_batch_by_another_timer: pipe(0..9).batched_within(3, SECOND).sleep(tokio::time::sleep).map_concurrent(2, |batch| $app.store(batch));
             plain_adaptors: pipe(0..9).map(|n| n + $app.one).filter(|n| *n > $app.one);
-            fetched_ahead: pipe(0..9).map_concurrent(4, double_later).prefetch(2, spawn);
+            fetched_ahead: pipe(0..9).map_concurrent(4, double_later).prefetch(2, tokio::spawn);
             driven: pipe(0..9).map_concurrent(4, |n| $app.get(n)).driven();
             by_a_function: evens(pipe(0..9).map_concurrent(4, |n| $app.get(n)));
             boxed: pipe(0..9).map_concurrent(4, |n| $app.get(n)).boxed();
@@ -217,6 +230,10 @@ macro_rules! fallible {
             a_try_method: pipe(0..9).map(Ok).try_map_concurrent(4, |n| $app.check(n));
             a_try_in_order: pipe(0..9).map(Ok).try_map_concurrent(ordered(4), |n| $app.check(n));
             a_try_with_a_semaphore: pipe(0..9).map(Ok).try_map_concurrent(&$app.limit, |n| $app.check(n));
+            a_map_of_oks: pipe(0..9).map_concurrent(4, |n| $app.check(n)).map_ok_concurrent(2, |n| $app.check(n));
+            a_try_flat_map_of_streams_to_open: pipe(0..9).map(Ok).try_flat_map_concurrent(4, |n| $app.check_open(n));
+            plain_adaptors_of_results: pipe(0..9).map_concurrent(4, |n| $app.check(n)).map_ok(|n| n + $app.one).map_err(|error| error).inspect_err(|_| assert!(!$app.name.is_empty())).err_into::<Error>();
+            a_try_batch_within: pipe(0..9).map_concurrent(4, |n| $app.check(n)).try_batched_within(2, SECOND).try_map_concurrent(2, async |batch| Ok($app.store(batch).await));
             a_map_to_results: pipe(0..9).map_concurrent(4, |n| $app.check(n));
             a_try_filter: pipe(0..9).map_concurrent(4, |n| $app.check(n)).try_filter_concurrent(2, check_even);
             a_try_filter_map: pipe(0..9).map(Ok).try_filter_map_concurrent(4, |n| $app.check_maybe(n));
@@ -237,7 +254,9 @@ macro_rules! onwards {
             to_map_in_order: s.map_concurrent(ordered(2), |n| app.get(n));
             to_map_with_a_semaphore: s.map_concurrent(&app.limit, async |n| app.get(n).await);
             to_map_in_threads: s.map_concurrent(2, in_thread(double));
-            to_map_in_tasks: s.map_concurrent(2, in_task(spawn, double_later));
+            to_map_in_tasks: s.map_concurrent(2, in_task(tokio::spawn, double_later));
+            to_map_on_another_pool: s.map_concurrent(2, in_blocking(tokio::task::spawn_blocking, double));
+            to_map_with_state: s.map_concurrent(2, with(app.limit.clone(), async |limit: Semaphore, n| n + limit.limit() as u32));
             to_filter: s.filter_concurrent(2, is_even);
             to_filter_that_owns: { let one = app.one; s.filter_concurrent(2, async move |n: &u32| *n > one) };
             to_filter_map: s.filter_map_concurrent(2, async |n| app.maybe(n).await);
@@ -246,6 +265,8 @@ macro_rules! onwards {
             to_flat_map_of_streams: s.flat_map_concurrent(2, |n| app.inner(n));
             to_flat_map_of_streams_to_open: s.flat_map_concurrent(2, |n| app.open(n));
             to_batches: s.batched(2);
+            to_batches_within: s.batched_within(2, SECOND);
+            to_batches_by_another_timer: s.batched_within(2, SECOND).sleep(tokio::time::sleep);
             to_batches_by_weight: s.batched_by_weight(3, |n| (*n + app.one) as usize);
             to_merge: merge([s]);
             to_driven: s.driven();
@@ -272,7 +293,12 @@ macro_rules! try_onwards {
             to_try_filter_map: s.try_filter_map_concurrent(2, async |n| app.check_maybe(n).await);
             to_try_flat_map: s.try_flat_map_concurrent(2, async |n| app.check_many(n).await);
             to_try_flat_map_of_streams: s.try_flat_map_concurrent(2, |n| app.check_inner(n));
+            to_map_of_oks: s.map_ok_concurrent(2, async |n| app.check(n).await);
+            to_try_flat_map_of_streams_to_open: s.try_flat_map_concurrent(2, |n| app.check_open(n));
+            to_adaptors_of_results: s.map_ok(|n| n + app.one).inspect_ok(|n| assert!(*n >= app.one));
+            to_another_error: s.err_into::<Box<dyn std::error::Error + Send + Sync>>().try_map_concurrent(2, async |n| Ok(app.check(n).await?));
             to_try_batches: s.try_batched(2);
+            to_try_batches_within: s.try_batched_within(2, SECOND).sleep(tokio::time::sleep);
             to_try_batches_by_weight: s.try_batched_by_weight(3, |n| (*n + app.one) as usize);
             to_map_of_results: s.map_concurrent(2, async |r: Result<u32, Error>| match r { Ok(n) => app.check(n).await, Err(error) => Err(error) });
             to_merge_of_results: merge([s]);
@@ -290,7 +316,7 @@ macro_rules! ends {
             collected: s.collect::<Vec<u32>>().await;
             counted: s.count().await;
             folded: s.fold(0, |sum, n| sum + n + app.one).await;
-            each: s.for_each(|n| drop(n + app.one)).await;
+            each: s.for_each(|n| assert!(n >= app.one)).await;
             first: Box::pin(s).next().await;
             looped: {
                 let mut s = std::pin::pin!(s);
