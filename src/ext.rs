@@ -11,7 +11,8 @@ use crate::flow::Through;
 use crate::stage::BatchedWithin;
 use crate::stage::{
     Batched, BatchedByWeight, CallFuture, Drain, Driven, Expand, FilterConcurrent,
-    FilterMapConcurrent, FlatMapConcurrent, MapConcurrent, Prefetch, TakeUntilStopped, test,
+    FilterMapConcurrent, FlatMapConcurrent, MapConcurrent, Prefetch, TakeUntilStopped,
+    filter_concurrent,
 };
 
 /// The stages, as methods of every [`Stream`].
@@ -151,7 +152,7 @@ pub trait FlowExt: Stream {
         Self: Stream<Item = T> + Sized,
         P: AsyncFn(&T) -> bool,
     {
-        FilterConcurrent::new(self, limit.into(), predicate, test)
+        filter_concurrent(self, limit.into(), predicate)
     }
 
     /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what is
@@ -427,6 +428,9 @@ pub trait FlowExt: Stream {
     }
 
     /// Runs the pipeline to its end, for what its stages do, and discards what comes out.
+    ///
+    /// Of a stream of `Result`s that is every `Err` too. For the first of them there is
+    /// [`try_drain`](crate::TryFlowExt::try_drain).
     ///
     /// This takes the stream. The `drain` of `futures_lite`, which takes `&mut` and gives what is
     /// ready now, is `StreamExt::drain(&mut stream)` where both traits are in scope.

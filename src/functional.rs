@@ -315,7 +315,7 @@ where
     P: AsyncFn(&T) -> bool + Clone,
 {
     let limit = limit.into().checked();
-    move |stream| FilterConcurrent::new(stream, limit.clone(), predicate.clone(), stage::test)
+    move |stream| stage::filter_concurrent(stream, limit.clone(), predicate.clone())
 }
 
 /// Transforms by [`FlowExt::filter_map_concurrent`](crate::FlowExt::filter_map_concurrent).
@@ -500,9 +500,7 @@ where
     P: AsyncFn(&T) -> Result<bool, E> + Clone,
 {
     let limit = limit.into().checked();
-    move |stream| {
-        TryFilterConcurrent::new(stream, limit.clone(), predicate.clone(), stage::try_test)
-    }
+    move |stream| stage::try_filter_concurrent(stream, limit.clone(), predicate.clone())
 }
 
 /// Transforms by

@@ -9,7 +9,7 @@ use crate::stage::TryBatchedWithin;
 use crate::stage::{
     CallFuture, MapOkConcurrent, TryBatched, TryBatchedByWeight, TryDrain, TryExpand,
     TryFilterConcurrent, TryFilterMapConcurrent, TryFlatMapConcurrent, TryItem, TryMapConcurrent,
-    try_test,
+    try_filter_concurrent,
 };
 
 /// The stages that stop at the first error, as methods of every [`Stream`] of `Result`s.
@@ -220,7 +220,7 @@ pub trait TryFlowExt: Stream {
         Self: Stream<Item = Result<T, E>> + Sized,
         P: AsyncFn(&T) -> Result<bool, E>,
     {
-        TryFilterConcurrent::new(self, limit.into(), predicate, try_test)
+        try_filter_concurrent(self, limit.into(), predicate)
     }
 
     /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what is

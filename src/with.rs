@@ -1,10 +1,16 @@
-/// Gives a function its state, which is cloned for each call.
+/// Gives a function its state, cloned for each call.
 ///
-/// A stage, a [`Flow`](crate::Flow) or a task often has to own what its function uses. An `async move`
-/// closure that owns it will not do, as its futures would borrow from the closure; by hand it takes a
-/// clone outside of an `async` block and a move into it. This is short for that. The state is
-/// cloned when the function is called, so it should be cheap to clone: an [`Arc`](std::sync::Arc), a
-/// client that is a handle, a tuple of such.
+/// A pipeline that is returned, stored, put into a response body or spawned as it is must own what its
+/// functions use, and so must a function that goes to a thread or a task. An `async move` closure that owns
+/// its state will not do, because its futures borrow from the closure. By hand it takes a clone outside of
+/// an `async` block and a move into the block. This is short for that. It fits wherever a function of one
+/// item does: stages, [`Flow`](crate::Flow)s, [`in_task`](crate::in_task), [`in_blocking`](crate::in_blocking)
+/// and the others. (The predicate of a `filter_concurrent` borrows its item, which this cannot express:
+/// there is `filter_map_concurrent`.)
+///
+/// The state should be cheap to clone: an [`Arc`](std::sync::Arc), a client that is a handle, a tuple of
+/// such. `f` takes it by value. For a method with `&self` write a closure: `async |app: Arc<App>, id|
+/// app.fetch(id).await`.
 ///
 /// Where the function may borrow, as in a pipeline that is awaited where it is written, a plain `async
 /// |item| app.fetch(item).await` is shorter.

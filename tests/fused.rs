@@ -115,6 +115,14 @@ async fn turns(item: usize) {
     }
 }
 
+/// What is ready in the poll of this number.
+#[cfg(feature = "time")]
+async fn turns_of(polls: usize) {
+    for _ in 1..polls {
+        futures_lite::future::yield_now().await;
+    }
+}
+
 #[test]
 fn every_stage_is_fused_and_its_hints_are_right() {
     for hint in HINTS {
@@ -153,6 +161,14 @@ fn every_stage_is_fused_and_its_hints_are_right() {
                 assert!(batches.concat().into_iter().eq(0..number));
                 let batches = check(Hostile::new(number, hint).batched_by_weight(size, |n| *n));
                 assert!(batches.concat().into_iter().eq(0..number));
+                #[cfg(feature = "time")]
+                for polls in [1, 2, 5] {
+                    let sleep = |_| turns_of(polls);
+                    let hour = std::time::Duration::from_secs(3600);
+                    let within = Hostile::new(number, hint).batched_within(size, hour);
+                    let batches = check(within.sleep(sleep));
+                    assert!(batches.concat().into_iter().eq(0..number));
+                }
             }
             assert_eq!(check(Hostile::new(number, hint).driven()).len(), number);
             assert_eq!(

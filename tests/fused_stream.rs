@@ -164,6 +164,33 @@ fn a_stage_of_results_has_ended_after_its_end_or_its_error_and_not_before() {
     });
 }
 
+/// Upstream is over by then, and no call runs.
+#[test]
+fn an_item_that_waits_for_a_permit_and_an_error_behind_it_count() {
+    for fails in [false, true] {
+        let (task, semaphore, taken) = (Task::new(), Semaphore::new(2), Cell::new(None));
+        let _outside = semaphore.try_acquire();
+        let above =
+            pipe(0..1 + usize::from(fails)).map(Item::Ok).try_map_concurrent(2, async |n| {
+                if n == 1 {
+                    yield_now().await;
+                }
+                if n == 1 { Err(n) } else { Ok(n) }
+            });
+        // The permit is gone when the item comes.
+        let above = above.inspect(|_| taken.set(semaphore.try_acquire().or(taken.take())));
+        let mut stage = Box::pin(above.try_map_concurrent(ordered(&semaphore), async |n| Ok(n)));
+        assert_eq!(task.settle(&mut stage), (vec![], false));
+        assert!(!stage.is_terminated(), "an item waits");
+        drop(taken.take());
+        assert_eq!(task.poll_next(&mut stage), Poll::Ready(Some(Ok(0))));
+        assert_eq!(stage.is_terminated(), !fails, "an error waits");
+        let rest = if fails { vec![Err(1)] } else { vec![] };
+        assert_eq!(task.settle(&mut stage), (rest, true));
+        assert!(stage.is_terminated());
+    }
+}
+
 #[test]
 fn a_stage_that_makes_batches_has_ended_after_the_last_and_not_before() {
     for source in sources() {
@@ -183,6 +210,26 @@ fn a_stage_that_makes_batches_has_ended_after_the_last_and_not_before() {
             check("try by weight", Box::pin(failing().try_batched_by_weight(size, |n| *n)));
         }
     }
+}
+
+#[test]
+fn a_batch_that_is_still_to_come_counts_when_upstream_panicked_in_its_drop() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            resume_unwind(Box::new(()));
+        }
+    }
+    let bomb = Bomb;
+    let source = Source::new(&[Turn::Item; 3]).inspect(move |_| {
+        let _ = &bomb;
+    });
+    let (task, mut stream) = (Task::new(), Box::pin(source.batched(2)));
+    assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(vec![0, 1])));
+    assert!(catch_unwind(AssertUnwindSafe(|| task.poll_next(&mut stream))).is_err());
+    assert!(!stream.is_terminated());
+    assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(vec![2])));
+    assert!(stream.is_terminated());
 }
 
 #[cfg(feature = "time")]

@@ -200,10 +200,6 @@ impl Call for Waits {
         let missing = self.all.iter().filter(|one| !one.poll(cx)).count();
         if missing == 0 { Poll::Ready(Step::Over(Some(self.number))) } else { Poll::Pending }
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (1, Some(1))
-    }
 }
 
 /// A stage whose items are the numbers of its calls, with who polls it.
@@ -484,10 +480,6 @@ impl Call for Counted {
         self.polls[self.call.number].fetch_add(1, Ordering::Relaxed);
         Pin::new(&mut self.call).poll(cx)
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.call.size_hint()
-    }
 }
 
 /// What is listed again after it was taken and polled is a new wake, and none is lost.
@@ -585,10 +577,6 @@ impl Call for OnEvent {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
         if self.1.poll(cx) { Poll::Ready(Step::Over(Some(self.0))) } else { Poll::Pending }
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (1, Some(1))
     }
 }
 
@@ -719,10 +707,6 @@ impl Call for Gives {
         }
         polled
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
 }
 
 /// A call that waits until so many locks were given back.
@@ -738,10 +722,6 @@ impl Call for Takes {
         }
         locks.1.push(cx.waker().clone());
         Poll::Pending
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (1, Some(1))
     }
 }
 

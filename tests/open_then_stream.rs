@@ -225,7 +225,7 @@ fn in_a_flow_an_op_and_a_function_it_is_the_same() {
 fn an_iterable_in_a_future_yields_values() {
     let keys = || pipe(1..=2).map(Ok::<usize, String>);
     let plain = keys().try_flat_map_concurrent(1, async |key| Ok(vec![key; 5]));
-    assert_eq!(block_on(plain.try_collect()), Ok(Vec::from([[1; 5], [2; 5]].concat())));
+    assert_eq!(block_on(plain.try_collect()), Ok([[1; 5], [2; 5]].concat()));
 
     let results = keys().try_flat_map_concurrent(ordered(2), async |key| {
         Ok(vec![Ok(key), Err("no"), Err("never"), Ok(0), Ok(0)])

@@ -208,13 +208,14 @@ fn a_sleep_that_is_over_is_not_polled_again() {
 #[test]
 fn a_source_that_is_always_ready_gets_its_batches_by_time() {
     for polls in [1, 2, 7, 100] {
-        let mut batches = pin!(stream::repeat(7).batched_within(usize::MAX, SECOND).sleep(|_| {
-            let mut left = polls + 1;
-            future::poll_fn(move |_| {
-                left -= 1;
-                if left == 0 { Poll::Ready(()) } else { Poll::Pending }
-            })
-        }));
+        let mut batches =
+            pin!(stream::repeat(7).take(10_000).batched_within(usize::MAX, SECOND).sleep(|_| {
+                let mut left = polls + 1;
+                future::poll_fn(move |_| {
+                    left -= 1;
+                    if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+                })
+            }));
         for _ in 0..3 {
             let batch = futures_lite::future::block_on(batches.next()).unwrap();
             assert_eq!(batch.len(), polls + 1);

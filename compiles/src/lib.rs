@@ -196,7 +196,6 @@ macro_rules! plain {
             a_filter_map_by_method: pipe(0..9).filter_map_concurrent(4, |n| $app.maybe(n));
             a_filter_map_as_filter: pipe(0..9).filter_map_concurrent(4, async |n: u32| ($app.look(&n).await > 1).then_some(n));
             a_flat_map_of_vectors: pipe(0..9).flat_map_concurrent(4, async |n| $app.many(n).await);
-            a_flat_map_of_iterators: pipe(0..9).flat_map_concurrent(4, |n| $app.list.iter().map(move |m| m + n));
             a_flat_map_of_streams: pipe(0..9).flat_map_concurrent(4, |n| $app.inner(n));
             a_flat_map_of_streams_to_open: pipe(0..9).flat_map_concurrent(4, |n| $app.open(n));
             a_batch: pipe(0..9).map(|n| n + $app.one).batched(3).map_concurrent(2, |batch| $app.store(batch));
@@ -241,8 +240,69 @@ macro_rules! fallible {
             a_try_flat_map_of_streams: pipe(0..9).map(Ok).try_flat_map_concurrent(4, |n| $app.check_inner(n));
             a_try_batch: pipe(0..9).map_concurrent(4, |n| $app.check(n)).try_batched(2).try_map_concurrent(2, async |batch| Ok($app.store(batch).await));
             a_try_batch_by_weight: pipe(0..9).map_concurrent(4, |n| $app.check(n)).try_batched_by_weight(2, |n| (*n + $app.one) as usize).try_map_concurrent(2, async |batch| Ok($app.store(batch).await));
+        ], $all);
+    };
+}
+
+// A closure or function that takes references, in the upstream itself: behind these no adaptor that keeps
+// items compiles, of whatever crate, as the compiler cannot prove again that it is a function.
+macro_rules! with_references {
+    ($row:ident, $app:ident, $s:ident, $all:tt) => {
+        matrix!($row, $app, $s, [
+            a_flat_map_of_iterators: pipe(0..9).flat_map_concurrent(4, |n| $app.list.iter().map(move |m| m + n));
+        ], $all);
+    };
+}
+
+macro_rules! fallible_with_references {
+    ($row:ident, $app:ident, $s:ident, $all:tt) => {
+        matrix!($row, $app, $s, [
             try_borrowed_items: pipe(&$app.list).map(Ok).try_map_concurrent(4, async |n| $app.check(*n).await);
         ], $all);
+    };
+}
+
+/// Adaptors of other crates that keep items.
+macro_rules! to_adaptors_that_keep {
+    ($begin:ident, $row:ident) => {
+        $begin!($row, app, s, [
+            to_zip: s.zip(pipe(1..));
+            to_zip_as_the_second: pipe(1..).zip(s);
+            to_zip_of_batches: s.batched(2).zip(pipe(1..));
+            to_flatten: s.map(|n| pipe([n])).flatten();
+            to_futures_peekable: futures_util::StreamExt::peekable(s);
+            to_futures_chunks: futures_util::StreamExt::chunks(s, 2);
+            to_futures_filter: futures_util::StreamExt::filter(s, |n| std::future::ready(*n > 1));
+            to_futures_take_while: futures_util::StreamExt::take_while(s, |n| std::future::ready(*n > 1));
+            to_futures_skip_while: futures_util::StreamExt::skip_while(s, |n| std::future::ready(*n > 1));
+            to_futures_buffered: futures_util::StreamExt::buffered(s.map(|n| app.get(n)), 2);
+            to_futures_buffer_unordered: futures_util::StreamExt::buffer_unordered(s.map(|n| app.get(n)), 2);
+            to_futures_flatten_unordered: futures_util::StreamExt::flatten_unordered(s.map(|n| Box::pin(app.inner(n))), 2);
+        ]);
+    };
+}
+
+macro_rules! ends_that_keep {
+    ($begin:ident, $row:ident) => {
+        $begin!($row, app, s, [
+            last: s.last().await;
+            zipped: s.zip(pipe(1..)).count().await;
+            peeked: futures_util::StreamExt::peekable(s).drain().await;
+            in_chunks: futures_util::StreamExt::chunks(s, 2).drain().await;
+            filtered_by_futures: futures_util::StreamExt::filter(s, |n| std::future::ready(*n > 1)).drain().await;
+            buffered_by_futures: futures_util::StreamExt::buffered(s.map(|n| app.get(n)), 2).drain().await;
+        ]);
+    };
+}
+
+macro_rules! try_ends_that_keep {
+    ($begin:ident, $row:ident) => {
+        $begin!($row, app, s, [
+            peeked: futures_util::StreamExt::peekable(s).drain().await;
+            zipped: s.zip(pipe(1..)).drain().await;
+            in_chunks: futures_util::TryStreamExt::try_chunks(s, 2).drain().await;
+            filtered_by_futures: futures_util::TryStreamExt::try_filter(s, |n| std::future::ready(*n > 1)).drain().await;
+        ]);
     };
 }
 
@@ -380,6 +440,30 @@ mod awaited_in_methods {
         use super::*;
         try_ends!(fallible, in_method);
     }
+    mod keep {
+        use super::*;
+        ends_that_keep!(plain, in_method);
+    }
+    mod try_keep {
+        use super::*;
+        try_ends_that_keep!(fallible, in_method);
+    }
+    mod references {
+        use super::*;
+        onwards!(with_references, in_method);
+    }
+    mod try_references {
+        use super::*;
+        try_onwards!(fallible_with_references, in_method);
+    }
+    mod references_ended {
+        use super::*;
+        ends!(with_references, in_method);
+    }
+    mod try_references_ended {
+        use super::*;
+        try_ends!(fallible_with_references, in_method);
+    }
 }
 
 mod awaited_in_tasks {
@@ -400,6 +484,30 @@ mod awaited_in_tasks {
         use super::*;
         try_ends!(fallible, in_task);
     }
+    mod keep {
+        use super::*;
+        ends_that_keep!(plain, in_task);
+    }
+    mod try_keep {
+        use super::*;
+        try_ends_that_keep!(fallible, in_task);
+    }
+    mod references {
+        use super::*;
+        onwards!(with_references, in_task);
+    }
+    mod try_references {
+        use super::*;
+        try_onwards!(fallible_with_references, in_task);
+    }
+    mod references_ended {
+        use super::*;
+        ends!(with_references, in_task);
+    }
+    mod try_references_ended {
+        use super::*;
+        try_ends!(fallible_with_references, in_task);
+    }
 }
 
 mod values {
@@ -411,5 +519,13 @@ mod values {
     mod try_stages {
         use super::*;
         try_onwards!(fallible, as_value);
+    }
+    mod keep {
+        use super::*;
+        to_adaptors_that_keep!(plain, as_value);
+    }
+    mod references {
+        use super::*;
+        onwards!(with_references, as_value);
     }
 }

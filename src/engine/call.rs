@@ -17,11 +17,6 @@ pub(crate) trait Call {
     /// Goes on with the call.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Self::Output>>;
 
-    /// Bounds the number of outputs still to come, as [`Stream::size_hint`] does.
-    ///
-    /// [`Stream::size_hint`]: futures_lite::Stream::size_hint
-    fn size_hint(&self) -> (usize, Option<usize>);
-
     /// Tells whether an output is the last one of the stage, for which all else is dropped.
     #[inline]
     fn fails(_output: &Self::Output) -> bool {

@@ -50,6 +50,20 @@ enum Left {
     PassedOver,
 }
 
+impl<S: Stream, T> FanIn<S, T> {
+    /// Bounds the number of items still to come.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.branches.calls().map(|branch| branch.upstream.size_hint()).fold(exactly(0), add_hints)
+    }
+}
+
+impl<S, T> FanIn<S, T> {
+    /// What the branches wake the poller through.
+    pub(crate) fn signals(&self) -> &Arc<Signals> {
+        &self.poller.signals
+    }
+}
+
 impl<S: Stream<Item = T>, T> FanIn<S, T> {
     pub(crate) fn new() -> Self {
         Self {
@@ -65,11 +79,6 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         let upstream = Upstream::new(stream, &signals);
         let branch = Branch { upstream, poller: Poller::new(signals), left: None };
         self.branches.put(branch, &self.poller.signals);
-    }
-
-    /// What the branches wake the poller through.
-    pub(crate) fn signals(&self) -> &Arc<Signals> {
-        &self.poller.signals
     }
 
     /// Tells whether all branches have ended.
@@ -152,11 +161,6 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         }
     }
 
-    /// Bounds the number of items still to come.
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        self.branches.calls().map(Call::size_hint).fold(exactly(0), add_hints)
-    }
-
     /// How many branches have not ended.
     pub(crate) fn count(&self) -> usize {
         self.branches.calls().count()
@@ -182,9 +186,5 @@ impl<S: Stream<Item = T>, T> Call for Branch<S, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<T>> {
         self.turn(false, &mut { BUDGET }, cx)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.upstream.size_hint()
     }
 }

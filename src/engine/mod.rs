@@ -9,6 +9,7 @@ mod permits;
 mod ready;
 mod row;
 mod slots;
+mod stage;
 mod turn;
 mod upstream;
 
@@ -24,6 +25,7 @@ pub(crate) use self::call::{Call, Step};
 pub(crate) use self::fan_in::FanIn;
 pub(crate) use self::marks::{Answer, BUDGET, answer, is_advance};
 pub(crate) use self::ready::{Poller, Signals};
+pub(crate) use self::stage::Stage;
 pub(crate) use self::upstream::Upstream;
 
 use self::outputs::{Output, Outputs};
@@ -139,7 +141,9 @@ where
         answer.finish(turn.budget, matches!(polled, Poll::Ready(None)));
         polled
     }
+}
 
+impl<S, I, C, U> Engine<S, I, C, U> {
     /// Returns how many calls run, or are over and have an output that was not handed on.
     pub(crate) fn in_flight(&self) -> usize {
         // A call that panicked is still counted until the next turn.
@@ -147,21 +151,44 @@ where
     }
 
     /// Bounds the number of items that no call was started for.
-    pub(crate) fn items_hint(&self) -> SizeHint {
+    pub(crate) fn items_hint(&self) -> SizeHint
+    where
+        S: Stream,
+    {
         add_hints(exactly(usize::from(self.core.held.is_some())), self.upstream.size_hint())
     }
 
-    /// Bounds the number of outputs of the calls that were started.
-    pub(crate) fn outputs_hint(&self) -> SizeHint {
-        let waiting = self.core.outputs.waiting() + usize::from(self.core.hand.is_some());
-        self.core.slots.calls().map(C::size_hint).fold(exactly(waiting), add_hints)
+    /// Bounds the number of outputs to come of a stage whose calls have one each.
+    pub(crate) fn one_each_hint(&self) -> SizeHint
+    where
+        S: Stream,
+    {
+        add_hints(exactly(self.in_flight()), self.items_hint())
     }
 
     /// Bounds the number of outputs to come of a stage whose calls have one each, or none.
-    pub(crate) fn at_most_one_each_hint(&self) -> SizeHint {
-        let (lower, _) = self.outputs_hint();
-        let (_, upper) = add_hints(exactly(self.in_flight()), self.items_hint());
-        (lower, upper)
+    pub(crate) fn at_most_one_each_hint(&self) -> SizeHint
+    where
+        S: Stream,
+    {
+        (self.waiting(), self.one_each_hint().1)
+    }
+
+    /// Bounds the number of outputs to come of a stage whose calls have so many each.
+    pub(crate) fn many_each_hint(&self, of_call: impl Fn(&C) -> SizeHint) -> SizeHint
+    where
+        S: Stream,
+    {
+        let calls = self.core.slots.calls().map(of_call);
+        let (lower, upper) = calls.fold(exactly(self.waiting()), add_hints);
+        // An item yet to come may expand to anything.
+        let none_to_come = self.items_hint().1 == Some(0);
+        (lower, upper.filter(|_| none_to_come))
+    }
+
+    /// Returns how many outputs wait.
+    fn waiting(&self) -> usize {
+        self.core.outputs.waiting() + usize::from(self.core.hand.is_some())
     }
 
     /// Writes a stage of the given name, with what is in it.

@@ -210,12 +210,6 @@ impl<C: Call> Slots<C> {
         Some(index)
     }
 
-    /// Tells whether a call panicked whose slot is not free yet.
-    #[inline]
-    pub(super) fn any_panicked(&self) -> bool {
-        self.polling != NONE
-    }
-
     /// Leaves a call that was pending to its wakers. Returns whether they were heard meanwhile: if so
     /// it is queued.
     #[inline]
@@ -345,7 +339,17 @@ impl<C: Call> Slots<C> {
     fn signal(&self, index: u32) -> &SlotSignal {
         &self.slots[index as usize].signal
     }
+}
 
+impl<C> Slots<C> {
+    /// Tells whether a call panicked whose slot is not free yet.
+    #[inline]
+    pub(super) fn any_panicked(&self) -> bool {
+        self.polling != NONE
+    }
+}
+
+impl<C> Slots<C> {
     /// Returns the running calls.
     pub(super) fn calls(&self) -> impl Iterator<Item = &C> {
         self.slots.iter().filter_map(|slot| slot.call.as_ref().get_ref().as_ref())

@@ -41,6 +41,14 @@ pin_project! {
     }
 }
 
+impl<S: Stream, T> Upstream<S, T> {
+    /// Bounds the number of items still to come.
+    pub(crate) fn size_hint(&self) -> (usize, Option<usize>) {
+        let hint = self.stream.as_ref().map_or((0, Some(0)), Stream::size_hint);
+        add_hints(hint, exactly(usize::from(self.kept.is_some())))
+    }
+}
+
 impl<S, T> Upstream<S, T> {
     /// Tells whether all items were handed out.
     #[inline]
@@ -190,12 +198,6 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
             }
         }
         polled
-    }
-
-    /// Bounds the number of items still to come.
-    pub(crate) fn size_hint(&self) -> (usize, Option<usize>) {
-        let hint = self.stream.as_ref().map_or((0, Some(0)), Stream::size_hint);
-        add_hints(hint, exactly(usize::from(self.kept.is_some())))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use super::call::{Call, Job};
+use super::call::{self, Call, Job};
 use crate::sync::AtomicWaker;
 
 /// What [`in_blocking`] gives to a pool: a blocking call that is to be run.
@@ -13,7 +13,7 @@ pub type BlockingJob = Box<dyn FnOnce() + Send>;
 
 /// Makes a blocking function one whose calls run on a pool of somebody else's.
 ///
-/// `spawn` gives a [`BlockingJob`] to the pool, and is called once a call:
+/// `spawn` gives a [`BlockingJob`] to the pool, and is called once per call:
 ///
 /// | pool | `spawn` |
 /// | --- | --- |
@@ -24,9 +24,10 @@ pub type BlockingJob = Box<dyn FnOnce() + Send>;
 /// | smol's | `blocking::unblock` |
 ///
 /// It does what [`in_thread`](crate::in_thread) and [`in_pool`](crate::in_pool) do, on threads that
-/// are there already. And the function runs in what the pool gives its jobs: on tokio's,
-/// `Handle::current()` is the runtime that spawned the call, and can block on its futures. A stage
-/// bounds the calls as it bounds any others.
+/// are there already, and in the context that they have: on tokio's, `Handle::current()` works, and
+/// `Handle::block_on` may be used. A stage bounds the calls as it bounds any others.
+///
+/// `f` is an ordinary function. An `async` one only makes a future there, which nobody polls.
 ///
 /// What `spawn` returns is kept as long as the call, and dropped with it. `spawn` should not block:
 /// where the pool is full the job has to wait in a queue. Nor should it run the job itself.
@@ -81,6 +82,7 @@ where
         spawn: spawn.clone(),
         call: Call::new(f.clone(), input),
         spawned: None,
+        poll: InBlocking::poll_call,
     }
 }
 
@@ -103,26 +105,23 @@ pub struct InBlocking<Spawn, F, T, U, H = ()> {
 
     /// From the first poll until the call is over.
     spawned: Option<H>,
+
+    /// How it is polled: a value, so that this is a future in whatever place it is looked at.
+    poll: fn(&mut Self, &mut Context<'_>) -> Poll<U>,
 }
 
 // No field is ever pinned.
 impl<Spawn, F, T, U, H> Unpin for InBlocking<Spawn, F, T, U, H> {}
 
-impl<Spawn, F, T, U, H> Future for InBlocking<Spawn, F, T, U, H>
+impl<Spawn, F, T, U, H> InBlocking<Spawn, F, T, U, H>
 where
     Spawn: Fn(BlockingJob) -> H,
     F: Fn(T) -> U + Send + Sync + 'static,
     T: Send + 'static,
     U: Send + 'static,
 {
-    type Output = U;
-
-    /// # Panics
-    ///
-    /// Panics if the function or `spawn` did, if the job was dropped before it was run, or if the
-    /// future was ready before.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
-        let Self { spawn, call, spawned } = self.get_mut();
+    fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<U> {
+        let Self { spawn, call, spawned, .. } = self;
         let polled = call.poll(cx, |job: Job<F, T, U>| {
             let end = Arc::new(End::default());
             let ends = Ends(end.clone());
@@ -134,7 +133,19 @@ where
         });
         let output = ready!(polled);
         *spawned = None;
-        Poll::Ready(output.expect("the pool dropped a call before it had begun"))
+        Poll::Ready(call::output(output.expect("the pool dropped a call before it had begun")))
+    }
+}
+
+impl<Spawn, F, T, U, H> Future for InBlocking<Spawn, F, T, U, H> {
+    type Output = U;
+
+    /// # Panics
+    ///
+    /// Panics if the function or `spawn` did, if the job was dropped before it was run, or if the
+    /// future was ready before.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
+        (self.poll)(&mut self, cx)
     }
 }
 

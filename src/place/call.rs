@@ -51,32 +51,42 @@ impl<F, T, U, K> Call<F, T, U, K> {
 impl<F, T, U, K: Future + Unpin> Call<F, T, U, K> {
     /// Polls the call, which `give` gives to the threads unless they refuse it.
     ///
-    /// `None` if it was refused, or its task ended without running it.
+    /// `None` if it was refused, or its task ended without running it, and an error if the function
+    /// panicked.
     ///
     /// # Panics
     ///
-    /// Panics if the function did, or if the call was ready before.
+    /// Panics if `give` did, or if the call was ready before.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         give: impl FnOnce(Job<F, T, U>) -> Option<K>,
-    ) -> Poll<Option<U>> {
+    ) -> Poll<Option<thread::Result<U>>> {
         if self.task.is_none() {
             let is_over = matches!(*lock(&self.progress), Progress::Over);
             assert!(!is_over, "a call was polled after it was ready");
-            self.task = give(Job { progress: self.progress.clone() });
+            let job = Job { progress: self.progress.clone() };
+            self.task = catch_unwind(AssertUnwindSafe(|| give(job))).unwrap_or_else(|panic| {
+                // It is given once.
+                self.end();
+                resume_unwind(panic)
+            });
         }
         if let Some(task) = &mut self.task {
             ready!(Pin::new(task).poll(cx));
             self.task = None;
         }
         match self.end() {
-            Progress::Done(Ok(output)) => Poll::Ready(Some(output)),
-            Progress::Done(Err(panic)) => resume_unwind(panic),
+            Progress::Done(result) => Poll::Ready(Some(result)),
             Progress::Waiting(..) => Poll::Ready(None),
             Progress::Running | Progress::Over => unreachable!("the task of a call ended early"),
         }
     }
+}
+
+/// Has the panic of a function come out where its output would.
+pub(super) fn output<U>(result: thread::Result<U>) -> U {
+    result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 impl<F, T, U, K> Call<F, T, U, K> {

@@ -16,7 +16,7 @@ use super::span::CallSpan;
 /// it. A call that is a task goes on by itself, and as many run at once as the executor has threads.
 /// A stage bounds the calls as it bounds any others.
 ///
-/// `spawn` has the executor run a boxed future, and is called once a call:
+/// `spawn` has the executor run a boxed future, and is called once per call:
 ///
 /// | executor | `spawn` |
 /// | --- | --- |
@@ -187,21 +187,25 @@ pub struct InTask<Spawn, Task, U, H = ()> {
 
     /// What `spawn` returned, for as long as the call. Dropping it may cancel the task.
     spawned: Option<H>,
+
+    /// How it is called: a value, so that this is a future in whatever place it is looked at.
+    call: fn(&Spawn, Task) -> H,
 }
 
 impl<Spawn, Task, U, H> InTask<Spawn, Task, U, H> {
-    fn new(spawn: Arc<Spawn>, task: Task, handle: Handle<U>) -> Self {
-        Self { unspawned: Some((spawn, task)), handle: Some(handle), spawned: None }
+    fn new(spawn: Arc<Spawn>, task: Task, handle: Handle<U>) -> Self
+    where
+        Spawn: Fn(Task) -> H,
+    {
+        let call: fn(&Spawn, Task) -> H = |spawn, task| spawn(task);
+        Self { unspawned: Some((spawn, task)), handle: Some(handle), spawned: None, call }
     }
 }
 
 // No field is ever pinned.
 impl<Spawn, Task, U, H> Unpin for InTask<Spawn, Task, U, H> {}
 
-impl<Spawn, Task, U, H> Future for InTask<Spawn, Task, U, H>
-where
-    Spawn: Fn(Task) -> H,
-{
+impl<Spawn, Task, U, H> Future for InTask<Spawn, Task, U, H> {
     type Output = U;
 
     /// # Panics
@@ -210,7 +214,7 @@ where
     /// ready before.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
         if let Some((spawn, task)) = self.unspawned.take() {
-            self.spawned = Some(spawn(task));
+            self.spawned = Some((self.call)(&spawn, task));
         }
         let handle = self.handle.as_mut().expect("`InTask` polled after it was ready");
         let outcome = ready!(handle.poll(cx));

@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 
 use blocking::Task;
 
-use super::call::{Call, Job};
+use super::call::{self, Call, Job};
 
 /// Makes a blocking function one that a stage can call: each call runs on a thread of its own.
 ///
-/// `f` may block as it likes, on files, databases or clients that know nothing of `async`. The
-/// executor's threads are never held up. A stage bounds the calls as it bounds any others.
+/// `f` may block as it likes, on files, databases or clients that know nothing of `async`. (An `async`
+/// function only makes a future there, which nobody polls.) The executor's threads are never held up. A stage bounds the calls as it bounds any others.
 ///
 /// # Threads
 ///
@@ -82,7 +82,7 @@ where
     U: Send + 'static,
 {
     let f = Arc::new(f);
-    move |input| InThread { call: Call::new(f.clone(), input) }
+    move |input| InThread { call: Call::new(f.clone(), input), poll: InThread::poll_call }
 }
 
 /// Future of a call made by [`in_thread`].
@@ -98,26 +98,35 @@ where
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct InThread<F, T, U> {
     call: Call<F, T, U, Task<()>>,
+
+    /// How it is polled: a value, so that this is a future in whatever place it is looked at.
+    poll: fn(&mut Self, &mut Context<'_>) -> Poll<U>,
 }
 
 // No field is ever pinned.
 impl<F, T, U> Unpin for InThread<F, T, U> {}
 
-impl<F, T, U> Future for InThread<F, T, U>
+impl<F, T, U> InThread<F, T, U>
 where
     F: Fn(T) -> U + Send + Sync + 'static,
     T: Send + 'static,
     U: Send + 'static,
 {
+    fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<U> {
+        let give = |job: Job<F, T, U>| Some(blocking::unblock(move || job.run()));
+        let output = ready!(self.call.poll(cx, give));
+        Poll::Ready(call::output(output.expect("the threads refuse no call")))
+    }
+}
+
+impl<F, T, U> Future for InThread<F, T, U> {
     type Output = U;
 
     /// # Panics
     ///
     /// Panics if the function did, or if the future was ready before.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
-        let give = |job: Job<F, T, U>| Some(blocking::unblock(move || job.run()));
-        let output = ready!(self.call.poll(cx, give));
-        Poll::Ready(output.expect("the threads refuse no call"))
+        (self.poll)(&mut self, cx)
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
-use super::batching::{Batching, Collect};
+use super::batching::{Batching, Collect, Count};
 use super::fused::fused;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
@@ -31,7 +31,7 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct Batched<S: Stream, T = <S as Stream>::Item> {
         #[pin]
-        batching: Batching<S, Batch<T>, Infallible>,
+        batching: Batching<S, Batch<T>, Infallible, T>,
     }
 }
 
@@ -42,7 +42,7 @@ impl<S: Stream<Item = T>, T> Batched<S, T> {
     }
 }
 
-impl<S: Stream<Item = T>, T> Stream for Batched<S, T> {
+impl<S: Stream, T> Stream for Batched<S, T> {
     type Item = Vec<T>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
@@ -90,19 +90,10 @@ impl<T> Batch<T> {
         self.items.push(item);
         (self.items.len() == self.size).then(|| mem::take(&mut self.items))
     }
-
-    /// How many items it has.
-    pub(super) fn started(&self) -> usize {
-        self.items.len()
-    }
 }
 
 impl<T> Collect for Batch<T> {
     type Item = T;
-
-    fn started(&self) -> usize {
-        self.started()
-    }
 
     fn add(&mut self, item: T) -> Option<Vec<T>> {
         if self.items.is_empty() {
@@ -113,6 +104,12 @@ impl<T> Collect for Batch<T> {
 
     fn take_rest(&mut self) -> Option<Vec<T>> {
         (!self.items.is_empty()).then(|| mem::take(&mut self.items))
+    }
+}
+
+impl<T> Count for Batch<T> {
+    fn started(&self) -> usize {
+        self.items.len()
     }
 
     fn size_hint(&self, items: SizeHint) -> SizeHint {

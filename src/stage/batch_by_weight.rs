@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
-use super::batching::{Batching, Collect};
+use super::batching::{Batching, Collect, Count};
 use super::fused::fused;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
@@ -32,22 +32,22 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct BatchedByWeight<S: Stream, F, T = <S as Stream>::Item> {
         #[pin]
-        batching: Batching<S, Weighed<T, F>, Infallible>,
+        batching: Batching<S, Weighed<T, F>, Infallible, T>,
     }
 }
 
-impl<S: Stream<Item = T>, F, T> BatchedByWeight<S, F, T> {
+impl<S, F, T> BatchedByWeight<S, F, T>
+where
+    S: Stream<Item = T>,
+    F: FnMut(&T) -> usize,
+{
     #[track_caller]
     pub(crate) fn new(stream: S, max: usize, weight: F) -> Self {
         Self { batching: Batching::new(stream, Weighed::new(max, weight)) }
     }
 }
 
-impl<S, F, T> Stream for BatchedByWeight<S, F, T>
-where
-    S: Stream<Item = T>,
-    F: FnMut(&T) -> usize,
-{
+impl<S: Stream, F, T> Stream for BatchedByWeight<S, F, T> {
     type Item = Vec<T>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
@@ -59,7 +59,7 @@ where
     }
 }
 
-fused!([S: Stream, F: FnMut(&T) -> usize, T] BatchedByWeight<S, F, T>: |stage| stage.batching.is_over());
+fused!([S: Stream, F, T] BatchedByWeight<S, F, T>: |stage| stage.batching.is_over());
 
 impl<S: Stream + fmt::Debug, F, T> fmt::Debug for BatchedByWeight<S, F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,11 +88,6 @@ impl<T, F> Weighed<T, F> {
         Self { max, weight, items: Vec::new(), sum: 0 }
     }
 
-    /// How many items it has.
-    pub(super) fn started(&self) -> usize {
-        self.items.len()
-    }
-
     fn is_full(&self) -> bool {
         self.sum >= self.max
     }
@@ -105,10 +100,6 @@ impl<T, F> Weighed<T, F> {
 
 impl<T, F: FnMut(&T) -> usize> Collect for Weighed<T, F> {
     type Item = T;
-
-    fn started(&self) -> usize {
-        self.started()
-    }
 
     fn add(&mut self, item: T) -> Option<Vec<T>> {
         let weight = (self.weight)(&item);
@@ -126,6 +117,12 @@ impl<T, F: FnMut(&T) -> usize> Collect for Weighed<T, F> {
     /// The first item may fill its batch, and come together with the batch before.
     fn is_due(&mut self, _cx: &mut Context<'_>) -> bool {
         self.is_full()
+    }
+}
+
+impl<T, F> Count for Weighed<T, F> {
+    fn started(&self) -> usize {
+        self.items.len()
     }
 
     fn size_hint(&self, items: SizeHint) -> SizeHint {

@@ -9,7 +9,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::batch::Batch;
-use super::batching::{Batching, Collect};
+use super::batching::{Batching, Collect, Count};
 use super::fused::fused;
 use super::timer::{DefaultTimer, SleepTimer, Timer};
 use crate::size_hint::{SizeHint, add_hints, exactly};
@@ -34,7 +34,7 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct BatchedWithin<S: Stream, Timer = DefaultTimer, T = <S as Stream>::Item> {
         #[pin]
-        batching: Batching<S, Within<T, Timer>, Infallible>,
+        batching: Batching<S, Within<T, Timer>, Infallible, T>,
     }
 }
 
@@ -45,7 +45,7 @@ impl<S: Stream<Item = T>, T> BatchedWithin<S, DefaultTimer, T> {
     }
 }
 
-impl<S: Stream<Item = T>, C, T> BatchedWithin<S, C, T> {
+impl<S: Stream<Item = T>, C: Timer, T> BatchedWithin<S, C, T> {
     /// Waits with `sleep` instead of the timers of `async-io`.
     ///
     /// `sleep` is called with the duration when the first item of a batch has come, and the batch's
@@ -82,7 +82,7 @@ impl<S: Stream<Item = T>, C, T> BatchedWithin<S, C, T> {
     }
 }
 
-impl<S: Stream<Item = T>, C: Timer, T> Stream for BatchedWithin<S, C, T> {
+impl<S: Stream, C, T> Stream for BatchedWithin<S, C, T> {
     type Item = Vec<T>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
@@ -94,7 +94,7 @@ impl<S: Stream<Item = T>, C: Timer, T> Stream for BatchedWithin<S, C, T> {
     }
 }
 
-fused!([S: Stream, C: Timer, T] BatchedWithin<S, C, T>: |stage| stage.batching.is_over());
+fused!([S: Stream, C, T] BatchedWithin<S, C, T>: |stage| stage.batching.is_over());
 
 impl<S: Stream + fmt::Debug, C, T> fmt::Debug for BatchedWithin<S, C, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,17 +126,23 @@ impl<T> Within<T, DefaultTimer> {
 
 impl<T, C> Within<T, C> {
     /// The same with another timer.
-    pub(super) fn sleep<F, Fut>(self, sleep: F) -> Within<T, SleepTimer<F, Fut>> {
-        Within { batch: self.batch, duration: self.duration, timer: SleepTimer::new(sleep) }
+    pub(super) fn sleep<F, Fut>(self, sleep: F) -> Within<T, SleepTimer<F, Fut>>
+    where
+        F: FnMut(Duration) -> Fut,
+        Fut: Future,
+    {
+        let mut timer = SleepTimer::new(sleep);
+        if self.batch.started() > 0 {
+            timer.start(self.duration);
+        }
+        Within { batch: self.batch, duration: self.duration, timer }
     }
 }
 
 impl<T, C: Timer> Collect for Within<T, C> {
     type Item = T;
 
-    fn started(&self) -> usize {
-        self.batch.started()
-    }
+    const GIVES_WAY: bool = C::NEEDS_TURNS;
 
     fn add(&mut self, item: T) -> Option<Vec<T>> {
         // Most batches may be small, whatever the size.
@@ -161,6 +167,12 @@ impl<T, C: Timer> Collect for Within<T, C> {
 
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.timer.poll_over(cx)
+    }
+}
+
+impl<T, C> Count for Within<T, C> {
+    fn started(&self) -> usize {
+        self.batch.started()
     }
 
     fn size_hint(&self, items: SizeHint) -> SizeHint {

@@ -8,12 +8,16 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::try_call::until_error;
-use crate::engine::is_advance;
+use crate::engine::{BUDGET, is_advance};
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
 /// The batch that is being collected.
 pub(super) trait Collect {
     type Item;
+
+    /// Whether a poll must end after so many items, as something has to happen elsewhere for the batch
+    /// to be due.
+    const GIVES_WAY: bool = false;
 
     /// Adds an item. Takes the batch that it completes: the one it is in, or the one before it.
     fn add(&mut self, item: Self::Item) -> Option<Vec<Self::Item>>;
@@ -30,7 +34,10 @@ pub(super) trait Collect {
     fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_due(cx) { Poll::Ready(()) } else { Poll::Pending }
     }
+}
 
+/// What can be told of a batch, whatever fills it.
+pub(super) trait Count {
     /// How many items it has.
     fn started(&self) -> usize;
 
@@ -38,38 +45,68 @@ pub(super) trait Collect {
     fn size_hint(&self, items: SizeHint) -> SizeHint;
 }
 
+/// Polls upstream for batches.
+type PollBatch<S, B, E, T> =
+    fn(Pin<&mut Batching<S, B, E, T>>, &mut Context<'_>) -> Poll<Option<Result<Vec<T>, E>>>;
+
 pin_project! {
-    /// Upstream, and the batch of its items.
-    pub(super) struct Batching<S, B, E> {
+    /// Upstream, and the batch `B` of its items `T`.
+    pub(super) struct Batching<S, B, E, T> {
         // Dropped as soon as it has ended or failed.
         #[pin]
         pub(super) stream: Option<S>,
         pub(super) batch: B,
         // Comes after the batch that it broke off.
         error: Option<E>,
+        // A value, as in a `Stage` of the engine, and for the same reason.
+        poll: PollBatch<S, B, E, T>,
     }
 }
 
-impl<S, B, E> Batching<S, B, E> {
+impl<S, B, T> Batching<S, B, Infallible, T>
+where
+    S: Stream<Item = T>,
+    B: Collect<Item = T>,
+{
     pub(super) fn new(stream: S, batch: B) -> Self {
-        Self { stream: Some(stream), batch, error: None }
+        let poll: PollBatch<S, B, _, T> = |batching, cx| batching.poll_batch(cx, Ok);
+        Self { stream: Some(stream), batch, error: None, poll }
     }
 
     /// The same with the batch in another form.
     #[cfg(feature = "time")]
-    pub(super) fn map_batch<C>(self, f: impl FnOnce(B) -> C) -> Batching<S, C, E> {
-        Batching { stream: self.stream, batch: f(self.batch), error: self.error }
+    pub(super) fn map_batch<C>(self, f: impl FnOnce(B) -> C) -> Batching<S, C, Infallible, T>
+    where
+        C: Collect<Item = T>,
+    {
+        let poll: PollBatch<S, C, _, T> = |batching, cx| batching.poll_batch(cx, Ok);
+        Batching { stream: self.stream, batch: f(self.batch), error: self.error, poll }
     }
 }
 
-impl<S, B: Collect, E> Batching<S, B, E> {
-    /// Tells whether all batches were handed on, and the error if there is one.
-    pub(super) fn is_over(&self) -> bool {
-        self.stream.is_none() && self.error.is_none() && self.batch.started() == 0
+/// Of items that may be errors, the first of which ends the stream.
+impl<S, B, E, T> Batching<S, B, E, T>
+where
+    S: Stream<Item = Result<T, E>>,
+    B: Collect<Item = T>,
+{
+    pub(super) fn of_results(stream: S, batch: B) -> Self {
+        let poll: PollBatch<S, B, E, T> = |batching, cx| batching.poll_batch(cx, |item| item);
+        Self { stream: Some(stream), batch, error: None, poll }
+    }
+
+    /// The same with the batch in another form.
+    #[cfg(feature = "time")]
+    pub(super) fn try_map_batch<C>(self, f: impl FnOnce(B) -> C) -> Batching<S, C, E, T>
+    where
+        C: Collect<Item = T>,
+    {
+        let poll: PollBatch<S, C, E, T> = |batching, cx| batching.poll_batch(cx, |item| item);
+        Batching { stream: self.stream, batch: f(self.batch), error: self.error, poll }
     }
 }
 
-impl<S: Stream, B: Collect, E> Batching<S, B, E> {
+impl<S: Stream, B: Collect<Item = T>, E, T> Batching<S, B, E, T> {
     /// Collects items until a batch is complete. `split` tells items from errors.
     ///
     /// Upstream is polled in every poll until it has ended, also if there is a batch to hand on: it
@@ -79,11 +116,19 @@ impl<S: Stream, B: Collect, E> Batching<S, B, E> {
     fn poll_batch(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        split: impl Fn(S::Item) -> Result<B::Item, E>,
-    ) -> Poll<Option<Result<Vec<B::Item>, E>>> {
+        split: impl Fn(S::Item) -> Result<T, E>,
+    ) -> Poll<Option<Result<Vec<T>, E>>> {
         let mut this = self.project();
         let batch = this.batch;
+        let mut left = BUDGET;
         while let Some(stream) = this.stream.as_mut().as_pin_mut() {
+            if B::GIVES_WAY {
+                if left == 0 {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                left -= 1;
+            }
             match stream.poll_next(cx).map(|item| item.map(&split)) {
                 Poll::Ready(Some(Ok(item))) => {
                     if let Some(complete) = batch.add(item) {
@@ -111,41 +156,39 @@ impl<S: Stream, B: Collect, E> Batching<S, B, E> {
     }
 }
 
-impl<S, B> Batching<S, B, Infallible>
-where
-    S: Stream<Item = B::Item>,
-    B: Collect,
-{
+impl<S, B, E, T> Batching<S, B, E, T> {
     #[inline]
-    pub(super) fn poll_next(
+    pub(super) fn try_poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Vec<B::Item>>> {
-        self.poll_batch(cx, Ok).map(|batch| {
+    ) -> Poll<Option<Result<Vec<T>, E>>> {
+        (self.poll)(self, cx)
+    }
+
+    /// Tells whether all batches were yielded, and the error if there is one.
+    pub(super) fn is_over(&self) -> bool
+    where
+        B: Count,
+    {
+        self.stream.is_none() && self.error.is_none() && self.batch.started() == 0
+    }
+}
+
+impl<S, B, T> Batching<S, B, Infallible, T> {
+    #[inline]
+    pub(super) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
+        self.try_poll_next(cx).map(|batch| {
             batch.map(|batch| {
                 let Ok(batch) = batch;
                 batch
             })
         })
     }
-
-    pub(super) fn size_hint(&self) -> SizeHint {
-        self.batch.size_hint(self.stream.as_ref().map_or(exactly(0), Stream::size_hint))
-    }
 }
 
-impl<S, B, E> Batching<S, B, E>
-where
-    S: Stream<Item = Result<B::Item, E>>,
-    B: Collect,
-{
-    /// The same of items that may be errors, the first of which ends the stream.
-    #[inline]
-    pub(super) fn try_poll_next(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Vec<B::Item>, E>>> {
-        self.poll_batch(cx, |item| item)
+impl<S: Stream, B: Count, E, T> Batching<S, B, E, T> {
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.batch.size_hint(self.stream.as_ref().map_or(exactly(0), Stream::size_hint))
     }
 
     pub(super) fn try_size_hint(&self) -> SizeHint {

@@ -30,12 +30,22 @@ use crate::engine::{self, Poller, Signals, Upstream};
 pub struct Driven<S: Stream, T = <S as Stream>::Item> {
     upstream: Pin<Box<Upstream<S, T>>>,
     poller: Poller,
+
+    /// How upstream is polled: a value, as in a `Stage` of the engine, and for the same reason.
+    poll: PollUpstream<S, T>,
 }
+
+type PollUpstream<S, T> =
+    fn(Pin<&mut Upstream<S, T>>, &mut Poller, bool, &mut usize, &Context<'_>) -> Poll<Option<T>>;
 
 impl<S: Stream<Item = T>, T> Driven<S, T> {
     pub(crate) fn new(stream: S) -> Self {
         let signals = Signals::new();
-        Self { upstream: Box::pin(Upstream::new(stream, &signals)), poller: Poller::new(signals) }
+        Self {
+            upstream: Box::pin(Upstream::new(stream, &signals)),
+            poller: Poller::new(signals),
+            poll: Upstream::poll_next,
+        }
     }
 
     /// Awaits `future`, while the calls of the pipeline go on.
@@ -72,7 +82,7 @@ impl<S: Stream<Item = T>, T> Driven<S, T> {
     }
 }
 
-impl<S: Stream<Item = T>, T> Stream for Driven<S, T> {
+impl<S: Stream, T> Stream for Driven<S, T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
@@ -80,7 +90,7 @@ impl<S: Stream<Item = T>, T> Stream for Driven<S, T> {
         let answer = engine::answer(cx.waker());
         let mut budget = answer.budget;
         let upstream = this.upstream.as_mut();
-        let polled = upstream.poll_next(&mut this.poller, answer.advanced, &mut budget, cx);
+        let polled = (this.poll)(upstream, &mut this.poller, answer.advanced, &mut budget, cx);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled
     }
@@ -120,7 +130,7 @@ pin_project! {
     }
 }
 
-impl<S: Stream<Item = T>, Fut: Future, T> Future for Alongside<'_, S, Fut, T> {
+impl<S: Stream, Fut: Future, T> Future for Alongside<'_, S, Fut, T> {
     type Output = Fut::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
@@ -130,7 +140,8 @@ impl<S: Stream<Item = T>, Fut: Future, T> Future for Alongside<'_, S, Fut, T> {
             let driven = this.driven;
             // An item that comes is kept.
             let upstream = driven.upstream.as_mut();
-            let _ = upstream.poll_next(&mut driven.poller, true, &mut { engine::BUDGET }, cx);
+            let budget = &mut { engine::BUDGET };
+            let _ = (driven.poll)(upstream, &mut driven.poller, true, budget, cx);
         }
         polled
     }

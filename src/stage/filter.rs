@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use super::filter_map::Maybe;
 use super::fused::fused;
 use crate::Concurrency;
-use crate::engine::Engine;
+use crate::engine::Stage;
 
 pin_project! {
     /// Stream returned by [`FlowExt::filter_concurrent`](crate::FlowExt::filter_concurrent).
@@ -33,62 +33,55 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct FilterConcurrent<S: Stream, P, Fut, T = <S as Stream>::Item> {
         #[pin]
-        engine: Engine<S, T, Maybe<Fut>, T>,
-        predicate: Arc<P>,
-        test: fn(T, Arc<P>) -> Fut,
+        stage: Stage<S, T, Maybe<Fut>, Arc<P>, T>,
     }
 }
 
-impl<S, P, Fut, T> FilterConcurrent<S, P, Fut, T>
+/// Makes the stage. Only here the future of its calls is known.
+#[track_caller]
+pub(crate) fn filter_concurrent<S, P, T>(
+    stream: S,
+    concurrency: Concurrency,
+    predicate: P,
+) -> FilterConcurrent<S, P, impl Future<Output = Option<T>>, T>
 where
     S: Stream<Item = T>,
-    Fut: Future<Output = Option<T>>,
+    P: AsyncFn(&T) -> bool,
 {
-    #[track_caller]
-    pub(crate) fn new(
-        stream: S,
-        concurrency: Concurrency,
-        predicate: P,
-        test: fn(T, Arc<P>) -> Fut,
-    ) -> Self {
-        Self { engine: Engine::new(stream, concurrency), predicate: Arc::new(predicate), test }
-    }
+    let stage = Stage::new(stream, concurrency, Arc::new(predicate), |engine, predicate, cx| {
+        engine.poll_next(cx, |item| Maybe::new(test(item, predicate.clone())))
+    });
+    FilterConcurrent { stage }
 }
 
 /// A call. The predicate's future borrows the predicate and the item, so it owns a share of the one and
-/// all of the other. Generic over the item's type, and not over the stream's: see [`Engine`].
-pub(crate) async fn test<T, P>(item: T, predicate: Arc<P>) -> Option<T>
+/// all of the other. Generic over the item's type, and not over the stream's: see [`Engine`](crate::engine::Engine).
+async fn test<T, P>(item: T, predicate: Arc<P>) -> Option<T>
 where
     P: AsyncFn(&T) -> bool,
 {
     predicate(&item).await.then_some(item)
 }
 
-impl<S, P, Fut, T> Stream for FilterConcurrent<S, P, Fut, T>
-where
-    S: Stream<Item = T>,
-    Fut: Future<Output = Option<T>>,
-{
+impl<S: Stream, P, Fut, T> Stream for FilterConcurrent<S, P, Fut, T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let this = self.project();
-        this.engine.poll_next(cx, |item| Maybe::new((this.test)(item, this.predicate.clone())))
+        self.project().stage.poll_next(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.engine.at_most_one_each_hint()
+        self.stage.engine().at_most_one_each_hint()
     }
 }
 
-fused!([S: Stream, P, Fut, T] FilterConcurrent<S, P, Fut, T>: |stage| stage.engine.is_over());
+fused!([S: Stream, P, Fut, T] FilterConcurrent<S, P, Fut, T>: |stage| stage.stage.engine().is_over());
 
 impl<S, P, Fut, T> fmt::Debug for FilterConcurrent<S, P, Fut, T>
 where
-    S: Stream<Item = T> + fmt::Debug,
-    Fut: Future<Output = Option<T>>,
+    S: Stream + fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.fmt_stage("FilterConcurrent", f)
+        self.stage.fmt_as("FilterConcurrent", f)
     }
 }

@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 use super::call_future::CallFuture;
 use super::fused::fused;
 use crate::Concurrency;
-use crate::engine::{Call, Engine, Step};
+use crate::engine::{Call, Stage, Step};
 
 pin_project! {
     /// Stream returned by [`FlowExt::filter_map_concurrent`](crate::FlowExt::filter_map_concurrent).
@@ -31,8 +31,7 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct FilterMapConcurrent<S: Stream, F, Fut, U, T = <S as Stream>::Item> {
         #[pin]
-        engine: Engine<S, T, Maybe<Fut>, U>,
-        f: F,
+        stage: Stage<S, T, Maybe<Fut>, F, U>,
     }
 }
 
@@ -58,25 +57,22 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
-        Self { engine: Engine::new(stream, concurrency), f }
+        let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
+            engine.poll_next(cx, |item| Maybe::new(f(item)))
+        });
+        Self { stage }
     }
 }
 
-impl<S, F, Fut, U, T> Stream for FilterMapConcurrent<S, F, Fut, U, T>
-where
-    S: Stream<Item = T>,
-    F: FnMut(T) -> Fut,
-    Fut: CallFuture<Output = Option<U>>,
-{
+impl<S: Stream, F, Fut, U, T> Stream for FilterMapConcurrent<S, F, Fut, U, T> {
     type Item = U;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
-        let this = self.project();
-        this.engine.poll_next(cx, |item| Maybe::new((this.f)(item)))
+        self.project().stage.poll_next(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.engine.at_most_one_each_hint()
+        self.stage.engine().at_most_one_each_hint()
     }
 }
 
@@ -87,20 +83,15 @@ impl<Fut: CallFuture<Output = Option<U>>, U> Call for Maybe<Fut> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<U>> {
         self.project().future.poll(cx).map(Step::Over)
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (0, Some(1))
-    }
 }
 
-fused!([S: Stream, F, Fut, U, T] FilterMapConcurrent<S, F, Fut, U, T>: |stage| stage.engine.is_over());
+fused!([S: Stream, F, Fut, U, T] FilterMapConcurrent<S, F, Fut, U, T>: |stage| stage.stage.engine().is_over());
 
 impl<S, F, Fut, U, T> fmt::Debug for FilterMapConcurrent<S, F, Fut, U, T>
 where
-    S: Stream<Item = T> + fmt::Debug,
-    Fut: CallFuture<Output = Option<U>>,
+    S: Stream + fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.fmt_stage("FilterMapConcurrent", f)
+        self.stage.fmt_as("FilterMapConcurrent", f)
     }
 }

@@ -9,7 +9,8 @@ use pin_project_lite::pin_project;
 use super::Expand;
 use super::fused::fused;
 use crate::Concurrency;
-use crate::engine::{Call, Engine, Step};
+use crate::engine::{Call, Stage, Step};
+use crate::size_hint::SizeHint;
 
 pin_project! {
     /// Stream returned by [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent).
@@ -40,8 +41,8 @@ pin_project! {
         U = <X as Expand<Via>>::Item,
     > {
         #[pin]
-        engine: Engine<S, T, Many<I>, U>,
-        f: F,
+        stage: Stage<S, T, Many<I>, F, U>,
+        hint: fn(&Many<I>) -> SizeHint,
         via: PhantomData<fn() -> (X, Via)>,
     }
 }
@@ -51,6 +52,12 @@ pin_project! {
     pub(super) struct Many<S> {
         #[pin]
         stream: S,
+    }
+}
+
+impl<S: Stream> Many<S> {
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.stream.size_hint()
     }
 }
 
@@ -69,29 +76,24 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
-        Self { engine: Engine::new(stream, concurrency), f, via: PhantomData }
+        let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
+            engine.poll_next(cx, |item| Many::new(f(item).expand()))
+        });
+        Self { stage, hint: Many::size_hint, via: PhantomData }
     }
 }
 
-impl<S, F, X, Via, T, I, U> Stream for FlatMapConcurrent<S, F, X, Via, T, I, U>
-where
-    S: Stream<Item = T>,
-    F: FnMut(T) -> X,
-    X: Expand<Via, Item = U, Stream = I>,
-    I: Stream<Item = U>,
+impl<S: Stream, F, X: Expand<Via>, Via, T, I, U> Stream
+    for FlatMapConcurrent<S, F, X, Via, T, I, U>
 {
     type Item = U;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
-        let this = self.project();
-        this.engine.poll_next(cx, |item| Many::new((this.f)(item).expand()))
+        self.project().stage.poll_next(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let (lower, upper) = self.engine.outputs_hint();
-        // An item yet to come may expand to anything.
-        let none_to_come = self.engine.items_hint().1 == Some(0);
-        (lower, upper.filter(|_| none_to_come))
+        self.stage.engine().many_each_hint(self.hint)
     }
 }
 
@@ -107,21 +109,16 @@ impl<S: Stream> Call for Many<S> {
             None => Step::Over(None),
         })
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stream.size_hint()
-    }
 }
 
-fused!([S: Stream, F, X: Expand<Via>, Via, T, I, U] FlatMapConcurrent<S, F, X, Via, T, I, U>: |stage| stage.engine.is_over());
+fused!([S: Stream, F, X: Expand<Via>, Via, T, I, U] FlatMapConcurrent<S, F, X, Via, T, I, U>: |stage| stage.stage.engine().is_over());
 
 impl<S, F, X, Via, T, I, U> fmt::Debug for FlatMapConcurrent<S, F, X, Via, T, I, U>
 where
-    S: Stream<Item = T> + fmt::Debug,
+    S: Stream + fmt::Debug,
     X: Expand<Via>,
-    I: Stream<Item = U>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.fmt_stage("FlatMapConcurrent", f)
+        self.stage.fmt_as("FlatMapConcurrent", f)
     }
 }

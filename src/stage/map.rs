@@ -9,8 +9,7 @@ use pin_project_lite::pin_project;
 use super::call_future::CallFuture;
 use super::fused::fused;
 use crate::Concurrency;
-use crate::engine::{Call, Engine, Step};
-use crate::size_hint::{add_hints, exactly};
+use crate::engine::{Call, Stage, Step};
 
 pin_project! {
     /// Stream returned by [`FlowExt::map_concurrent`](crate::FlowExt::map_concurrent).
@@ -44,8 +43,7 @@ pin_project! {
         U = <Fut as Future>::Output,
     > {
         #[pin]
-        engine: Engine<S, T, One<Fut>, U>,
-        f: F,
+        stage: Stage<S, T, One<Fut>, F, U>,
     }
 }
 
@@ -71,25 +69,22 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
-        Self { engine: Engine::new(stream, concurrency), f }
+        let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
+            engine.poll_next(cx, |item| One::new(f(item)))
+        });
+        Self { stage }
     }
 }
 
-impl<S, F, Fut, T, U> Stream for MapConcurrent<S, F, Fut, T, U>
-where
-    S: Stream<Item = T>,
-    F: FnMut(T) -> Fut,
-    Fut: CallFuture<Output = U>,
-{
+impl<S: Stream, F, Fut: CallFuture, T, U> Stream for MapConcurrent<S, F, Fut, T, U> {
     type Item = U;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
-        let this = self.project();
-        this.engine.poll_next(cx, |item| One::new((this.f)(item)))
+        self.project().stage.poll_next(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        add_hints(exactly(self.engine.in_flight()), self.engine.items_hint())
+        self.stage.engine().one_each_hint()
     }
 }
 
@@ -100,20 +95,16 @@ impl<Fut: CallFuture> Call for One<Fut> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Fut::Output>> {
         self.project().future.poll(cx).map(|output| Step::Over(Some(output)))
     }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        exactly(1)
-    }
 }
 
-fused!([S: Stream, F, Fut: CallFuture, T, U] MapConcurrent<S, F, Fut, T, U>: |stage| stage.engine.is_over());
+fused!([S: Stream, F, Fut: CallFuture, T, U] MapConcurrent<S, F, Fut, T, U>: |stage| stage.stage.engine().is_over());
 
 impl<S, F, Fut, T, U> fmt::Debug for MapConcurrent<S, F, Fut, T, U>
 where
-    S: Stream<Item = T> + fmt::Debug,
-    Fut: CallFuture<Output = U>,
+    S: Stream + fmt::Debug,
+    Fut: CallFuture,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.fmt_stage("MapConcurrent", f)
+        self.stage.fmt_as("MapConcurrent", f)
     }
 }

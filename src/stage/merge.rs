@@ -53,7 +53,7 @@ where
 {
     let mut fan_in = FanIn::new();
     streams.into_iter().for_each(|stream| fan_in.add(stream));
-    Merge { fan_in, incoming: None, open: false, over: false, seen: 0 }
+    Merge { fan_in, incoming: None, open: false, over: false, seen: 0, poll: Merge::poll }
 }
 
 /// Stream returned by [`merge`].
@@ -87,6 +87,9 @@ pub struct Merge<S: Stream, T = <S as Stream>::Item> {
 
     /// The number of wakes when `incoming` was last looked at.
     seen: usize,
+
+    /// How it is polled: a value, as in a `Stage` of the engine, and for the same reason.
+    poll: fn(&mut Self, &mut Context<'_>) -> Poll<Option<T>>,
 }
 
 impl<S: Stream<Item = T>, T> Merge<S, T> {
@@ -135,6 +138,20 @@ impl<S: Stream<Item = T>, T> Merge<S, T> {
         handle
     }
 
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.take_incoming();
+        if let Poll::Ready(item) = self.fan_in.poll_next(cx) {
+            return Poll::Ready(Some(item));
+        }
+        if self.fan_in.signals().upstream_wakes() != self.seen {
+            cx.waker().wake_by_ref();
+        } else if self.fan_in.is_empty() && !self.open {
+            self.over = true;
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    }
+
     /// Takes in the streams that were added, if anything has changed.
     fn take_incoming(&mut self) {
         let wakes = self.fan_in.signals().upstream_wakes();
@@ -148,22 +165,11 @@ impl<S: Stream<Item = T>, T> Merge<S, T> {
     }
 }
 
-impl<S: Stream<Item = T>, T> Stream for Merge<S, T> {
+impl<S: Stream, T> Stream for Merge<S, T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let this = &mut *self;
-        this.take_incoming();
-        if let Poll::Ready(item) = this.fan_in.poll_next(cx) {
-            return Poll::Ready(Some(item));
-        }
-        if this.fan_in.signals().upstream_wakes() != this.seen {
-            cx.waker().wake_by_ref();
-        } else if this.fan_in.is_empty() && !this.open {
-            this.over = true;
-            return Poll::Ready(None);
-        }
-        Poll::Pending
+        (self.poll)(&mut self, cx)
     }
 
     fn size_hint(&self) -> SizeHint {

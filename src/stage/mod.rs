@@ -66,5 +66,5 @@ pub use self::try_item::TryItem;
 pub use self::try_map::TryMapConcurrent;
 
 pub(crate) use self::batch::checked_size;
-pub(crate) use self::filter::test;
-pub(crate) use self::try_filter::try_test;
+pub(crate) use self::filter::filter_concurrent;
+pub(crate) use self::try_filter::try_filter_concurrent;

@@ -46,6 +46,9 @@ const PANICS: usize = 16;
 pub struct Prefetch<S: Stream, Spawn, H = (), T = <S as Stream>::Item> {
     limit: usize,
     state: State<S, T, Spawn, H>,
+
+    /// How it is polled: a value, as in a `Stage` of the engine, and for the same reason.
+    poll: fn(Pin<&mut Self>, &mut Context<'_>) -> Poll<Option<T>>,
 }
 
 enum State<S, T, Spawn, H> {
@@ -106,7 +109,7 @@ where
     #[track_caller]
     pub(crate) fn new(stream: S, limit: usize, spawn: Spawn) -> Self {
         assert!(limit > 0, "the number of items to prefetch must be at least 1");
-        Self { limit, state: State::Waiting(stream, spawn) }
+        Self { limit, state: State::Waiting(stream, spawn), poll: Self::poll }
     }
 
     /// Has the executor begin with the task.
@@ -183,24 +186,11 @@ impl<T, H> Running<T, H> {
 // Upstream is not pinned before it is in the task.
 impl<S: Stream, Spawn, H, T> Unpin for Prefetch<S, Spawn, H, T> {}
 
-impl<S, Spawn, H, T> Stream for Prefetch<S, Spawn, H, T>
-where
-    S: Stream<Item = T> + Send + 'static,
-    T: Send + 'static,
-    Spawn: FnOnce(Boxed<()>) -> H,
-{
+impl<S: Stream, Spawn, H, T> Stream for Prefetch<S, Spawn, H, T> {
     type Item = T;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let answer = engine::answer(cx.waker());
-        let Some(budget) = answer.budget.checked_sub(1) else {
-            cx.waker().wake_by_ref();
-            answer.finish(0, false);
-            return Poll::Pending;
-        };
-        let polled = self.turn(answer.advanced, cx);
-        answer.finish(budget, matches!(polled, Poll::Ready(None)));
-        polled
+        (self.poll)(self, cx)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -218,6 +208,18 @@ where
     T: Send + 'static,
     Spawn: FnOnce(Boxed<()>) -> H,
 {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let answer = engine::answer(cx.waker());
+        let Some(budget) = answer.budget.checked_sub(1) else {
+            cx.waker().wake_by_ref();
+            answer.finish(0, false);
+            return Poll::Pending;
+        };
+        let polled = self.turn(answer.advanced, cx);
+        answer.finish(budget, matches!(polled, Poll::Ready(None)));
+        polled
+    }
+
     /// Takes an item, or keeps it if this is an advance.
     fn turn(mut self: Pin<&mut Self>, advanced: bool, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = &mut *self;

@@ -160,7 +160,6 @@ macro_rules! adaptor {
     ) => {
         pin_project! {
             $(#[$attribute])*
-            #[derive(Clone)]
             #[must_use = "streams do nothing unless polled"]
             pub struct $name<S, $parameter> {
                 #[pin]
@@ -193,6 +192,15 @@ macro_rules! adaptor {
         {
             fn is_terminated(&self) -> bool {
                 self.stream.is_terminated()
+            }
+        }
+
+        impl<S: Clone, $parameter> Clone for $name<S, $parameter>
+        where
+            $kept: Clone,
+        {
+            fn clone(&self) -> Self {
+                Self { stream: self.stream.clone(), $field: self.$field.clone() }
             }
         }
 

@@ -10,6 +10,9 @@ use crate::clock::Countdown;
 
 /// Counts a duration down, as often as it is started.
 pub trait Timer {
+    /// Whether its time comes only if the executor gets a turn.
+    const NEEDS_TURNS: bool;
+
     /// Begins, or begins anew.
     fn start(&mut self, duration: Duration);
 
@@ -45,6 +48,8 @@ pub struct DefaultTimer {
 }
 
 impl Timer for DefaultTimer {
+    const NEEDS_TURNS: bool = false;
+
     fn start(&mut self, duration: Duration) {
         self.countdown.start(duration);
         self.started = true;
@@ -101,6 +106,8 @@ where
     F: FnMut(Duration) -> Fut,
     Fut: Future,
 {
+    const NEEDS_TURNS: bool = true;
+
     fn start(&mut self, duration: Duration) {
         self.stop();
         let sleep = (self.sleep)(duration);
@@ -123,16 +130,29 @@ where
     }
 
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut sleeping = self.sleeping.as_mut().map(Pin::as_mut);
-        let sleep = sleeping.as_mut().and_then(|sleeping| sleeping.as_mut().as_pin_mut());
-        if sleep.is_some_and(|sleep| sleep.poll(cx).is_ready()) {
-            self.over = true;
-            // A future that is ready must not be polled again.
-            if let Some(mut sleeping) = sleeping {
-                sleeping.set(None);
-            }
+        if let Some(sleeping) = &mut self.sleeping {
+            let mut polling = Polling { sleeping: sleeping.as_mut(), keep: false };
+            let sleep = polling.sleeping.as_mut().as_pin_mut();
+            let ready = sleep.is_some_and(|sleep| sleep.poll(cx).is_ready());
+            polling.keep = !ready;
+            self.over |= ready;
         }
         if self.over { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// A sleep that is polled. One that is ready, or that panicked, must not be polled again, and is dropped
+/// with this.
+struct Polling<'a, Fut> {
+    sleeping: Pin<&'a mut Option<Fut>>,
+    keep: bool,
+}
+
+impl<Fut> Drop for Polling<'_, Fut> {
+    fn drop(&mut self) {
+        if !self.keep {
+            self.sleeping.set(None);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::batch::Batch;
-use super::batching::Batching;
+use super::batching::{Batching, Count};
 use super::fused::fused;
 use crate::size_hint::SizeHint;
 
@@ -29,21 +29,18 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct TryBatched<S, T, E> {
         #[pin]
-        batching: Batching<S, Batch<T>, E>,
+        batching: Batching<S, Batch<T>, E, T>,
     }
 }
 
-impl<S, T, E> TryBatched<S, T, E> {
+impl<S: Stream<Item = Result<T, E>>, T, E> TryBatched<S, T, E> {
     #[track_caller]
     pub(crate) fn new(stream: S, size: usize) -> Self {
-        Self { batching: Batching::new(stream, Batch::new(size)) }
+        Self { batching: Batching::of_results(stream, Batch::new(size)) }
     }
 }
 
-impl<S, T, E> Stream for TryBatched<S, T, E>
-where
-    S: Stream<Item = Result<T, E>>,
-{
+impl<S: Stream, T, E> Stream for TryBatched<S, T, E> {
     type Item = Result<Vec<T>, E>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -55,7 +52,7 @@ where
     }
 }
 
-fused!([S, T, E] TryBatched<S, T, E>: |stage| stage.batching.is_over());
+fused!([S: Stream, T, E] TryBatched<S, T, E>: |stage| stage.batching.is_over());
 
 impl<S: fmt::Debug, T, E> fmt::Debug for TryBatched<S, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,7 +6,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::batch_by_weight::Weighed;
-use super::batching::Batching;
+use super::batching::{Batching, Count};
 use super::fused::fused;
 use crate::size_hint::SizeHint;
 
@@ -29,22 +29,22 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct TryBatchedByWeight<S, F, T, E> {
         #[pin]
-        batching: Batching<S, Weighed<T, F>, E>,
+        batching: Batching<S, Weighed<T, F>, E, T>,
     }
 }
 
-impl<S, F, T, E> TryBatchedByWeight<S, F, T, E> {
-    #[track_caller]
-    pub(crate) fn new(stream: S, max: usize, weight: F) -> Self {
-        Self { batching: Batching::new(stream, Weighed::new(max, weight)) }
-    }
-}
-
-impl<S, F, T, E> Stream for TryBatchedByWeight<S, F, T, E>
+impl<S, F, T, E> TryBatchedByWeight<S, F, T, E>
 where
     S: Stream<Item = Result<T, E>>,
     F: FnMut(&T) -> usize,
 {
+    #[track_caller]
+    pub(crate) fn new(stream: S, max: usize, weight: F) -> Self {
+        Self { batching: Batching::of_results(stream, Weighed::new(max, weight)) }
+    }
+}
+
+impl<S: Stream, F, T, E> Stream for TryBatchedByWeight<S, F, T, E> {
     type Item = Result<Vec<T>, E>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -56,7 +56,7 @@ where
     }
 }
 
-fused!([S, F: FnMut(&T) -> usize, T, E] TryBatchedByWeight<S, F, T, E>: |stage| stage.batching.is_over());
+fused!([S: Stream, F, T, E] TryBatchedByWeight<S, F, T, E>: |stage| stage.batching.is_over());
 
 impl<S: fmt::Debug, F, T, E> fmt::Debug for TryBatchedByWeight<S, F, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,7 +8,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::batch_within::Within;
-use super::batching::Batching;
+use super::batching::{Batching, Count};
 use super::fused::fused;
 use super::timer::{DefaultTimer, SleepTimer, Timer};
 use crate::size_hint::SizeHint;
@@ -36,18 +36,22 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct TryBatchedWithin<S, T, E, Timer = DefaultTimer> {
         #[pin]
-        batching: Batching<S, Within<T, Timer>, E>,
+        batching: Batching<S, Within<T, Timer>, E, T>,
     }
 }
 
-impl<S, T, E> TryBatchedWithin<S, T, E> {
+impl<S: Stream<Item = Result<T, E>>, T, E> TryBatchedWithin<S, T, E> {
     #[track_caller]
     pub(crate) fn new(stream: S, size: usize, duration: Duration) -> Self {
-        Self { batching: Batching::new(stream, Within::new(size, duration)) }
+        Self { batching: Batching::of_results(stream, Within::new(size, duration)) }
     }
 }
 
-impl<S, T, E, C> TryBatchedWithin<S, T, E, C> {
+impl<S, T, E, C> TryBatchedWithin<S, T, E, C>
+where
+    S: Stream<Item = Result<T, E>>,
+    C: Timer,
+{
     /// Waits with `sleep` instead of the timers of `async-io`: see
     /// [`BatchedWithin::sleep`](crate::BatchedWithin::sleep).
     ///
@@ -71,15 +75,11 @@ impl<S, T, E, C> TryBatchedWithin<S, T, E, C> {
         F: FnMut(Duration) -> Fut,
         Fut: Future,
     {
-        TryBatchedWithin { batching: self.batching.map_batch(|batch| batch.sleep(sleep)) }
+        TryBatchedWithin { batching: self.batching.try_map_batch(|batch| batch.sleep(sleep)) }
     }
 }
 
-impl<S, T, E, C> Stream for TryBatchedWithin<S, T, E, C>
-where
-    S: Stream<Item = Result<T, E>>,
-    C: Timer,
-{
+impl<S: Stream, T, E, C> Stream for TryBatchedWithin<S, T, E, C> {
     type Item = Result<Vec<T>, E>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -91,7 +91,7 @@ where
     }
 }
 
-fused!([S, T, E, C: Timer] TryBatchedWithin<S, T, E, C>: |stage| stage.batching.is_over());
+fused!([S: Stream, T, E, C] TryBatchedWithin<S, T, E, C>: |stage| stage.batching.is_over());
 
 impl<S: fmt::Debug, T, E, C> fmt::Debug for TryBatchedWithin<S, T, E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

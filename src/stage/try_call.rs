@@ -18,6 +18,10 @@ impl<C> Try<C> {
     pub(super) fn new(call: C) -> Self {
         Self { call }
     }
+
+    pub(super) fn call(&self) -> &C {
+        &self.call
+    }
 }
 
 impl<C, T, E> Call for Try<C>
@@ -32,10 +36,6 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<T, E>>> {
         self.project().call.poll(cx)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.call.size_hint()
     }
 
     #[inline]

@@ -53,7 +53,7 @@ use crate::source::via;
     label = "neither an iterable or stream of `Result`s, nor a future of a `Result` of one",
     note = "`try_flat_map_concurrent` takes a function that returns an iterable or a `Stream` of \
             `Result<T, E>`, a future of `Result<Vec<T>, E>` (or of another iterable), or a future of \
-            `Result<S, E>` where `S` is a `Stream` of `Result<T, E>`",
+            `Result<S, E>` where `S` is a `Stream` of `Result<T, E>`, with the same `E`",
     note = "a stream that cannot fail takes a `.map(Ok)`; for a function that returns a future of a \
             `Result` of one output there is `try_map_concurrent`"
 )]

@@ -12,7 +12,7 @@ use super::filter_map::Maybe;
 use super::fused::fused;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
-use crate::engine::Engine;
+use crate::engine::Stage;
 
 pin_project! {
     /// Stream returned by [`TryFlowExt::try_filter_concurrent`](crate::TryFlowExt::try_filter_concurrent).
@@ -41,63 +41,54 @@ pin_project! {
         E = <S as TryStream>::Error,
     > {
         #[pin]
-        engine: Engine<S, Result<T, E>, Try<Maybe<Fut>>, Result<T, E>>,
-        predicate: Arc<P>,
-        test: fn(T, Arc<P>) -> Fut,
+        stage: Stage<S, Result<T, E>, Try<Maybe<Fut>>, Arc<P>, Result<T, E>>,
     }
 }
 
-impl<S, P, Fut, T, E> TryFilterConcurrent<S, P, Fut, T, E>
+/// Makes the stage. Only here the future of its calls is known.
+#[track_caller]
+pub(crate) fn try_filter_concurrent<S, P, T, E>(
+    stream: S,
+    concurrency: Concurrency,
+    predicate: P,
+) -> TryFilterConcurrent<S, P, impl Future<Output = Option<Result<T, E>>>, T, E>
 where
     S: Stream<Item = Result<T, E>>,
-    Fut: Future<Output = Option<Result<T, E>>>,
+    P: AsyncFn(&T) -> Result<bool, E>,
 {
-    #[track_caller]
-    pub(crate) fn new(
-        stream: S,
-        concurrency: Concurrency,
-        predicate: P,
-        test: fn(T, Arc<P>) -> Fut,
-    ) -> Self {
-        Self { engine: Engine::new(stream, concurrency), predicate: Arc::new(predicate), test }
-    }
+    let stage = Stage::new(stream, concurrency, Arc::new(predicate), |engine, predicate, cx| {
+        engine.try_poll_next(cx, |item| Try::new(Maybe::new(test(item, predicate.clone()))))
+    });
+    TryFilterConcurrent { stage }
 }
 
 /// A call, as in a stage that knows no errors.
-pub(crate) async fn try_test<T, E, P>(item: T, predicate: Arc<P>) -> Option<Result<T, E>>
+async fn test<T, E, P>(item: T, predicate: Arc<P>) -> Option<Result<T, E>>
 where
     P: AsyncFn(&T) -> Result<bool, E>,
 {
     predicate(&item).await.map(|keep| keep.then_some(item)).transpose()
 }
 
-impl<S, P, Fut, T, E> Stream for TryFilterConcurrent<S, P, Fut, T, E>
-where
-    S: Stream<Item = Result<T, E>>,
-    Fut: Future<Output = Option<Result<T, E>>>,
-{
+impl<S: TryStream, P, Fut, T, E> Stream for TryFilterConcurrent<S, P, Fut, T, E> {
     type Item = Result<T, E>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
-        let this = self.project();
-        this.engine.try_poll_next(cx, |item| {
-            Try::new(Maybe::new((this.test)(item, this.predicate.clone())))
-        })
+        self.project().stage.poll_next(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        until_error(self.engine.at_most_one_each_hint())
+        until_error(self.stage.engine().at_most_one_each_hint())
     }
 }
 
-fused!([S: TryStream, P, Fut, T, E] TryFilterConcurrent<S, P, Fut, T, E>: |stage| stage.engine.is_over());
+fused!([S: TryStream, P, Fut, T, E] TryFilterConcurrent<S, P, Fut, T, E>: |stage| stage.stage.engine().is_over());
 
 impl<S, P, Fut, T, E> fmt::Debug for TryFilterConcurrent<S, P, Fut, T, E>
 where
-    S: Stream<Item = Result<T, E>> + fmt::Debug,
-    Fut: Future<Output = Option<Result<T, E>>>,
+    S: TryStream + fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.fmt_stage("TryFilterConcurrent", f)
+        self.stage.fmt_as("TryFilterConcurrent", f)
     }
 }

@@ -10,8 +10,7 @@ use super::call_future::CallFuture;
 use super::fused::fused;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
-use crate::engine::{Call, Engine, Step};
-use crate::size_hint::SizeHint;
+use crate::engine::{Call, Stage, Step};
 
 pin_project! {
     /// Stream returned by [`TryFlowExt::try_filter_map_concurrent`](crate::TryFlowExt::try_filter_map_concurrent).
@@ -37,8 +36,7 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct TryFilterMapConcurrent<S: TryStream, F, Fut, U, E, T = <S as TryStream>::Ok> {
         #[pin]
-        engine: Engine<S, Result<T, E>, Try<TryMaybe<Fut>>, Result<U, E>>,
-        f: F,
+        stage: Stage<S, Result<T, E>, Try<TryMaybe<Fut>>, F, Result<U, E>>,
     }
 }
 
@@ -58,25 +56,22 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
-        Self { engine: Engine::new(stream, concurrency), f }
+        let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
+            engine.try_poll_next(cx, |item| Try::new(TryMaybe { future: f(item) }))
+        });
+        Self { stage }
     }
 }
 
-impl<S, F, Fut, U, E, T> Stream for TryFilterMapConcurrent<S, F, Fut, U, E, T>
-where
-    S: Stream<Item = Result<T, E>>,
-    F: FnMut(T) -> Fut,
-    Fut: CallFuture<Output = Result<Option<U>, E>>,
-{
+impl<S: TryStream, F, Fut, U, E, T> Stream for TryFilterMapConcurrent<S, F, Fut, U, E, T> {
     type Item = Result<U, E>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.project();
-        this.engine.try_poll_next(cx, |item| Try::new(TryMaybe { future: (this.f)(item) }))
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<U, E>>> {
+        self.project().stage.poll_next(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        until_error(self.engine.at_most_one_each_hint())
+        until_error(self.stage.engine().at_most_one_each_hint())
     }
 }
 
@@ -90,20 +85,15 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<U, E>>> {
         self.project().future.poll(cx).map(|output| Step::Over(output.transpose()))
     }
-
-    fn size_hint(&self) -> SizeHint {
-        (0, Some(1))
-    }
 }
 
-fused!([S: TryStream, F, Fut, U, E, T] TryFilterMapConcurrent<S, F, Fut, U, E, T>: |stage| stage.engine.is_over());
+fused!([S: TryStream, F, Fut, U, E, T] TryFilterMapConcurrent<S, F, Fut, U, E, T>: |stage| stage.stage.engine().is_over());
 
 impl<S, F, Fut, U, E, T> fmt::Debug for TryFilterMapConcurrent<S, F, Fut, U, E, T>
 where
-    S: Stream<Item = Result<T, E>> + fmt::Debug,
-    Fut: CallFuture<Output = Result<Option<U>, E>>,
+    S: TryStream + fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.fmt_stage("TryFilterMapConcurrent", f)
+        self.stage.fmt_as("TryFilterMapConcurrent", f)
     }
 }

@@ -12,7 +12,8 @@ use super::flat_map::Many;
 use super::fused::fused;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
-use crate::engine::Engine;
+use crate::engine::Stage;
+use crate::size_hint::SizeHint;
 
 pin_project! {
     /// Stream returned by [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent).
@@ -47,8 +48,8 @@ pin_project! {
         U = <X as TryExpand<Via>>::Ok,
     > {
         #[pin]
-        engine: Engine<S, Result<T, E>, Try<Many<I>>, Result<U, E>>,
-        f: F,
+        stage: Stage<S, Result<T, E>, Try<Many<I>>, F, Result<U, E>>,
+        hint: fn(&Try<Many<I>>) -> SizeHint,
         via: PhantomData<fn() -> (X, Via)>,
     }
 }
@@ -62,41 +63,35 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
-        Self { engine: Engine::new(stream, concurrency), f, via: PhantomData }
+        let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
+            engine.try_poll_next(cx, |item| Try::new(Many::new(f(item).try_expand())))
+        });
+        Self { stage, hint: |call| call.call().size_hint(), via: PhantomData }
     }
 }
 
-impl<S, F, X, Via, T, E, I, U> Stream for TryFlatMapConcurrent<S, F, X, Via, T, E, I, U>
-where
-    S: Stream<Item = Result<T, E>>,
-    F: FnMut(T) -> X,
-    X: TryExpand<Via, Ok = U, Error = E, Stream = I>,
-    I: Stream<Item = Result<U, E>>,
+impl<S: TryStream, F, X: TryExpand<Via>, Via, T, E, I, U> Stream
+    for TryFlatMapConcurrent<S, F, X, Via, T, E, I, U>
 {
     type Item = Result<U, E>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.project();
-        this.engine.try_poll_next(cx, |item| Try::new(Many::new((this.f)(item).try_expand())))
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<U, E>>> {
+        self.project().stage.poll_next(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let (lower, upper) = self.engine.outputs_hint();
-        // An item yet to come may expand to anything.
-        let none_to_come = self.engine.items_hint().1 == Some(0);
-        until_error((lower, upper.filter(|_| none_to_come)))
+        until_error(self.stage.engine().many_each_hint(self.hint))
     }
 }
 
-fused!([S: TryStream, F, X: TryExpand<Via>, Via, T, E, I, U] TryFlatMapConcurrent<S, F, X, Via, T, E, I, U>: |stage| stage.engine.is_over());
+fused!([S: TryStream, F, X: TryExpand<Via>, Via, T, E, I, U] TryFlatMapConcurrent<S, F, X, Via, T, E, I, U>: |stage| stage.stage.engine().is_over());
 
 impl<S, F, X, Via, T, E, I, U> fmt::Debug for TryFlatMapConcurrent<S, F, X, Via, T, E, I, U>
 where
-    S: Stream<Item = Result<T, E>> + fmt::Debug,
+    S: TryStream + fmt::Debug,
     X: TryExpand<Via>,
-    I: Stream<Item = Result<U, E>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.fmt_stage("TryFlatMapConcurrent", f)
+        self.stage.fmt_as("TryFlatMapConcurrent", f)
     }
 }

@@ -11,8 +11,7 @@ use super::fused::fused;
 use super::map::One;
 use super::try_call::{Try, until_error};
 use crate::Concurrency;
-use crate::engine::Engine;
-use crate::size_hint::{add_hints, exactly};
+use crate::engine::Stage;
 
 pin_project! {
     /// Stream returned by [`TryFlowExt::try_map_concurrent`](crate::TryFlowExt::try_map_concurrent).
@@ -35,8 +34,7 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct TryMapConcurrent<S: TryStream, F, Fut, U, E, T = <S as TryStream>::Ok> {
         #[pin]
-        engine: Engine<S, Result<T, E>, Try<One<Fut>>, Result<U, E>>,
-        f: F,
+        stage: Stage<S, Result<T, E>, Try<One<Fut>>, F, Result<U, E>>,
     }
 }
 
@@ -48,36 +46,32 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
-        Self { engine: Engine::new(stream, concurrency), f }
+        let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
+            engine.try_poll_next(cx, |item| Try::new(One::new(f(item))))
+        });
+        Self { stage }
     }
 }
 
-impl<S, F, Fut, U, E, T> Stream for TryMapConcurrent<S, F, Fut, U, E, T>
-where
-    S: Stream<Item = Result<T, E>>,
-    F: FnMut(T) -> Fut,
-    Fut: CallFuture<Output = Result<U, E>>,
-{
+impl<S: TryStream, F, Fut, U, E, T> Stream for TryMapConcurrent<S, F, Fut, U, E, T> {
     type Item = Result<U, E>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.project();
-        this.engine.try_poll_next(cx, |item| Try::new(One::new((this.f)(item))))
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<U, E>>> {
+        self.project().stage.poll_next(cx)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        until_error(add_hints(exactly(self.engine.in_flight()), self.engine.items_hint()))
+        until_error(self.stage.engine().one_each_hint())
     }
 }
 
-fused!([S: TryStream, F, Fut, U, E, T] TryMapConcurrent<S, F, Fut, U, E, T>: |stage| stage.engine.is_over());
+fused!([S: TryStream, F, Fut, U, E, T] TryMapConcurrent<S, F, Fut, U, E, T>: |stage| stage.stage.engine().is_over());
 
 impl<S, F, Fut, U, E, T> fmt::Debug for TryMapConcurrent<S, F, Fut, U, E, T>
 where
-    S: Stream<Item = Result<T, E>> + fmt::Debug,
-    Fut: CallFuture<Output = Result<U, E>>,
+    S: TryStream + fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.engine.fmt_stage("TryMapConcurrent", f)
+        self.stage.fmt_as("TryMapConcurrent", f)
     }
 }

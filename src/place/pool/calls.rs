@@ -8,7 +8,7 @@ use async_executor::FallibleTask;
 
 use super::ThreadPool;
 use super::workers::Workers;
-use crate::place::call::{Call, Job};
+use crate::place::call::{self, Call, Job};
 
 /// Makes a blocking function one that a stage can call: each call runs on a thread of `pool`.
 ///
@@ -78,7 +78,11 @@ where
 {
     let f = Arc::new(f);
     let workers = pool.workers.clone();
-    move |input| InPool { call: Call::new(f.clone(), input), workers: workers.clone() }
+    move |input| InPool {
+        call: Call::new(f.clone(), input),
+        workers: workers.clone(),
+        poll: InPool::poll_call,
+    }
 }
 
 /// Future of a call made by [`in_pool`].
@@ -97,30 +101,39 @@ where
 pub struct InPool<F, T, U> {
     call: Call<F, T, U, FallibleTask<()>>,
     workers: Arc<Workers>,
+
+    /// How it is polled: a value, so that this is a future in whatever place it is looked at.
+    poll: fn(&mut Self, &mut Context<'_>) -> Poll<U>,
 }
 
 // No field is ever pinned.
 impl<F, T, U> Unpin for InPool<F, T, U> {}
 
-impl<F, T, U> Future for InPool<F, T, U>
+impl<F, T, U> InPool<F, T, U>
 where
     F: Fn(T) -> U + Send + Sync + 'static,
     T: Send + 'static,
     U: Send + 'static,
 {
+    fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<U> {
+        let Self { call, workers, .. } = self;
+        let output = ready!(call.poll(cx, |job: Job<F, T, U>| workers.give(job)));
+        let Some(output) = output else {
+            panic!("the thread pool `{}` was shut down before this call began", workers.name);
+        };
+        Poll::Ready(call::output(output))
+    }
+}
+
+impl<F, T, U> Future for InPool<F, T, U> {
     type Output = U;
 
     /// # Panics
     ///
     /// Panics if the function did, if the pool was shut down before the call began, or if the future
     /// was ready before.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
-        let Self { call, workers } = self.get_mut();
-        let output = ready!(call.poll(cx, |job: Job<F, T, U>| workers.give(job)));
-        let Some(output) = output else {
-            panic!("the thread pool `{}` was shut down before this call began", workers.name);
-        };
-        Poll::Ready(output)
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
+        (self.poll)(&mut self, cx)
     }
 }
 

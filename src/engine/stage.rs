@@ -1,0 +1,62 @@
+//! A stage as the compiler can see through it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_lite::Stream;
+use pin_project_lite::pin_project;
+
+use super::{Call, Engine};
+use crate::concurrency::Concurrency;
+
+/// Polls an engine with the stage's function.
+type PollStage<S, I, C, F, U> =
+    fn(Pin<&mut Engine<S, I, C, U>>, &mut F, &mut Context<'_>) -> Poll<Option<U>>;
+
+pin_project! {
+    /// An engine with the function `F` of its stage.
+    ///
+    /// How the two are polled is kept as a value. So the `Stream` of a stage asks for nothing, and
+    /// whoever needs its items in a future that is spawned need not prove again, with lifetimes erased,
+    /// that `F` returns what is stored in the engine.
+    pub(crate) struct Stage<S, I, C, F, U> {
+        #[pin]
+        engine: Engine<S, I, C, U>,
+        f: F,
+        poll: PollStage<S, I, C, F, U>,
+    }
+}
+
+impl<S, I, C, F, U> Stage<S, I, C, F, U> {
+    #[track_caller]
+    pub(crate) fn new(
+        stream: S,
+        concurrency: Concurrency,
+        f: F,
+        poll: PollStage<S, I, C, F, U>,
+    ) -> Self
+    where
+        S: Stream<Item = I>,
+        C: Call<Output = U>,
+    {
+        Self { engine: Engine::new(stream, concurrency), f, poll }
+    }
+
+    #[inline]
+    pub(crate) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
+        let this = self.project();
+        (this.poll)(this.engine, this.f, cx)
+    }
+
+    pub(crate) fn engine(&self) -> &Engine<S, I, C, U> {
+        &self.engine
+    }
+}
+
+impl<S: fmt::Debug, I, C, F, U> Stage<S, I, C, F, U> {
+    /// Writes a stage of the given name, with what is in it.
+    pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.engine.fmt_stage(name, f)
+    }
+}
