@@ -529,3 +529,60 @@ fn in_order_too_later_calls_are_polled_while_the_first_is_silent() {
     gates[0].open();
     assert_eq!(task.settle(&mut stream), (vec![0, 1, 2], true));
 }
+
+#[test]
+fn expansions_that_always_have_outputs_are_each_heard_soon() {
+    for open in [2, 3] {
+        let mut stream = pin!(pipe(0..).flat_map_concurrent(open, stream::repeat));
+        let task = Task::new();
+        let mut outputs = vec![];
+        for _ in 0..500 {
+            if let Poll::Ready(output) = task.poll_next(&mut stream) {
+                outputs.extend(output);
+            }
+            assert!(task.is_woken());
+        }
+        assert!(outputs.len() > 300);
+        // Once all are open.
+        for some in outputs[100..].windows(32) {
+            assert!((0..open).all(|item| some.contains(&item)), "{some:?}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_is_ready_at_once_has_the_stages_above_go_on() {
+    for stage in Stage::ALL {
+        for limit in [Concurrency::from(1), ordered(1), Semaphore::new(1).into()] {
+            let started = Cell::new(0);
+            let above = Stage::Map.of(pipe(0..10), 1, async |_| started.set(started.get() + 1));
+            let mut stream = stage.of(above, limit.clone(), async |_| ());
+            let task = Task::new();
+            for item in 0..9 {
+                while task.poll_next(&mut stream) != Poll::Ready(Some(item)) {
+                    assert!(task.is_woken());
+                }
+                // It runs while the consumer is busy with this item.
+                assert_eq!(started.get(), item + 2, "{stage:?} {limit:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn busy_calls_have_no_source_polled() {
+    for stage in Stage::ALL {
+        let polls = Cell::new(0);
+        let source = stream::iter(0..1).chain(stream::poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            Poll::Pending
+        }));
+        let mut stream = stage.of(source, 3, |_| busy());
+        let task = Task::new();
+        for _ in 0..100 {
+            assert_eq!(task.poll_next(&mut stream), Poll::Pending);
+            assert!(task.is_woken());
+        }
+        assert!((1..=3).contains(&polls.get()), "it was not woken: {}", polls.get());
+    }
+}

@@ -322,6 +322,76 @@ fn in_order_an_earlier_error_comes_out_instead() {
 }
 
 /// What comes of an expansion before its error has come out, and others are dropped with it.
+/// One that came out as the stage was full, of a plain stream beside a stage.
+#[test]
+fn no_item_is_left_over_after_an_error() {
+    for kind in TryStage::ALL {
+        for limit in [1.into(), errors_in_turn(1), ordered(1), Semaphore::new(1).into()] {
+            let (world, above, task) = (World::default(), World::default(), Task::new());
+            let (sender, plain) = async_channel::unbounded();
+            let beside = stream::or(plain, above.stage(kind, 1, []));
+            let mut stage = kind.of(beside, limit.clone(), |item| world.call(item, true));
+            above.gates[0].open();
+            assert_eq!(task.settle(&mut stage), (vec![], false));
+            sender.try_send(Ok(1)).unwrap();
+            assert_eq!(task.settle(&mut stage), (vec![], false));
+            assert_eq!(world.calls.peak(), 1, "it is full");
+
+            world.gates.iter().for_each(Gate::open);
+            assert_eq!(next(&task, &mut stage), Some(Err(0)));
+            assert_eq!(task.settle(&mut stage), (vec![], true), "{kind:?} {limit:?}");
+            assert_eq!((world.left(), above.left()), ((0, 0), (0, 0)));
+        }
+    }
+}
+
+/// Says how much else is there when it is dropped.
+struct Last<'a> {
+    calls: &'a Gauge,
+    outputs: &'a Gauge,
+    left: &'a Cell<Option<(usize, usize)>>,
+}
+
+impl Drop for Last<'_> {
+    fn drop(&mut self) {
+        self.left.set(Some((self.calls.now(), self.outputs.now())));
+    }
+}
+
+#[test]
+fn an_error_drops_calls_and_outputs_before_what_they_came_from() {
+    for limit in limits() {
+        let (calls, outputs, left) = (Gauge::default(), Gauge::default(), Cell::new(None));
+        let (gates, task): ([Gate; 9], _) = (Default::default(), Task::new());
+        let last = Last { calls: &calls, outputs: &outputs, left: &left };
+        let items = stream::iter(0..9).inspect(move |_| {
+            let _ = &last;
+        });
+        let mut stage = Box::pin(items.map(Ok::<usize, usize>).try_map_concurrent(limit, |item| {
+            let (unit, passed) = (calls.unit(), gates[item].passed());
+            let outputs = &outputs;
+            async move {
+                let _unit = unit;
+                passed.await;
+                if item == 1 { Err(item) } else { Ok(outputs.unit()) }
+            }
+        }));
+        assert!(task.settle(&mut stage).0.is_empty());
+        // In order, the output of the last one waits.
+        gates[3].open();
+        let came = task.settle(&mut stage).0.len();
+        assert_eq!((outputs.now(), left.get()), (1 - came, None));
+        gates[1].open();
+        while left.get().is_none() {
+            assert!(task.is_woken());
+            let _ = task.poll_next(&mut stage);
+        }
+        // In order, the first one is before the error.
+        let before = usize::from(calls.now() == 1);
+        assert_eq!(left.get(), Some((before, 0)));
+    }
+}
+
 #[test]
 fn an_expansion_fails_on_its_way() {
     let open = Gauge::default();
@@ -368,6 +438,17 @@ fn a_batch_that_is_broken_off_comes_before_the_error() {
     assert_eq!(world.left(), (0, 0), "upstream is dropped before even that");
     assert_eq!(task.settle(&mut batches), (vec![Err(5)], true));
     assert_eq!(task.poll_next(&mut batches), Poll::Ready(None));
+}
+
+#[test]
+fn no_results_make_no_batches() {
+    let none = || stream::empty::<Result<usize, usize>>();
+    assert_eq!(none().try_batched(3).size_hint(), (0, Some(0)));
+    assert_eq!(none().try_batched_by_weight(3, |n| *n).size_hint(), (0, Some(0)));
+    let mut batches = stream::iter([Ok::<usize, usize>(1)]).try_batched(1);
+    assert_eq!(batches.size_hint().1, Some(1));
+    assert_eq!(Task::new().poll_next(&mut batches), Poll::Ready(Some(Ok(vec![1]))));
+    assert_eq!(batches.size_hint(), (0, Some(0)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod support {
     pub(crate) mod dice;
     pub(crate) mod exec;
+    pub(crate) mod gate;
     pub(crate) mod gauge;
     pub(crate) mod lock;
     pub(crate) mod waker;
@@ -20,6 +21,7 @@ use futures_lite::stream::Boxed;
 use futures_lite::{future, stream};
 
 use support::exec::run;
+use support::gate::Gate;
 use support::gauge::Gauge;
 use support::lock::{Fair, HABITS, Lock, Site, Unfair, with_each_lock};
 use support::waker::Task;
@@ -332,6 +334,55 @@ fn an_advance_pulls_no_plain_source() {
     for branch in 0..3 {
         let share = items.iter().filter(|item| **item == branch).count();
         assert!((15..=25).contains(&share), "none is forgotten: {items:?}");
+    }
+}
+
+/// Branches that were advanced, and are woken before they are pulled, like those that were not.
+#[test]
+fn no_branch_is_lost_that_is_woken_between_an_advance_and_a_pull() {
+    for (stage_first, full) in [(true, 1), (false, 1), (true, 2), (false, 2)] {
+        let (stage_gates, last_gates): ([Gate; 5], [Gate; 5]) = Default::default();
+        let fed: [Fed; 3] = Default::default();
+        let (stages, task) = (stage_gates.clone(), Task::new());
+        let stage = pipe(0..5).map_concurrent(4, move |n| {
+            let passed = stages[n as usize].passed();
+            async move {
+                passed.await;
+                n
+            }
+        });
+        let mut branches = Vec::from(fed.each_ref().map(|fed| fed.stream().boxed_local()));
+        branches.insert(if stage_first { 0 } else { 3 }, stage.boxed_local());
+        let mut last = Box::pin(merge(branches).map_concurrent(full, |n| {
+            let passed = last_gates.get(n as usize).map(Gate::passed);
+            async move {
+                if let Some(passed) = passed {
+                    passed.await;
+                }
+                n
+            }
+        }));
+        assert_eq!(task.settle(&mut last), (vec![], false));
+        stage_gates[..full].iter().for_each(Gate::open);
+        assert_eq!(task.settle(&mut last), (vec![], false), "it is full");
+        // The stage goes on while it is full.
+        stage_gates[full].open();
+        assert_eq!(task.settle(&mut last), (vec![], false));
+        last_gates.iter().for_each(Gate::open);
+        let Poll::Ready(Some(first)) = task.poll_next(&mut last) else { panic!("a call is over") };
+
+        // There is room again.
+        stage_gates[full + 1].open();
+        fed.iter().zip(10..).for_each(|(fed, n)| fed.feed([n]));
+        let (mut items, over) = task.settle(&mut last);
+        items.push(first);
+        items.sort_unstable();
+        let expected = (0..full as u32 + 2).chain(10..13).collect();
+        assert_eq!((items, over), (expected, false));
+
+        fed.iter().for_each(Fed::end);
+        stage_gates.iter().for_each(Gate::open);
+        assert!(task.settle(&mut last).1);
     }
 }
 

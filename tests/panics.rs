@@ -503,3 +503,43 @@ fn of_a_waker_that_is_told_of_a_permit_loses_no_output() {
     assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
     assert_eq!(task.poll_next(&mut stream), Poll::Ready(None));
 }
+
+/// An expansion gives its permit back with each output.
+#[test]
+fn of_a_waker_that_is_told_of_a_permit_loses_no_output_of_an_expansion() {
+    for turns in [0, 1, 2] {
+        for in_order in [false, true] {
+            let semaphore = Semaphore::new(1);
+            let limit = if in_order { ordered(&semaphore) } else { Concurrency::from(&semaphore) };
+            let stream = pipe(0..1).flat_map_concurrent(limit, |_| {
+                stream::unfold(0, async |step| {
+                    for _ in 0..turns {
+                        yield_now().await;
+                    }
+                    if step == 0 {
+                        wait_for_a_permit(&semaphore);
+                    }
+                    (step < 3).then_some((step, step + 1))
+                })
+            });
+            assert_eq!(survive(stream), (vec![0, 1, 2], vec![0]), "{turns} {in_order}");
+        }
+    }
+}
+
+#[test]
+fn an_output_that_a_panic_left_behind_is_expected() {
+    for stage in Stage::ALL {
+        let semaphore = Semaphore::new(1);
+        let mut stream = stage.of(pipe(0..1), &semaphore, |_| {
+            wait_for_a_permit(&semaphore);
+            ready(())
+        });
+        let task = Task::new();
+        catch_unwind(AssertUnwindSafe(|| while task.poll_next(&mut stream).is_pending() {}))
+            .unwrap_err();
+        let (lower, upper) = stream.size_hint();
+        assert_eq!(survive(stream), (vec![0], vec![]));
+        assert!(lower <= 1 && upper.is_none_or(|upper| upper >= 1), "{stage:?} {lower} {upper:?}");
+    }
+}

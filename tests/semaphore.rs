@@ -446,6 +446,85 @@ fn a_stage_that_was_woken_and_dropped_keeps_no_news_to_itself() {
     assert_eq!(tasks[1].settle(&mut stream), (vec![0, 1, 2], true));
 }
 
+/// The last item was pulled as a permit seemed free, and its source, which has ended, took that.
+#[test]
+fn the_last_item_hears_of_its_permit() {
+    for (stage, is_below) in
+        Stage::ALL.into_iter().flat_map(|stage| [(stage, false), (stage, true)])
+    {
+        let (semaphore, taken) = (Semaphore::new(1), RefCell::new(None));
+        let items = pipe(0..3);
+        let items: Boxed<'_> =
+            if is_below { Stage::Map.of(items, 1, async |_| ()) } else { Box::pin(items) };
+        let source = items.inspect(|item| {
+            if *item == 2 {
+                *taken.borrow_mut() = semaphore.try_acquire();
+            }
+        });
+        let mut stream = stage.of(source, &semaphore, async |_| ());
+        let task = Task::new();
+        assert_eq!(task.settle(&mut stream), (vec![0, 1], false));
+        let permit = taken.take();
+        assert!(permit.is_some());
+        drop(permit);
+        assert_eq!(task.settle(&mut stream), (vec![2], true), "{stage:?}");
+    }
+}
+
+#[test]
+fn all_stages_hear_of_a_higher_limit() {
+    for stage in Stage::ALL {
+        let (semaphore, gate) = (Semaphore::new(2), Gate::default());
+        let started = [(); 3].map(|()| Cell::new(0));
+        let mut streams = started.each_ref().map(|started| {
+            let stream = stage.of(pipe(0..9), ordered(&semaphore), |_| {
+                started.set(started.get() + 1);
+                gate.passed()
+            });
+            (Task::new(), stream)
+        });
+        // Each has two calls, and with this limit that is as many as it may.
+        for limit in [2, 4, 6] {
+            semaphore.set_limit(limit);
+            let (task, stream) = &mut streams[limit / 2 - 1];
+            assert_eq!(task.settle(stream), (vec![], false));
+        }
+        assert_eq!(started.each_ref().map(Cell::get), [2, 2, 2]);
+        semaphore.set_limit(2);
+        for (task, stream) in &mut streams {
+            assert!(task.poll_next(stream).is_pending());
+            assert_eq!(task.settle(stream), (vec![], false));
+        }
+        semaphore.set_limit(usize::MAX);
+        for (task, stream) in &mut streams {
+            assert_eq!(task.settle(stream), (vec![], false));
+        }
+        assert_eq!(started.each_ref().map(Cell::get), [9, 9, 9]);
+    }
+}
+
+#[test]
+fn one_that_has_its_permit_takes_no_news_from_others() {
+    let semaphore = Semaphore::new(1);
+    let held = semaphore.try_acquire();
+    let (mut first, mut second) = (semaphore.acquire(), semaphore.acquire());
+    let (mut first, mut second) = (
+        stream::poll_fn(|cx| Pin::new(&mut first).poll(cx).map(Some)),
+        stream::poll_fn(|cx| Pin::new(&mut second).poll(cx).map(Some)),
+    );
+    let tasks = [(); 2].map(|()| Task::new());
+    assert!(tasks[0].poll_next(&mut first).is_pending());
+    assert!(tasks[1].poll_next(&mut second).is_pending());
+    drop(held);
+    // It is the turn of the first, but the second one asks before it.
+    let Poll::Ready(permit) = tasks[1].poll_next(&mut second) else { panic!("it is free") };
+    assert!(tasks[0].poll_next(&mut first).is_pending());
+    assert!(!tasks[0].is_woken());
+    drop(permit);
+    assert!(tasks[0].is_woken(), "the second one is there, but waits no more");
+    assert!(tasks[0].poll_next(&mut first).is_ready());
+}
+
 #[test]
 fn permits_are_given_back_on_other_threads() {
     let semaphore = Semaphore::new(1);

@@ -171,6 +171,43 @@ fn expansions_take_turns_with_those_that_acquire() {
     assert!(longest <= Some(4), "{longest:?} in a row: {trace:?}");
 }
 
+/// Whoever else has permits, and however many there are.
+#[test]
+fn expansions_that_share_a_semaphore_take_turns() {
+    for in_use in 0..3 {
+        let semaphore = Semaphore::new(3);
+        let _others: Vec<_> = (0..in_use).map(|_| semaphore.try_acquire()).collect();
+        let outputs = pipe(0..).flat_map_concurrent(&semaphore, stream::repeat);
+        let outputs: Vec<usize> = block_on(outputs.take(400).collect());
+        // Once all are open.
+        for some in outputs[100..].windows(32) {
+            assert!((0..3).all(|name| some.contains(&name)), "{in_use} in use: {some:?}");
+        }
+    }
+}
+
+/// One that gave an output waits for its turn, and there are more that are busy than have a turn in
+/// one poll.
+#[test]
+fn busy_expansions_leave_one_that_paused_its_part() {
+    let semaphore = Semaphore::new(300);
+    let mut outputs = Box::pin(pipe(0..300).flat_map_concurrent(&semaphore, |n| {
+        stream::poll_fn(move |cx| {
+            if n == 7 {
+                return Poll::Ready(Some(n));
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }));
+    let task = Task::new();
+    let mut came = || (0..1_000).filter(|_| task.poll_next(&mut outputs).is_ready()).count();
+    // Not all are open in the beginning.
+    let _ = came();
+    let came = came();
+    assert!(came >= 50, "{came} in a thousand polls");
+}
+
 /// All stages of a pipeline have one budget for a poll, however selective they are.
 #[test]
 fn turns_do_not_multiply() {
@@ -224,6 +261,41 @@ fn busy_calls_leave_the_stages_above_their_part() {
     }
     let first = block_on(stages.next());
     assert!(first.is_some());
+}
+
+/// Nor do they keep a new item out, when all of them are there.
+#[test]
+fn busy_calls_in_each_of_many_stages_let_a_new_item_through() {
+    const STAGES: usize = 12;
+    let (sender, items) = async_channel::unbounded();
+    let staying = Rc::new(Cell::new(0));
+    let mut stages: Boxed<'_> = Box::pin(items);
+    for stage in 0..STAGES {
+        let staying = staying.clone();
+        stages = Box::pin(stages.map_concurrent(100, move |n| {
+            let stays = n == stage;
+            staying.set(staying.get() + usize::from(stays));
+            std::future::poll_fn(move |cx| {
+                if !stays {
+                    return Poll::Ready(n);
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        }));
+    }
+    // In the last stage first, so that they all get there.
+    (0..STAGES).rev().for_each(|stage| (0..70).for_each(|_| sender.try_send(stage).unwrap()));
+    let task = Task::new();
+    for _ in 0..20_000 {
+        assert_eq!(task.poll_next(&mut stages), Poll::Pending);
+        if staying.get() == 70 * STAGES {
+            break;
+        }
+    }
+    assert_eq!(staying.get(), 70 * STAGES, "they did not all get there");
+    sender.try_send(STAGES).unwrap();
+    assert!((0..1_000).any(|_| task.poll_next(&mut stages) == Poll::Ready(Some(STAGES))));
 }
 
 /// A stage beside a plain stream is not taken for one, whatever the plain one gives.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
@@ -439,6 +439,61 @@ fn no_waker_is_kept_by_a_stage_that_has_ended() {
     while stream.as_mut().poll_next(&mut cx) != Poll::Ready(None) {}
     drop(waker);
     assert_eq!(Arc::strong_count(&woken), 1);
+}
+
+#[test]
+fn no_waker_is_kept_by_any_stage_that_has_ended() {
+    for stage in Stage::ALL {
+        for limit in limits() {
+            let (gate, counter) = (Gate::default(), Arc::new(Counter::default()));
+            let mut stream = stage.of(pipe(0..3), limit, |_| gate.passed());
+            let waker = Waker::from(counter.clone());
+            let mut cx = Context::from_waker(&waker);
+            assert!(stream.poll_next(&mut cx).is_pending());
+            gate.open();
+            while stream.poll_next(&mut cx) != Poll::Ready(None) {}
+            drop(waker);
+            assert_eq!(Arc::strong_count(&counter), 1, "{stage:?}");
+        }
+    }
+}
+
+/// As it does where an executor holds a lock while it polls, and takes it to wake.
+#[test]
+fn a_waker_may_wait_for_a_poll_elsewhere() {
+    struct Waits(Barrier);
+
+    impl Wake for Waits {
+        fn wake(self: Arc<Self>) {
+            self.0.wait();
+            self.0.wait();
+        }
+    }
+
+    for stage in Stage::ALL {
+        for of_source in [false, true] {
+            let [gate, opened, rest] = [(); 3].map(|()| Gate::default());
+            opened.open();
+            let (first, second) = if of_source { (&gate, &opened) } else { (&opened, &gate) };
+            let source = futures_lite::stream::once_future(first.passed()).map(|()| 0);
+            let mut stream = stage.of(source, 1, async |_| {
+                second.passed().await;
+                rest.passed().await;
+            });
+            let waits = Arc::new(Waits(Barrier::new(2)));
+            let waker = Waker::from(waits.clone());
+            assert!(stream.poll_next(&mut Context::from_waker(&waker)).is_pending());
+            let task = Task::new();
+            thread::scope(|scope| {
+                scope.spawn(|| gate.open());
+                waits.0.wait();
+                assert_eq!(task.settle(&mut stream), (vec![], false));
+                waits.0.wait();
+            });
+            rest.open();
+            assert_eq!(task.settle(&mut stream), (vec![0], true), "{stage:?}");
+        }
+    }
 }
 
 #[test]
