@@ -139,7 +139,6 @@ fn outputs_of_expansions_count() {
 }
 
 #[test]
-#[ignore = "BUG: with a budget of 1 a turn that goes on with a call leaves a budget of 1"]
 fn outputs_of_expansions_that_share_a_semaphore_count() {
     check_expansions(|| Semaphore::new(3).into());
     check_expansions(|| ordered(Semaphore::new(3)));
@@ -224,7 +223,6 @@ fn a_poll_goes_on_with_so_many_calls_at_most() {
 
 /// The same where each has an output, which is refused below.
 #[test]
-#[ignore = "BUG: with a budget of 1 a turn that goes on with a call leaves a budget of 1"]
 fn calls_that_were_woken_and_are_refused_below_count() {
     for limit in [Concurrency::from(MORE), ordered(MORE), Semaphore::new(MORE).into()] {
         let (gate, work) = (Gate::default(), Work::default());
