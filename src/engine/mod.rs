@@ -138,9 +138,7 @@ where
         let mut turn =
             Turn { core: this.core, upstream: this.upstream, is_asked, advanced, budget };
         let polled = turn.run(cx, failed, sort, start);
-        // An output counts, whatever the turn spent: what is downstream may refuse it and ask again.
-        let most = budget.saturating_sub(usize::from(polled.is_ready()));
-        answer.finish(turn.budget.min(most), matches!(polled, Poll::Ready(None)));
+        answer.finish(turn.budget, matches!(polled, Poll::Ready(None)));
         polled
     }
 }

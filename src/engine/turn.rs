@@ -53,6 +53,8 @@ where
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        // An output counts, whatever brought it: what is downstream may refuse it and ask again.
+        let most = self.budget - 1;
         let mut starts = false;
         let mut due = false;
         if C::MANY && self.stays_in_row() {
@@ -102,6 +104,7 @@ where
 
         if self.hands_on() {
             if let Some(output) = self.core.hand.take() {
+                self.budget = self.budget.min(most);
                 self.core.outputs.handed_on(&output);
                 if let After::GoesOn(index) = output.call {
                     self.follow(index);
