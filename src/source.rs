@@ -39,6 +39,10 @@ where
 pin_project! {
     /// Stream returned by [`pipe`].
     ///
+    /// `S` is the source if that is a stream. For an iterable it is
+    /// [`stream::Iter`](futures_lite::stream::Iter) of its iterator, as in
+    /// `Pipe<stream::Iter<std::vec::IntoIter<u32>>>`.
+    ///
     /// # Examples
     ///
     /// ```

@@ -15,8 +15,9 @@ use crate::size_hint::SizeHint;
 pin_project! {
     /// Stream returned by [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent).
     ///
-    /// `S` is the upstream, `F` the function, `X` what it returns, and `Via` says what that is. The items `T`, the
-    /// inner streams `I` and the outputs `U` follow from them.
+    /// `S` is the upstream, `F` the function, `X` what it returns, and `Via` is a type of
+    /// [`via`](crate::via) that says what `X` is. The items `T`, the inner streams `I` and the outputs
+    /// `U` follow from them. To keep one in a struct it is simpler to box it.
     ///
     /// # Examples
     ///
