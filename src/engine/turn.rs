@@ -90,7 +90,7 @@ where
                     Started::Room(any) => any,
                 };
             }
-            if !room {
+            if !room && !self.frees_place() {
                 self.advance(&failed, &sort);
             }
             if !starts || self.hands_on() {
@@ -165,10 +165,7 @@ where
                 // The shortest way: the call was never in flight for anyone to see. Not with a permit:
                 // to give it back wakes others, who may panic.
                 Poll::Ready(Step::Over(Some(value)))
-                    if permit.is_none()
-                        && self.is_next_new()
-                        && self.needs_no_advance()
-                        && !C::fails(&value) =>
+                    if permit.is_none() && self.is_next_new() && !C::fails(&value) =>
                 {
                     return Started::Output(value);
                 }
@@ -421,12 +418,10 @@ where
         !any_before && !self.advanced
     }
 
-    /// Tells whether there is nothing to advance, or whether there would be room with one more call in
-    /// flight.
+    /// Tells whether there will be room when the turn has handed on, so that the next one pulls.
     #[inline]
-    fn needs_no_advance(&mut self) -> bool {
-        let in_flight = self.core.outputs.in_flight() + 1;
-        !self.upstream.can_advance() || self.core.permits.any_room(in_flight)
+    fn frees_place(&self) -> bool {
+        self.hands_on() && matches!(&self.core.hand, Some(Output { call: After::Over, .. }))
     }
 
     /// Takes the next output in hand, unless there is one or it has to be kept.
