@@ -69,8 +69,7 @@ where
     B: Collect<Item = T>,
 {
     pub(super) fn new(stream: S, batch: B) -> Self {
-        let poll: PollBatch<S, B, _, T> = |batching, cx| batching.poll_batch(cx, Ok);
-        Self { stream: Some(stream), batch, error: None, poll }
+        Self { stream: Some(stream), batch, error: None, poll: Self::poll_items }
     }
 
     /// The same with the batch in another form.
@@ -79,8 +78,16 @@ where
     where
         C: Collect<Item = T>,
     {
-        let poll: PollBatch<S, C, _, T> = |batching, cx| batching.poll_batch(cx, Ok);
+        let poll = Batching::poll_items;
         Batching { stream: self.stream, batch: f(self.batch), error: self.error, poll }
+    }
+
+    #[inline]
+    fn poll_items(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Vec<T>, Infallible>>> {
+        self.poll_batch(cx, Ok)
     }
 }
 
@@ -91,8 +98,7 @@ where
     B: Collect<Item = T>,
 {
     pub(super) fn of_results(stream: S, batch: B) -> Self {
-        let poll: PollBatch<S, B, E, T> = |batching, cx| batching.poll_batch(cx, |item| item);
-        Self { stream: Some(stream), batch, error: None, poll }
+        Self { stream: Some(stream), batch, error: None, poll: Self::poll_results }
     }
 
     /// The same with the batch in another form.
@@ -101,8 +107,13 @@ where
     where
         C: Collect<Item = T>,
     {
-        let poll: PollBatch<S, C, E, T> = |batching, cx| batching.poll_batch(cx, |item| item);
+        let poll = Batching::poll_results;
         Batching { stream: self.stream, batch: f(self.batch), error: self.error, poll }
+    }
+
+    #[inline]
+    fn poll_results(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Vec<T>, E>>> {
+        self.poll_batch(cx, |item| item)
     }
 }
 
