@@ -112,8 +112,8 @@ pub trait FlowExt: Stream {
     /// [`filter_map_concurrent`](Self::filter_map_concurrent) takes its place: `async |item|
     /// app.is_alive(&item).await.then_some(item)`.
     ///
-    /// The future in the stream's type has no name, and borrows whatever `limit` borrows: for a stream
-    /// that must be `'static` give a semaphore as `semaphore.clone()`, not `&semaphore`.
+    /// The future in the stream's type has no name, and borrows whatever `limit` borrows: where the
+    /// stream must be `'static`, pass `semaphore.clone()` instead of `&semaphore`.
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
@@ -204,10 +204,10 @@ pub trait FlowExt: Stream {
     /// errors write [`try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent) for a function
     /// that returns a `Result` of many, and [`map_concurrent`](Self::map_concurrent) for a `Result` of one.
     ///
-    /// Open expansions take turns, with up to eight outputs in a row where others have
-    /// some ready too, and an output is made when it is to be handed on: of an expansion without end
-    /// nothing is stored. Only while the stage is kept from handing on does each open expansion go on
-    /// until it has one output waiting.
+    /// Open inner streams take turns: one yields up to eight outputs in a row while others have some
+    /// ready. An output is asked for when it is to be yielded, so nothing is stored of an inner stream
+    /// without end. Only under backpressure does each of them go on until it has one output
+    /// waiting.
     ///
     /// With `ordered(limit)` expansions come out whole, in the order of their items, while the later
     /// ones go on until they have their first output. See [the trait](FlowExt) for what drop, panics

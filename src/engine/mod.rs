@@ -72,7 +72,7 @@ struct Core<I, C, U> {
 }
 
 impl<S, I, C, U> Engine<S, I, C, U> {
-    /// Tells whether all outputs were handed on.
+    /// Tells whether all outputs were yielded.
     pub(crate) fn is_over(&self) -> bool {
         self.core.is_idle() && self.upstream.is_over()
     }

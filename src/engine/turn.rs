@@ -418,7 +418,7 @@ where
         !any_before && !self.advanced
     }
 
-    /// Tells whether there will be room when the turn has handed on, so that the next one pulls.
+    /// Tells whether this turn makes room by yielding the output in hand, so that the next one pulls.
     #[inline]
     fn frees_place(&self) -> bool {
         self.hands_on() && matches!(&self.core.hand, Some(Output { call: After::Over, .. }))

@@ -63,8 +63,8 @@ where
         })
     }
 
-    /// Calls `f` on every `Ok`, with up to `limit` calls running at once in each run, and passes every
-    /// `Err`.
+    /// Calls `f` on every `Ok`, with up to `limit` calls at once in each run of the flow, and passes
+    /// every `Err`.
     ///
     /// See [`TryFlowExt::map_ok_concurrent`](crate::TryFlowExt::map_ok_concurrent).
     ///

@@ -35,8 +35,8 @@ pub type BlockingJob = Box<dyn FnOnce() + Send>;
 /// # Drop
 ///
 /// Nothing is spawned before the future is polled. A call that is dropped before a thread has begun
-/// it never begins, and its input is dropped at once; the pool is left with a job that does nothing. A
-/// call that runs cannot be interrupted: it finishes, and its result, or its panic, is discarded.
+/// it never begins. Its input is dropped at once, and the job left in the pool does nothing. A call
+/// that is running cannot be interrupted: it finishes, and its result, or its panic, is discarded.
 ///
 /// # Panics
 ///
@@ -100,13 +100,14 @@ where
 pub struct InBlocking<Spawn, F, T, U, H = ()> {
     spawn: Arc<Spawn>,
 
-    // Before what `spawn` returned, so that the call is known not to be wanted when that is dropped.
+    // Dropped before `spawned`, so that whatever that does with the job finds the call cancelled.
     call: Call<F, T, U, Ran>,
 
     /// From the first poll until the call is over.
     spawned: Option<H>,
 
-    /// How it is polled: a value, so that this is a future in whatever place it is looked at.
+    /// How it is polled. Kept as a value so that the `Future` impl needs no bounds, which the compiler
+    /// could not always prove again in a future that is spawned.
     poll: fn(&mut Self, &mut Context<'_>) -> Poll<U>,
 }
 

@@ -188,7 +188,8 @@ pub struct InTask<Spawn, Task, U, H = ()> {
     /// What `spawn` returned, for as long as the call. Dropping it may cancel the task.
     spawned: Option<H>,
 
-    /// How it is called: a value, so that this is a future in whatever place it is looked at.
+    /// How `spawn` is called. Kept as a value so that the `Future` impl needs no bounds, which the
+    /// compiler could not always prove again in a future that is spawned.
     call: fn(&Spawn, Task) -> H,
 }
 

@@ -11,7 +11,8 @@ use super::call::{self, Call, Job};
 /// Makes a blocking function one that a stage can call: each call runs on a thread of its own.
 ///
 /// `f` may block as it likes, on files, databases or clients that know nothing of `async`. (An `async`
-/// function only makes a future there, which nobody polls.) The executor's threads are never held up. A stage bounds the calls as it bounds any others.
+/// function only makes a future there, which nobody polls.) The executor's threads are never held up. A
+/// stage bounds the calls as it bounds any others.
 ///
 /// # Threads
 ///
@@ -99,7 +100,8 @@ where
 pub struct InThread<F, T, U> {
     call: Call<F, T, U, Task<()>>,
 
-    /// How it is polled: a value, so that this is a future in whatever place it is looked at.
+    /// How it is polled. Kept as a value so that the `Future` impl needs no bounds, which the compiler
+    /// could not always prove again in a future that is spawned.
     poll: fn(&mut Self, &mut Context<'_>) -> Poll<U>,
 }
 

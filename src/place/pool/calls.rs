@@ -102,7 +102,8 @@ pub struct InPool<F, T, U> {
     call: Call<F, T, U, FallibleTask<()>>,
     workers: Arc<Workers>,
 
-    /// How it is polled: a value, so that this is a future in whatever place it is looked at.
+    /// How it is polled. Kept as a value so that the `Future` impl needs no bounds, which the compiler
+    /// could not always prove again in a future that is spawned.
     poll: fn(&mut Self, &mut Context<'_>) -> Poll<U>,
 }
 
