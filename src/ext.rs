@@ -204,10 +204,9 @@ pub trait FlowExt: Stream {
     /// errors write [`try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent) for a function
     /// that returns a `Result` of many, and [`map_concurrent`](Self::map_concurrent) for a `Result` of one.
     ///
-    /// Open inner streams take turns: one yields up to eight outputs in a row while others have some
-    /// ready. An output is asked for when it is to be yielded, so nothing is stored of an inner stream
-    /// without end. Only under backpressure does each of them go on until it has one output
-    /// waiting.
+    /// Open inner streams take turns, an output each, as long as others have some ready. An output is asked
+    /// for when it is to be yielded, so nothing is stored of an inner stream without end. Only under
+    /// backpressure does each of them go on until it has one output waiting.
     ///
     /// With `ordered(limit)` expansions come out whole, in the order of their items, while the later
     /// ones go on until they have their first output. See [the trait](FlowExt) for what drop, panics

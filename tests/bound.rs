@@ -234,7 +234,10 @@ fn a_plain_source_above_a_full_stage_is_not_pulled() {
                 assert_eq!(window.pulled.get(), 2);
             }
             gate.open();
-            assert_eq!(task.settle(&mut stream), ((0..10).collect(), true));
+            let (mut outputs, over) = task.settle(&mut stream);
+            // New calls, which are ready at once, take turns with those that were woken.
+            outputs.sort_unstable();
+            assert_eq!((outputs, over), ((0..10).collect(), true));
         }
     }
 }

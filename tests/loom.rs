@@ -198,7 +198,7 @@ impl Call for Waits {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
         // All are polled, none short-circuits.
         let missing = self.all.iter().filter(|one| !one.poll(cx)).count();
-        if missing == 0 { Poll::Ready(Step::Over(Some(self.number))) } else { Poll::Pending }
+        if missing == 0 { Poll::Ready(Step::Last(self.number)) } else { Poll::Pending }
     }
 }
 
@@ -576,7 +576,7 @@ impl Call for OnEvent {
     type Output = usize;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<usize>> {
-        if self.1.poll(cx) { Poll::Ready(Step::Over(Some(self.0))) } else { Poll::Pending }
+        if self.1.poll(cx) { Poll::Ready(Step::Last(self.0)) } else { Poll::Pending }
     }
 }
 
@@ -718,7 +718,7 @@ impl Call for Takes {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<()>> {
         let mut locks = self.1.0.lock().unwrap();
         if locks.0 >= self.0 {
-            return Poll::Ready(Step::Over(Some(())));
+            return Poll::Ready(Step::Last(()));
         }
         locks.1.push(cx.waker().clone());
         Poll::Pending

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 /// A running call of a stage's function: a future, or the expansion it opened.
 pub(crate) trait Call {
-    /// What the stage hands on.
+    /// What the stage yields.
     type Output;
 
     /// Whether a call can have more than one output.
@@ -29,6 +29,8 @@ pub(crate) trait Call {
 pub(crate) enum Step<T> {
     /// Here is an output, and the call goes on.
     Output(T),
-    /// The call is over, with its output if it had one.
-    Over(Option<T>),
+    /// The call is over with this output.
+    Last(T),
+    /// The call is over without an output.
+    End,
 }

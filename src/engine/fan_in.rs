@@ -3,6 +3,7 @@
 //! Each is held as a stage holds its one upstream, in a slot of its own, and polled only when it was
 //! woken. An advance is passed on to those that have stages in them.
 
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,8 +11,7 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
-use super::BUDGET;
-use super::call::{Call, Step};
+use super::call::Step;
 use super::marks::answer;
 use super::ready::{Poller, Signals};
 use super::slots::Slots;
@@ -21,6 +21,9 @@ use crate::size_hint::{SizeHint, add_hints, exactly};
 /// Upstreams that take turns.
 pub(crate) struct FanIn<S, T> {
     branches: Slots<Branch<S, T>>,
+
+    /// How many have not ended.
+    open: usize,
 
     /// The branches that the next pull polls, woken or not. What is to be done with each is noted
     /// there.
@@ -67,7 +70,8 @@ impl<S, T> FanIn<S, T> {
 impl<S: Stream<Item = T>, T> FanIn<S, T> {
     pub(crate) fn new() -> Self {
         Self {
-            branches: Slots::new(usize::MAX, false),
+            branches: Slots::new(),
+            open: 0,
             to_pull: Vec::new(),
             poller: Poller::new(Signals::new()),
         }
@@ -78,12 +82,16 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         let signals = Signals::new();
         let upstream = Upstream::new(stream, &signals);
         let branch = Branch { upstream, poller: Poller::new(signals), left: None };
-        self.branches.put(branch, &self.poller.signals);
+        let signals = &self.poller.signals;
+        let (index, _) =
+            self.branches.start(branch, None, signals, |_, _| Poll::<Step<T>>::Pending);
+        self.branches.wake(index, signals);
+        self.open += 1;
     }
 
     /// Tells whether all branches have ended.
     pub(crate) fn is_empty(&self) -> bool {
-        self.branches.is_empty()
+        self.open == 0
     }
 
     /// One turn: polls the branches that were woken, once each, until one of them gives an item.
@@ -93,10 +101,9 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         if !answer.advanced {
             self.queue_those_left();
         }
-        self.branches.free_panicked();
-        self.branches.begin_turn(&self.poller.signals);
+        let mut due = self.branches.due(&self.poller.signals);
         while budget > 0 {
-            let Some(index) = self.branches.next() else { break };
+            let Some(index) = self.branches.next(&mut due) else { break };
             if answer.advanced {
                 self.advance(index, &mut budget);
             } else if let Poll::Ready(item) = self.pull(index, &mut budget) {
@@ -109,7 +116,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         answer.finish(budget, self.is_empty());
         // Between registering and waiting, look once more.
         self.poller.register(cx.waker(), is_asked);
-        if self.branches.any_due(&self.poller.signals) {
+        if self.branches.any_queued() || self.poller.signals.any() {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -117,18 +124,27 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
 
     /// Asks a branch for its next item.
     fn pull(&mut self, index: u32, budget: &mut usize) -> Poll<T> {
-        let signals = &self.poller.signals;
-        match self.branches.poll_by(index, |branch, cx| branch.turn(false, budget, cx)) {
+        match self.poll(index, false, budget) {
             Poll::Ready(Step::Output(item)) => {
-                self.branches.again(index, signals);
-                return Poll::Ready(item);
+                self.branches.again(index, &self.poller.signals);
+                Poll::Ready(item)
             }
-            Poll::Ready(Step::Over(_)) => {}
-            Poll::Pending => {
-                self.branches.wait(index, signals);
-            }
+            _ => Poll::Pending,
         }
-        Poll::Pending
+    }
+
+    /// Polls a branch, in one way or the other.
+    fn poll(&mut self, index: u32, advance: bool, budget: &mut usize) -> Poll<Step<T>> {
+        let polling = Polling { fan_in: self };
+        let turn =
+            |branch: Pin<&mut Branch<S, T>>, cx: &mut Context<'_>| branch.turn(advance, budget, cx);
+        let Self { branches, poller, .. } = &mut *polling.fan_in;
+        let polled = branches.poll(index, &poller.signals, turn);
+        mem::forget(polling);
+        if let Poll::Ready(Step::End) = polled {
+            self.open -= 1;
+        }
+        polled
     }
 
     /// Lets the stages of a branch go on.
@@ -140,22 +156,18 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
             self.to_pull.push(index);
         }
         if can_advance {
-            let polled = self.branches.poll_by(index, |branch, cx| branch.turn(true, budget, cx));
-            if polled.is_pending() {
-                self.branches.wait(index, &self.poller.signals);
-            }
+            let _ = self.poll(index, true, budget);
         }
     }
 
     /// Queues the branches that an advance left for this pull.
     fn queue_those_left(&mut self) {
-        let signals = &self.poller.signals;
         for index in self.to_pull.drain(..) {
             // A branch that has ended may have been followed by another one.
             let left = self.branches.call(index).and_then(|branch| branch.project().left.take());
             match left {
-                Some(Left::Advanced) => self.branches.wake(index, signals),
-                Some(Left::PassedOver) => self.branches.again(index, signals),
+                Some(Left::Advanced) => self.branches.wake(index, &self.poller.signals),
+                Some(Left::PassedOver) => self.branches.again(index, &self.poller.signals),
                 None => {}
             }
         }
@@ -163,7 +175,20 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
 
     /// How many branches have not ended.
     pub(crate) fn count(&self) -> usize {
-        self.branches.calls().count()
+        self.open
+    }
+}
+
+/// A branch that is being polled. Dropping this removes it, as it panicked.
+struct Polling<'a, S, T> {
+    fan_in: &'a mut FanIn<S, T>,
+}
+
+impl<S, T> Drop for Polling<'_, S, T> {
+    fn drop(&mut self) {
+        if self.fan_in.branches.remove_panicked().is_some() {
+            self.fan_in.open -= 1;
+        }
     }
 }
 
@@ -177,14 +202,6 @@ impl<S: Stream<Item = T>, T> Branch<S, T> {
     ) -> Poll<Step<T>> {
         let this = self.project();
         let polled = this.upstream.poll_next(this.poller, advance, budget, cx);
-        polled.map(|item| item.map_or(Step::Over(None), Step::Output))
-    }
-}
-
-impl<S: Stream<Item = T>, T> Call for Branch<S, T> {
-    type Output = T;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<T>> {
-        self.turn(false, &mut { BUDGET }, cx)
+        polled.map(|item| item.map_or(Step::End, Step::Output))
     }
 }

@@ -7,13 +7,11 @@ mod marks;
 mod outputs;
 mod permits;
 mod ready;
-mod row;
 mod slots;
 mod stage;
 mod turn;
 mod upstream;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,14 +21,13 @@ use pin_project_lite::pin_project;
 
 pub(crate) use self::call::{Call, Step};
 pub(crate) use self::fan_in::FanIn;
-pub(crate) use self::marks::{Answer, BUDGET, answer, is_advance};
+pub(crate) use self::marks::{BUDGET, answer, is_advance};
 pub(crate) use self::ready::{Poller, Signals};
 pub(crate) use self::stage::Stage;
 pub(crate) use self::upstream::Upstream;
 
-use self::outputs::{Output, Outputs};
+use self::outputs::Outputs;
 use self::permits::Permits;
-use self::row::Row;
 use self::slots::Slots;
 use self::turn::Turn;
 use crate::concurrency::Concurrency;
@@ -56,19 +53,15 @@ struct Core<I, C, U> {
     slots: Slots<C>,
     outputs: Outputs<U>,
 
-    /// The output that this turn hands on. It stays here if the turn ends with a panic.
-    hand: Option<Output<U>>,
+    /// Whether a turn yielded the output of a new call while others were due.
+    passed_over: bool,
 
-    /// An item that was pulled and waits for a permit of the semaphore.
-    held: Option<I>,
-
-    /// Calls that go on after an output, and wait for a permit of the semaphore.
-    paused: VecDeque<u32>,
-
-    row: Row,
-    permits: Permits,
+    permits: Permits<I>,
     concurrency: Concurrency,
     poller: Poller,
+
+    /// Whether outputs need neither permits nor an order.
+    is_plain: bool,
 }
 
 impl<S, I, C, U> Engine<S, I, C, U> {
@@ -82,7 +75,19 @@ impl<I, C, U> Core<I, C, U> {
     /// Tells whether nothing that was pulled is still here.
     #[inline]
     fn is_idle(&self) -> bool {
-        self.outputs.in_flight() == 0 && self.held.is_none()
+        self.outputs.in_flight() == 0 && !self.permits.holds_item()
+    }
+}
+
+#[cfg(debug_assertions)]
+impl<I, C, U> Core<I, C, U> {
+    /// Checks what is true between turns.
+    fn check(&self) {
+        if self.slots.check() {
+            let running = self.slots.calls().count();
+            let in_flight = self.outputs.in_flight();
+            assert_eq!(in_flight, running + self.outputs.over(), "what is in flight runs or waits");
+        }
     }
 }
 
@@ -95,59 +100,56 @@ where
     pub(crate) fn new(stream: S, concurrency: Concurrency) -> Self {
         let concurrency = concurrency.checked();
         let permits = Permits::new(concurrency.limit.clone());
+        let is_plain = !concurrency.ordered && !permits.are_shared();
         let signals = Signals::new();
         let upstream = Upstream::new(stream, &signals);
         let core = Core {
-            slots: Slots::new(permits.most(), concurrency.ordered || permits.are_shared()),
+            slots: Slots::new(),
             outputs: Outputs::new(concurrency.ordered),
-            hand: None,
-            held: None,
-            paused: VecDeque::new(),
-            row: Row::none(),
+            passed_over: false,
             permits,
             concurrency,
             poller: Poller::new(signals),
+            is_plain,
         };
         Self { core, upstream }
     }
 
-    /// One turn of the stage: goes on with calls that were woken, starts new ones with `start`, has
-    /// the stages above go on if it can start none, and hands on an output if there is one.
+    /// One turn of the stage: starts calls with `start`, goes on with those that were woken, has the
+    /// stages above go on if there is no room, and yields the first output that it can.
     #[inline]
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         start: impl FnMut(I) -> C,
     ) -> Poll<Option<U>> {
-        self.turn(cx, |_| false, Ok, start)
+        self.turn(cx, |_| false, start)
     }
 
-    /// The same for items that may be errors of a stage above: `sort` makes outputs of those that
-    /// `failed`.
-    #[inline]
-    fn turn<T>(
+    /// The same for items that may have `failed` in a stage above.
+    #[inline(always)]
+    fn turn(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         failed: impl Fn(&I) -> bool,
-        sort: impl Fn(I) -> Result<T, U>,
-        start: impl FnMut(T) -> C,
+        start: impl FnMut(I) -> C,
     ) -> Poll<Option<U>> {
-        let this = self.project();
         let answer = answer(cx.waker());
-        let Answer { is_asked, advanced, budget } = answer;
-        let mut turn =
-            Turn { core: this.core, upstream: this.upstream, is_asked, advanced, budget };
-        let polled = turn.run(cx, failed, sort, start);
-        answer.finish(turn.budget, matches!(polled, Poll::Ready(None)));
-        polled
+        let this = self.project();
+        if this.core.is_plain && !answer.advanced && this.core.outputs.none_waits() {
+            let turn = Turn::<_, _, _, _, true>::new(this.core, this.upstream, answer);
+            turn.take(cx, failed, start)
+        } else {
+            let turn = Turn::<_, _, _, _, false>::new(this.core, this.upstream, answer);
+            turn.take_out_of_line(cx, failed, start)
+        }
     }
 }
 
 impl<S, I, C, U> Engine<S, I, C, U> {
     /// Returns how many calls run, or are over and have an output that was not handed on.
     pub(crate) fn in_flight(&self) -> usize {
-        // A call that panicked is still counted until the next turn.
-        self.core.outputs.expected() - usize::from(self.core.slots.any_panicked())
+        self.core.outputs.expected()
     }
 
     /// Bounds the number of items that no call was started for.
@@ -155,7 +157,7 @@ impl<S, I, C, U> Engine<S, I, C, U> {
     where
         S: Stream,
     {
-        add_hints(exactly(usize::from(self.core.held.is_some())), self.upstream.size_hint())
+        add_hints(exactly(usize::from(self.core.permits.holds_item())), self.upstream.size_hint())
     }
 
     /// Bounds the number of outputs to come of a stage whose calls have one each.
@@ -171,7 +173,7 @@ impl<S, I, C, U> Engine<S, I, C, U> {
     where
         S: Stream,
     {
-        (self.waiting(), self.one_each_hint().1)
+        (self.core.outputs.waiting(), self.one_each_hint().1)
     }
 
     /// Bounds the number of outputs to come of a stage whose calls have so many each.
@@ -180,15 +182,10 @@ impl<S, I, C, U> Engine<S, I, C, U> {
         S: Stream,
     {
         let calls = self.core.slots.calls().map(of_call);
-        let (lower, upper) = calls.fold(exactly(self.waiting()), add_hints);
+        let (lower, upper) = calls.fold(exactly(self.core.outputs.waiting()), add_hints);
         // An item yet to come may expand to anything.
         let none_to_come = self.items_hint().1 == Some(0);
         (lower, upper.filter(|_| none_to_come))
-    }
-
-    /// Returns how many outputs wait.
-    fn waiting(&self) -> usize {
-        self.core.outputs.waiting() + usize::from(self.core.hand.is_some())
     }
 
     /// Writes a stage of the given name, with what is in it.
@@ -209,15 +206,15 @@ where
     S: Stream<Item = Result<T, E>>,
     C: Call<Output = Result<U, E>>,
 {
-    /// One turn of a stage that calls its function for items that are no errors. If its calls can
-    /// [fail](Call::CAN_FAIL) it ends with the first error, its own or one from upstream, and drops its
-    /// calls and upstream before it hands the error on. If not, errors pass.
+    /// One turn of a stage whose items may be errors, for which `start` makes a call that is over at
+    /// once. If calls can [fail](Call::CAN_FAIL) the stage, it ends with the first error, its own or one
+    /// from upstream, and drops its calls and upstream before it yields the error. If not, errors pass.
     #[inline]
     pub(crate) fn try_poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        start: impl FnMut(T) -> C,
+        start: impl FnMut(Result<T, E>) -> C,
     ) -> Poll<Option<Result<U, E>>> {
-        self.turn(cx, Result::is_err, |item| item.map_err(Err), start)
+        self.turn(cx, Result::is_err, start)
     }
 }

@@ -1,30 +1,35 @@
-//! Outputs that were not handed on yet, in completion order or in input order.
+//! What a stage has in flight, and the outputs that wait, in completion order or in input order.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 
-/// What the stage has in flight, call by call: everything between "pulled" and "handed on".
+/// Everything between "pulled" and "yielded".
 pub(super) struct Outputs<T> {
-    /// Calls that run, and calls that are over whose output waits.
+    is_ordered: bool,
+
+    /// Calls that run, and calls that are over and whose output waits. In input order a call without
+    /// output counts until its turn, so that places cannot pile up.
     in_flight: usize,
 
-    order: Order<T>,
+    /// The place of the first call in flight, in input order. Places wrap.
+    first: usize,
+
+    /// In completion order the outputs that wait, first completed first. In input order what became of
+    /// the calls from the first place on, as far as there is something to say.
+    waiting: VecDeque<Place<T>>,
 }
 
-enum Order<T> {
-    /// The outputs that wait, first completed first.
-    Completion(VecDeque<Output<T>>),
-
-    /// A place for each call in flight, first pulled first.
-    Input {
-        places: VecDeque<Place<T>>,
-
-        /// The number of the first place; numbers wrap.
-        first: usize,
-    },
+enum Place<T> {
+    /// The call runs and has nothing that waits.
+    Running,
+    /// The call gave an output and waits until it is taken, or it is over.
+    Given(Output<T>),
+    /// The call is over, without an output that waits.
+    Over,
 }
 
-/// The output of a call at the moment it is handed on.
+/// An output that waits.
 pub(super) struct Output<T> {
     pub(super) value: T,
 
@@ -40,188 +45,174 @@ pub(super) enum After {
     Over,
 }
 
-pub(super) enum Place<T> {
-    /// The call runs and has nothing to hand on.
-    Running,
-    /// The call gave an output and waits until it is taken, or it is over.
-    Given(Output<T>),
-    /// The call is over, without an output that waits.
-    Over,
-}
-
 impl<T> Outputs<T> {
-    pub(super) fn new(ordered: bool) -> Self {
-        let order = if ordered {
-            Order::Input { places: VecDeque::new(), first: 0 }
-        } else {
-            Order::Completion(VecDeque::new())
-        };
-        Self { in_flight: 0, order }
+    pub(super) fn new(is_ordered: bool) -> Self {
+        Self { is_ordered, in_flight: 0, first: 0, waiting: VecDeque::new() }
     }
 
-    /// Returns how many calls run, or are over and have an output that was not handed on.
+    /// Returns how many calls run, or are over and have an output that was not yielded.
     #[inline]
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
+    /// Tells whether no output waits, nor is there anything to say of a place.
+    #[inline]
+    pub(super) fn none_waits(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Counts a call that is about to run, and returns its place in input order.
     #[inline]
     pub(super) fn begin(&mut self) -> usize {
+        let place = self.first.wrapping_add(self.in_flight);
         self.in_flight += 1;
-        match &mut self.order {
-            Order::Completion(_) => 0,
-            Order::Input { places, first } => {
-                places.push_back(Place::Running);
-                first.wrapping_add(places.len() - 1)
-            }
-        }
+        place
     }
 
-    /// Notes an output of the call at `place`.
+    /// Has an output wait, of the call at `place`.
     pub(super) fn give(&mut self, place: usize, output: Output<T>) {
-        match &mut self.order {
-            Order::Completion(waiting) => waiting.push_back(output),
-            Order::Input { places, first } => {
-                places[place.wrapping_sub(*first)] = Place::Given(output);
-            }
+        if self.is_ordered {
+            self.set(place, Place::Given(output));
+        } else {
+            self.waiting.push_back(Place::Given(output));
         }
     }
 
-    /// Notes that the call at `place` is over, without an output.
+    /// Notes that a call has left the stage, in completion order.
+    #[inline]
+    pub(super) fn leave(&mut self) {
+        debug_assert!(!self.is_ordered, "calls leave in input order");
+        self.in_flight -= 1;
+    }
+
+    /// Notes that the call at `place` is over, and that none of its outputs wait.
+    #[inline]
     pub(super) fn end(&mut self, place: usize) {
-        match &mut self.order {
-            Order::Completion(_) => self.in_flight -= 1,
-            Order::Input { places, first } => {
-                places[place.wrapping_sub(*first)] = Place::Over;
-                self.free_places();
+        if !self.is_ordered {
+            self.leave();
+        } else if place == self.first {
+            self.free_first();
+            while let Some(Place::Over) = self.waiting.front() {
+                self.free_first();
             }
+        } else {
+            self.set(place, Place::Over);
         }
     }
 
-    /// Frees the first places, as far as their calls are over without an output.
-    fn free_places(&mut self) {
-        if let Order::Input { places, first } = &mut self.order {
-            while let Some(Place::Over) = places.front() {
-                places.pop_front();
-                *first = first.wrapping_add(1);
-                self.in_flight -= 1;
-            }
-        }
+    /// Frees the first place in input order.
+    #[inline]
+    fn free_first(&mut self) {
+        self.waiting.pop_front();
+        self.first = self.first.wrapping_add(1);
+        self.in_flight -= 1;
     }
 
-    /// Tells whether an output of the call at `place` would be the next one to hand on, so that it
-    /// need not be noted at all.
+    fn set(&mut self, place: usize, what: Place<T>) {
+        let offset = self.offset(place);
+        while self.waiting.len() <= offset {
+            self.waiting.push_back(Place::Running);
+        }
+        self.waiting[offset] = what;
+    }
+
+    fn offset(&self, place: usize) -> usize {
+        place.wrapping_sub(self.first)
+    }
+
+    /// Tells whether an output of the call at `place` would be the next one to yield, so that it
+    /// need not wait.
     #[inline]
     pub(super) fn is_next(&self, place: usize) -> bool {
-        match &self.order {
-            Order::Completion(waiting) => waiting.is_empty(),
-            Order::Input { first, .. } => place == *first,
+        if self.is_ordered { place == self.first } else { self.waiting.is_empty() }
+    }
+
+    /// Returns the next output to yield, if it is here.
+    #[inline]
+    pub(super) fn next(&self) -> Option<&Output<T>> {
+        match self.waiting.front() {
+            Some(Place::Given(output)) => Some(output),
+            _ => None,
         }
     }
 
-    /// Tells whether an output of a call that was not [begun](Self::begin) would be the next one to
-    /// hand on.
-    #[inline]
-    pub(super) fn is_next_new(&self) -> bool {
-        match &self.order {
-            Order::Completion(waiting) => waiting.is_empty(),
-            Order::Input { places, .. } => places.is_empty(),
-        }
-    }
-
-    /// Takes the next output to hand on. It is in flight until [`handed_on`](Self::handed_on).
-    #[inline]
+    /// Takes the next output to yield. If its call is over it has left the stage.
     pub(super) fn take(&mut self) -> Option<Output<T>> {
-        match &mut self.order {
-            Order::Completion(waiting) => waiting.pop_front(),
-            Order::Input { places, .. } => {
-                let first = places.front_mut()?;
-                match std::mem::replace(first, Place::Running) {
-                    Place::Given(output) => Some(output),
-                    _ => None,
-                }
-            }
+        let first = self.waiting.front_mut()?;
+        let Place::Given(output) = mem::replace(first, Place::Running) else { return None };
+        if !self.is_ordered {
+            self.waiting.pop_front();
         }
-    }
-
-    /// Notes that an output was handed on which [`take`](Self::take) returned, or which
-    /// [was next](Self::is_next).
-    #[inline]
-    pub(super) fn handed_on(&mut self, output: &Output<T>) {
         if let After::Over = output.call {
-            match &mut self.order {
-                Order::Completion(_) => self.in_flight -= 1,
-                Order::Input { places, .. } => {
-                    places[0] = Place::Over;
-                    self.free_places();
-                }
-            }
+            self.end(self.first);
         }
+        Some(output)
     }
 
-    /// Tells whether outputs are handed on in input order.
+    /// Tells whether outputs are yielded in input order.
     pub(super) fn is_ordered(&self) -> bool {
-        matches!(self.order, Order::Input { .. })
+        self.is_ordered
     }
 
     /// Tells whether the failure of the call at `place` ends the one at `other` as well: in input
     /// order those before it still have their turn.
     pub(super) fn ends_with(&self, place: usize, other: usize) -> bool {
-        match &self.order {
-            Order::Completion(_) => true,
-            Order::Input { first, .. } => other.wrapping_sub(*first) >= place.wrapping_sub(*first),
-        }
+        !self.is_ordered || self.offset(other) >= self.offset(place)
     }
 
     /// Ends all that the failure of the call at `place` ends, and returns what is to be dropped. The
     /// failure itself is still to be [given](Self::give).
     ///
-    /// In completion order the outputs that wait go with the calls, unless they are to be kept. So
-    /// many others were taken and not handed on.
-    pub(super) fn cut(&mut self, place: usize, keep: bool, taken: usize) -> VecDeque<Place<T>> {
-        match &mut self.order {
-            Order::Completion(waiting) => {
-                let cut = if keep { VecDeque::new() } else { std::mem::take(waiting) };
-                waiting.iter_mut().for_each(|output| output.call = After::Over);
-                self.in_flight = waiting.len() + taken + 1;
-                cut.into_iter().map(Place::Given).collect()
+    /// In completion order the outputs that wait go with the calls, unless they are to be kept.
+    pub(super) fn cut(&mut self, place: usize, keep: bool) -> impl Iterator<Item = T> + use<T> {
+        let cut = if self.is_ordered {
+            let offset = self.offset(place);
+            self.in_flight = offset + 1;
+            self.waiting.split_off(offset.min(self.waiting.len()))
+        } else {
+            let cut = if keep { VecDeque::new() } else { mem::take(&mut self.waiting) };
+            for waiting in &mut self.waiting {
+                if let Place::Given(output) = waiting {
+                    output.call = After::Over;
+                }
             }
-            Order::Input { places, first } => {
-                let cut = places.split_off(place.wrapping_sub(*first) + 1);
-                self.in_flight = places.len();
-                cut
-            }
-        }
-    }
-
-    /// Tells whether [`take`](Self::take) may have something to do.
-    #[inline]
-    pub(super) fn any(&self) -> bool {
-        match &self.order {
-            Order::Completion(waiting) => !waiting.is_empty(),
-            Order::Input { places, .. } => !matches!(places.front(), None | Some(Place::Running)),
-        }
+            self.in_flight = self.waiting.len() + 1;
+            cut
+        };
+        cut.into_iter().filter_map(Place::value)
     }
 
     /// Returns how many of those in flight may still give an output.
     pub(super) fn expected(&self) -> usize {
-        let over = match &self.order {
-            Order::Completion(_) => 0,
-            Order::Input { places, .. } => {
-                places.iter().filter(|place| matches!(place, Place::Over)).count()
-            }
-        };
-        self.in_flight - over
+        self.in_flight - self.count(|place| matches!(place, Place::Over))
     }
 
     /// Returns how many outputs wait.
     pub(super) fn waiting(&self) -> usize {
-        match &self.order {
-            Order::Completion(waiting) => waiting.len(),
-            Order::Input { places, .. } => {
-                places.iter().filter(|place| matches!(place, Place::Given(_))).count()
-            }
+        self.count(|place| matches!(place, Place::Given(_)))
+    }
+
+    /// Returns how many of those in flight are over.
+    #[cfg(debug_assertions)]
+    pub(super) fn over(&self) -> usize {
+        self.count(|place| match place {
+            Place::Given(output) => matches!(output.call, After::Over),
+            Place::Running => false,
+            Place::Over => true,
+        })
+    }
+
+    fn count(&self, such: impl Fn(&Place<T>) -> bool) -> usize {
+        self.waiting.iter().filter(|place| such(place)).count()
+    }
+}
+
+impl<T> Place<T> {
+    fn value(self) -> Option<T> {
+        match self {
+            Self::Given(output) => Some(output.value),
+            Self::Running | Self::Over => None,
         }
     }
 }

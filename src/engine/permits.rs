@@ -1,5 +1,6 @@
 //! When a stage may start a call.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::Context;
@@ -10,19 +11,23 @@ use crate::concurrency::Limit;
 use crate::semaphore::{Permit, Room, Semaphore};
 
 /// The limit of one stage.
-#[derive(Debug)]
-pub(super) struct Permits {
-    /// How many calls may be in flight, if the stage counts them alone; otherwise zero, so that most
-    /// often one comparison tells that there is room.
+pub(super) struct Permits<I> {
+    /// How many calls may be in flight, if the stage counts them alone; otherwise zero, so that one
+    /// comparison tells that there is room.
     private: usize,
 
-    shared: Option<Share>,
+    shared: Option<Box<Share<I>>>,
 }
 
-/// The part of one stage in a semaphore.
-#[derive(Debug)]
-pub(super) struct Share {
+/// The part of one stage in a semaphore, with all that waits for a permit.
+pub(super) struct Share<I> {
     semaphore: Semaphore,
+
+    /// An item that was pulled and waits for a permit.
+    pub(super) held: Option<I>,
+
+    /// The slots of calls that go on after an output, and wait for a permit.
+    pub(super) paused: VecDeque<u32>,
 
     /// Set while the stage waits: for what, and the listener for it.
     waiting: Option<(Room, EventListener)>,
@@ -34,28 +39,21 @@ pub(super) struct Share {
     gives_way: bool,
 }
 
-impl Permits {
+impl<I> Permits<I> {
     pub(super) fn new(limit: Limit) -> Self {
         match limit {
             Limit::Private(limit) => Self { private: limit, shared: None },
             Limit::Shared(semaphore) => {
-                let waiting = None;
-                let share = Share { semaphore, waiting, gave_way: false, gives_way: false };
-                Self { private: 0, shared: Some(share) }
+                let share = Share {
+                    semaphore,
+                    held: None,
+                    paused: VecDeque::new(),
+                    waiting: None,
+                    gave_way: false,
+                    gives_way: false,
+                };
+                Self { private: 0, shared: Some(Box::new(share)) }
             }
-        }
-    }
-
-    /// How many calls there can be in flight, as far as the stage knows.
-    pub(super) fn most(&self) -> usize {
-        if self.are_shared() { usize::MAX } else { self.private }
-    }
-
-    /// Begins a turn, in which way may be given to those that wait.
-    #[inline]
-    pub(super) fn begin_turn(&mut self) {
-        if let Some(share) = &mut self.shared {
-            share.gives_way = false;
         }
     }
 
@@ -69,33 +67,35 @@ impl Permits {
     #[inline]
     pub(super) fn any_room(&mut self, in_flight: usize) -> bool {
         self.any_private_room(in_flight)
-            || self.shared.as_mut().is_some_and(|share| share.any_room(in_flight))
+            || self.shared.as_mut().is_some_and(|it| it.held.is_none() && it.any_room(in_flight))
     }
 
-    /// Takes the permit for a call, if there is one: it is empty where the stage counts alone.
+    /// Tells whether an item waits for a permit.
     #[inline]
-    pub(super) fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Option<Permit>> {
-        match &mut self.shared {
-            None => Some(None),
-            Some(share) => share.try_take(cx).map(Some),
-        }
+    pub(super) fn holds_item(&self) -> bool {
+        self.shared.as_ref().is_some_and(|share| share.held.is_some())
     }
 
-    /// Tells whether a call needs a permit of a semaphore to run.
+    /// The stage's part in a semaphore, if its calls need permits to run.
+    #[inline]
+    pub(super) fn shared(&mut self) -> Option<&mut Share<I>> {
+        self.shared.as_deref_mut()
+    }
+
     #[inline]
     pub(super) fn are_shared(&self) -> bool {
         self.shared.is_some()
     }
-
-    /// Tells whether there is room by now, by someone else's doing; has the task woken if not.
-    pub(super) fn poll_room(&mut self, in_flight: usize, cx: &mut Context<'_>) -> bool {
-        self.shared.as_mut().is_some_and(|share| share.poll_wait(in_flight, cx))
-    }
 }
 
-impl Share {
+impl<I> Share<I> {
+    /// Begins a turn, in which way may be given to those that wait.
+    pub(super) fn begin_turn(&mut self) {
+        self.gives_way = false;
+    }
+
     /// An item is pulled without a permit in hand, because the stages above may need it.
-    fn any_room(&mut self, in_flight: usize) -> bool {
+    pub(super) fn any_room(&mut self, in_flight: usize) -> bool {
         let any = self.semaphore.room(in_flight) == Room::Some;
         if any {
             self.stop_waiting();
@@ -103,7 +103,8 @@ impl Share {
         any
     }
 
-    fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Permit> {
+    /// Takes the permit for a call, if there is one.
+    pub(super) fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Permit> {
         // Whoever waits was woken when the permit was given back. Without this, a stage that takes
         // it in the same turn would keep them out for ever.
         self.stop_waiting();
@@ -129,7 +130,19 @@ impl Share {
         }
     }
 
-    fn poll_wait(&mut self, in_flight: usize, cx: &mut Context<'_>) -> bool {
+    /// Tells whether what waits for a permit may have one by now, or whether there is room for an item
+    /// if the stage wants some, by someone else's doing. Has the task woken if not.
+    pub(super) fn poll_wait(
+        &mut self,
+        in_flight: usize,
+        wants_room: bool,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        let wants_permit = self.held.is_some() || !self.paused.is_empty();
+        if !wants_permit && !wants_room {
+            return false;
+        }
+        let in_flight = if wants_permit { 0 } else { in_flight };
         loop {
             let room = self.semaphore.room(in_flight);
             match &mut self.waiting {
@@ -152,7 +165,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl<I> Drop for Share<I> {
     fn drop(&mut self) {
         self.stop_waiting();
     }

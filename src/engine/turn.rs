@@ -1,5 +1,6 @@
 //! One turn of a stage.
 
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,46 +9,94 @@ use futures_lite::Stream;
 use super::Core;
 use super::call::{Call, Step};
 use super::cleanup::Cleanup;
+use super::marks::Answer;
 use super::outputs::{After, Output};
+use super::slots::{Due, Extra};
 use super::upstream::Upstream;
 use crate::semaphore::Permit;
 
 /// What one turn works with.
-pub(super) struct Turn<'a, S, I, C, U> {
-    pub(super) core: &'a mut Core<I, C, U>,
-    pub(super) upstream: Pin<&'a mut Upstream<S, I>>,
+///
+/// A `PLAIN` one is of a stage in completion order with a limit of its own, in which no output waits, and
+/// is not an advance. So each output leaves at once, and nothing of others' runs before it has. Most
+/// turns are, and need not look at the rest.
+pub(super) struct Turn<'a, S, I, C, U, const PLAIN: bool> {
+    core: &'a mut Core<I, C, U>,
+    upstream: Pin<&'a mut Upstream<S, I>>,
 
     /// Whether a stage polls this one.
-    pub(super) is_asked: bool,
+    is_asked: bool,
 
     /// Whether outputs are to be kept.
-    pub(super) advanced: bool,
+    advanced: bool,
 
     /// How many calls may still be polled or started.
-    pub(super) budget: usize,
+    budget: usize,
 }
 
-/// What came of starting calls.
-enum Started<T> {
-    /// An output that can be handed on at once.
-    Output(T),
-    /// Whether there is room for more calls.
-    Room(bool),
+impl<'a, S, I, C, U, const PLAIN: bool> Turn<'a, S, I, C, U, PLAIN> {
+    #[inline(always)]
+    pub(super) fn new(
+        core: &'a mut Core<I, C, U>,
+        upstream: Pin<&'a mut Upstream<S, I>>,
+        answer: Answer,
+    ) -> Self {
+        let Answer { is_asked, advanced, budget } = answer;
+        Self { core, upstream, is_asked, advanced: !PLAIN && advanced, budget }
+    }
 }
 
-impl<S, I, C, U> Turn<'_, S, I, C, U>
+/// Only after a panic: who has taken the turn forgets this.
+impl<S, I, C, U, const PLAIN: bool> Drop for Turn<'_, S, I, C, U, PLAIN> {
+    #[cold]
+    fn drop(&mut self) {
+        // A call that panicked is dropped at once, and after that its permit.
+        if let Some(Extra { place, permit }) = self.core.slots.remove_panicked() {
+            self.core.outputs.end(place);
+            drop(permit);
+        }
+    }
+}
+
+impl<S, I, C, U, const PLAIN: bool> Turn<'_, S, I, C, U, PLAIN>
 where
     S: Stream<Item = I>,
     C: Call<Output = U>,
 {
-    /// Takes the turn. `sort` makes an item that `failed` an output, for which there is no call.
-    #[inline]
-    pub(super) fn run<T>(
+    /// Takes the turn. An item that `failed` needs no permit, as `start` makes a call of it that is over.
+    #[inline(always)]
+    pub(super) fn take(
+        mut self,
+        cx: &mut Context<'_>,
+        failed: impl Fn(&I) -> bool,
+        start: impl FnMut(I) -> C,
+    ) -> Poll<Option<U>> {
+        let polled = self.run(cx, failed, start);
+        #[cfg(debug_assertions)]
+        self.core.check();
+        let Self { is_asked, advanced, budget, .. } = self;
+        mem::forget(self);
+        Answer { is_asked, advanced, budget }.finish(budget, matches!(polled, Poll::Ready(None)));
+        polled
+    }
+
+    /// The same for turns that are rare.
+    #[inline(never)]
+    pub(super) fn take_out_of_line(
+        self,
+        cx: &mut Context<'_>,
+        failed: impl Fn(&I) -> bool,
+        start: impl FnMut(I) -> C,
+    ) -> Poll<Option<U>> {
+        self.take(cx, failed, start)
+    }
+
+    #[inline(always)]
+    fn run(
         &mut self,
         cx: &mut Context<'_>,
         failed: impl Fn(&I) -> bool,
-        sort: impl Fn(I) -> Result<T, U>,
-        mut start: impl FnMut(T) -> C,
+        mut start: impl FnMut(I) -> C,
     ) -> Poll<Option<U>> {
         if self.budget == 0 {
             cx.waker().wake_by_ref();
@@ -55,60 +104,41 @@ where
         }
         // An output counts, whatever brought it: what is downstream may refuse it and ask again.
         let most = self.budget - 1;
-        let mut starts = false;
-        let mut due = false;
-        if C::MANY && self.stays_in_row() {
-            due = true;
-            starts = self.starts_first();
-            if starts {
-                self.core.slots.begin_turn(&self.core.poller.signals);
-            } else if let Some(value) = self.continue_row(false) {
-                return Poll::Ready(Some(value));
-            }
-        } else {
-            self.core.permits.begin_turn();
-            if self.any_due() {
-                due = true;
-                self.begin(cx);
-            }
-        }
-
-        let mut room;
+        let mut due = self.begin(cx);
+        let mut any_due = !due.is_empty();
+        // Half of the budget is for those that are due, the other for new ones and the stages above.
+        let mut rest = if any_due { self.budget / 2 } else { 0 };
+        self.budget -= rest;
         loop {
-            if due && !starts {
-                self.go_on(cx);
-                self.budget = self.budget.max(1); // so that new calls have their turn as well
+            // If both have outputs at once, they take turns.
+            if !(any_due && mem::take(&mut self.core.passed_over)) {
+                if let Some(value) = self.start_all(cx, &failed, &mut start) {
+                    self.core.passed_over = any_due;
+                    return Poll::Ready(Some(value));
+                }
             }
-            // A call is started, if one can be, whatever there is to hand on: outputs that are always
-            // there must not keep new calls from being started, nor the other way round. Where a row
-            // begins, a later turn does so, at the latest the next one that is not of the row.
-            if C::MANY && !starts && self.begins_row() {
-                room = self.any_room();
-            } else {
-                room = match self.start(cx, &failed, &sort, &mut start) {
-                    Started::Output(value) => return Poll::Ready(Some(value)),
-                    Started::Room(any) => any,
-                };
-            }
-            if !room && !self.frees_place() {
-                self.advance(&failed, &sort);
-            }
-            if !starts || self.hands_on() {
+            if !mem::take(&mut any_due) {
                 break;
             }
-            if let Some(value) = self.continue_row(true) {
+            self.budget = (self.budget + mem::take(&mut rest)).max(1);
+            if C::MANY && !self.any_room() {
+                // Expansions may give outputs for long, and none of those makes room.
+                self.advance(&failed, &mut start);
+            }
+            if let Some(value) = self.go_on_all(&mut due, cx) {
                 return Poll::Ready(Some(value));
             }
-            starts = false;
+            // Once more for new ones, in the room that there is by now.
+            self.budget = self.budget.max(1);
         }
 
-        if self.hands_on() {
-            if let Some(output) = self.core.hand.take() {
+        if !self.frees_place() && !self.any_room() {
+            self.advance(&failed, &mut start);
+        }
+        if self.yields() {
+            if let Some(output) = self.core.outputs.take() {
                 self.budget = self.budget.min(most);
-                self.core.outputs.handed_on(&output);
-                if let After::GoesOn(index) = output.call {
-                    self.follow(index);
-                }
+                self.follow(output.call);
                 return Poll::Ready(Some(output.value));
             }
         }
@@ -116,70 +146,120 @@ where
             self.core.poller.forget();
             return Poll::Ready(None);
         }
-        self.wait(room, cx);
+        self.wait(cx);
         Poll::Pending
     }
 
-    /// Starts calls while there is room, until one gives an output to hand on.
+    /// Gathers what goes on in this turn.
     #[inline]
-    fn start<T>(
+    fn begin(&mut self, cx: &mut Context<'_>) -> Due {
+        if PLAIN && self.core.outputs.in_flight() == 0 {
+            return Due::NONE; // As in all turns of a stage whose calls are ready at once.
+        }
+        if self.are_shared() {
+            self.begin_shared(cx);
+        }
+        self.core.slots.due(&self.core.poller.signals)
+    }
+
+    #[cold]
+    fn begin_shared(&mut self, cx: &mut Context<'_>) {
+        if let Some(share) = self.core.permits.shared() {
+            share.begin_turn();
+        }
+        // Those that paused take turns with those that were woken.
+        if let Some(index) = self.resume(cx) {
+            self.core.slots.again(index, &self.core.poller.signals);
+        }
+    }
+
+    /// Starts calls while there is room, until one gives an output to yield.
+    #[inline(always)]
+    fn start_all(
         &mut self,
         cx: &mut Context<'_>,
         failed: impl Fn(&I) -> bool,
-        sort: impl Fn(I) -> Result<T, U>,
-        mut start: impl FnMut(T) -> C,
-    ) -> Started<U> {
-        while self.budget > 0 {
-            // Only where permits are shared is an item held, and there is never private room.
-            let in_flight = self.core.outputs.in_flight();
-            let item = if self.core.permits.any_private_room(in_flight) {
-                self.pull()
-            } else if self.core.held.is_some() {
-                self.core.held.take()
-            } else if self.any_room() {
-                self.pull()
-            } else {
-                return Started::Room(false);
-            };
-            let Some(item) = item else { break };
-            let permit = if failed(&item) {
-                None
-            } else if let Some(permit) = self.core.permits.try_take(cx) {
-                permit
-            } else {
-                self.core.held = Some(item);
-                return Started::Room(false);
-            };
-            self.budget = self.budget.saturating_sub(1);
-            let item = match sort(item) {
-                Ok(item) => item,
-                Err(error) => {
-                    self.pass_on(error);
-                    if self.hands_on() {
-                        return Started::Room(self.any_room());
-                    }
-                    continue;
-                }
-            };
-            match self.core.slots.poll_new(|| start(item), &self.core.poller.signals) {
-                // The shortest way: the call was never in flight for anyone to see. Not with a permit:
-                // to give it back wakes others, who may panic.
-                Poll::Ready(Step::Over(Some(value)))
-                    if permit.is_none() && self.is_next_new() && !C::fails(&value) =>
-                {
-                    return Started::Output(value);
-                }
-                polled => self.admit(polled, permit),
-            }
-            if self.hands_on() {
-                return Started::Room(self.any_room());
+        mut start: impl FnMut(I) -> C,
+    ) -> Option<U> {
+        while let Some((index, polled)) = self.start(cx, &failed, &mut start) {
+            let value = self.settle(index, polled);
+            if value.is_some() || self.yields() {
+                return value;
             }
         }
-        Started::Room(true)
+        None
+    }
+
+    /// Goes on with the calls that are due, until one gives an output to yield.
+    #[inline(always)]
+    fn go_on_all(&mut self, due: &mut Due, cx: &mut Context<'_>) -> Option<U> {
+        while let Some(index) = self.next_due(due, cx) {
+            let core = &mut *self.core;
+            let polled = core.slots.poll(index, &core.poller.signals, C::poll);
+            let value = self.settle(index, polled);
+            if value.is_some() || self.yields() {
+                return value;
+            }
+        }
+        None
+    }
+
+    /// Takes in how far a call got. Returns an output that can be yielded at once.
+    #[inline(always)]
+    fn settle(&mut self, index: u32, polled: Poll<Step<U>>) -> Option<U> {
+        match polled {
+            Poll::Ready(Step::Last(value)) if PLAIN && !C::fails(&value) => {
+                self.core.outputs.leave();
+                Some(value)
+            }
+            Poll::Ready(Step::Output(value)) if PLAIN && !C::fails(&value) => {
+                self.follow(After::GoesOn(index));
+                Some(value)
+            }
+            Poll::Ready(Step::End) if PLAIN => {
+                self.core.outputs.leave();
+                None
+            }
+            Poll::Ready(step) => self.settle_step(index, step),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Starts a call, if there is room for one and an item.
+    #[inline(always)]
+    fn start(
+        &mut self,
+        cx: &mut Context<'_>,
+        failed: impl Fn(&I) -> bool,
+        start: impl FnOnce(I) -> C,
+    ) -> Option<(u32, Poll<Step<U>>)> {
+        if self.budget == 0 {
+            return None;
+        }
+        if self.core.permits.any_private_room(self.core.outputs.in_flight()) {
+            let item = self.pull()?;
+            self.budget = self.budget.saturating_sub(1);
+            return Some(self.begin_call(start(item), None));
+        }
+        if !self.are_shared() {
+            return None;
+        }
+        let (item, permit) = self.pull_shared(cx, failed)?;
+        self.budget = self.budget.saturating_sub(1);
+        Some(self.begin_call(start(item), permit))
+    }
+
+    /// Polls a new call.
+    #[inline(always)]
+    fn begin_call(&mut self, call: C, permit: Option<Permit>) -> (u32, Poll<Step<U>>) {
+        let core = &mut *self.core;
+        let place = core.outputs.begin();
+        let extra = if PLAIN { None } else { Some(Extra { permit, place }) };
+        core.slots.start(call, extra, &core.poller.signals, C::poll)
     }
 
     /// Asks upstream for an item.
-    #[inline]
+    #[inline(always)]
     fn pull(&mut self) -> Option<I> {
         let signals = &self.core.poller.signals;
         match self.upstream.as_mut().pull(signals, &mut self.budget) {
@@ -188,181 +268,125 @@ where
         }
     }
 
-    /// Has the stages above go on, as there is no room.
-    #[inline]
-    fn advance<T>(&mut self, failed: impl Fn(&I) -> bool, sort: impl Fn(I) -> Result<T, U>) {
-        self.upstream.as_mut().advance(&self.core.poller.signals, &mut self.budget);
-        // A failure waits for no room, but in input order an item that is held comes first.
-        if C::CAN_FAIL && self.upstream.any_kept(failed) {
-            if self.core.held.is_some() && self.core.outputs.is_ordered() {
-                self.upstream.as_mut().end();
-            } else if let Some(Err(failure)) = self.upstream.as_mut().take_kept().map(sort) {
-                self.pass_on(failure);
-            }
-        }
-    }
-
-    /// Has the poller woken when there is something to do again.
-    #[inline]
-    fn wait(&mut self, room: bool, cx: &mut Context<'_>) {
-        if self.budget == 0 || self.core.slots.any_queued() {
-            // Nothing else would announce them.
-            cx.waker().wake_by_ref();
-            return;
-        }
-        // Between registering and waiting, look once more.
-        self.core.poller.register(cx.waker(), self.is_asked);
-        let signals = &self.core.poller.signals;
-        let wants_permit = self.core.held.is_some() || !self.core.paused.is_empty();
-        let wants_room = !room && !self.upstream.is_over();
-        let may_start = if wants_permit {
-            self.core.permits.poll_room(0, cx)
-        } else {
-            wants_room && self.core.permits.poll_room(self.core.outputs.in_flight(), cx)
+    /// Asks for an item and a permit, which an item that `failed` does without.
+    #[inline(never)]
+    fn pull_shared(
+        &mut self,
+        cx: &mut Context<'_>,
+        failed: impl Fn(&I) -> bool,
+    ) -> Option<(I, Option<Permit>)> {
+        let in_flight = self.core.outputs.in_flight();
+        let share = self.core.permits.shared()?;
+        let item = match share.held.take() {
+            Some(item) => item,
+            None if share.any_room(in_flight) => self.pull()?,
+            None => return None,
         };
-        if may_start || signals.any() || self.upstream.is_due(signals, room) {
-            cx.waker().wake_by_ref();
+        if failed(&item) {
+            return Some((item, None));
         }
+        let share = self.core.permits.shared()?;
+        let permit = share.try_take(cx);
+        if permit.is_none() {
+            share.held = Some(item);
+            return None;
+        }
+        Some((item, permit))
     }
 
-    /// Tells whether there is anything that earlier turns left, or that was woken since.
-    #[inline]
-    fn any_due(&self) -> bool {
-        // All of it has to do with calls in flight.
-        self.core.outputs.in_flight() > 0
-            && (self.core.slots.any_due(&self.core.poller.signals)
-                || self.core.outputs.any()
-                || self.core.slots.any_panicked()
-                || !self.core.paused.is_empty())
-    }
-
-    /// Tells whether one more item may be pulled.
-    #[inline]
-    pub(super) fn any_room(&mut self) -> bool {
-        self.core.permits.any_room(self.core.outputs.in_flight())
-    }
-
-    /// Gathers what was woken before the turn, which goes on with that.
-    fn begin(&mut self, cx: &mut Context<'_>) {
-        if let Some(index) = self.core.slots.free_panicked() {
-            self.core.outputs.end(self.core.slots.place(index));
+    /// Returns the next call that goes on.
+    #[inline(always)]
+    fn next_due(&mut self, due: &mut Due, cx: &mut Context<'_>) -> Option<u32> {
+        if self.budget == 0 {
+            return None;
         }
-        // Those that paused take turns with those that were woken.
-        if let Some(index) = self.resume(cx) {
-            self.core.slots.again(index, &self.core.poller.signals);
-        }
-        self.core.slots.begin_turn(&self.core.poller.signals);
-    }
-
-    /// Goes on with the calls that were woken, until there is an output to hand on.
-    fn go_on(&mut self, cx: &mut Context<'_>) {
-        self.take_output();
-        // At least half of it is for new calls and for the stages above, of which each does the same.
-        let half = self.budget / 2;
-        while self.budget > half {
-            let Some(index) = self.core.slots.next().or_else(|| self.resume(cx)) else { break };
-            self.budget -= 1;
-            self.poll(index);
-            if self.hands_on() {
-                break;
-            }
-        }
+        let next = match self.core.slots.next(due) {
+            None if self.are_shared() => self.resume(cx),
+            next => next,
+        };
+        self.budget -= usize::from(next.is_some());
+        next
     }
 
     /// Takes the next call that paused, if there is a permit for it to go on with.
-    #[inline]
+    #[cold]
     fn resume(&mut self, cx: &mut Context<'_>) -> Option<u32> {
-        if self.core.paused.is_empty() { None } else { self.resume_first(cx) }
-    }
-
-    fn resume_first(&mut self, cx: &mut Context<'_>) -> Option<u32> {
         // The stage below may need the permit for what it is about to be handed.
-        if !self.advanced && (self.core.hand.is_some() || self.core.outputs.any()) {
+        if !self.advanced && self.waiting().is_some() {
             return None;
         }
-        let permit = self.core.permits.try_take(cx)?;
-        let index = self.core.paused.pop_front()?;
-        self.core.slots.resume(index, permit);
+        let share = self.core.permits.shared()?;
+        if share.paused.is_empty() {
+            return None;
+        }
+        let permit = share.try_take(cx)?;
+        let index = share.paused.pop_front()?;
+        self.core.slots.set_permit(index, permit);
         Some(index)
     }
 
-    /// Goes on with a call, and takes in hand what is next to be handed on.
-    #[inline]
-    fn poll(&mut self, index: u32) {
-        if C::CAN_FAIL && !self.core.slots.is_running(index) {
-            return; // It was cancelled after it was woken.
-        }
-        let polled = self.core.slots.poll(index);
-        self.settle(index, polled);
-    }
-
-    /// Takes in what came of a poll of a call.
-    #[inline]
-    pub(super) fn settle(&mut self, index: u32, polled: Poll<Step<U>>) {
-        let place = self.core.slots.place(index);
-        match polled {
-            Poll::Pending => {
-                self.core.slots.wait(index, &self.core.poller.signals);
+    /// The same where outputs may have to wait.
+    #[inline(always)]
+    fn settle_step(&mut self, index: u32, step: Step<U>) -> Option<U> {
+        let is_shared = self.are_shared();
+        let Core { slots, outputs, .. } = &mut *self.core;
+        let place = slots.place(index);
+        let permit = if is_shared { slots.take_permit(index) } else { None };
+        let (value, call) = match step {
+            Step::Output(value) => (value, After::GoesOn(index)),
+            Step::Last(value) => (value, After::Over),
+            Step::End => {
+                outputs.end(place);
+                return None;
             }
-            Poll::Ready(Step::Output(value)) => {
-                let permit = self.core.slots.take_permit(index);
-                self.give(place, Output { value, call: After::GoesOn(index) });
-                // Last, as it wakes others, who may panic.
-                drop(permit);
+        };
+        if C::fails(&value) {
+            self.fail(place, value);
+        } else if permit.is_none() && !self.advanced && outputs.is_next(place) {
+            if let After::Over = call {
+                outputs.end(place);
             }
-            Poll::Ready(Step::Over(Some(value))) => {
-                self.give(place, Output { value, call: After::Over });
-            }
-            Poll::Ready(Step::Over(None)) => {
-                self.core.outputs.end(place);
-                self.take_output();
-            }
-        }
-    }
-
-    /// Takes in what came of the first poll of a call.
-    #[inline]
-    fn admit(&mut self, polled: Poll<Step<U>>, permit: Option<Permit>) {
-        match polled {
-            Poll::Pending => {
-                let place = self.core.outputs.begin();
-                let index = self.core.slots.admit(permit, place);
-                if self.core.slots.wait(index, &self.core.poller.signals) && C::MANY {
-                    self.cut_row();
-                }
-            }
-            Poll::Ready(Step::Output(value)) => {
-                let place = self.core.outputs.begin();
-                let index = self.core.slots.admit(None, place);
-                self.give(place, Output { value, call: After::GoesOn(index) });
-                drop(permit);
-            }
-            Poll::Ready(Step::Over(Some(value))) => {
-                let place = self.core.outputs.begin();
-                self.give(place, Output { value, call: After::Over });
-            }
-            // As if there had been no item.
-            Poll::Ready(Step::Over(None)) => {}
-        }
-    }
-
-    /// Takes an output in hand if it is the next to be handed on, or keeps it.
-    #[inline]
-    fn give(&mut self, place: usize, output: Output<U>) {
-        if C::fails(&output.value) {
-            self.fail(place, output.value);
-        } else if self.may_take() && self.core.outputs.is_next(place) {
-            self.core.hand = Some(output);
+            self.follow(call);
+            return Some(value);
         } else {
-            self.core.outputs.give(place, output);
+            outputs.give(place, Output { value, call });
+        }
+        // Last, as it wakes others, who may panic.
+        drop(permit);
+        None
+    }
+
+    /// Has a call whose output is yielded go on.
+    #[inline]
+    fn follow(&mut self, call: After) {
+        if let After::GoesOn(index) = call {
+            match self.core.permits.shared() {
+                Some(share) if !PLAIN => share.paused.push_back(index),
+                _ => self.core.slots.again(index, &self.core.poller.signals),
+            }
         }
     }
 
-    /// Takes an error that came instead of an item. It fails the stage if its outputs can, and is an
-    /// output like others if not.
-    fn pass_on(&mut self, error: U) {
-        let place = self.core.outputs.begin();
-        self.give(place, Output { value: error, call: After::Over });
+    /// Has the stages above go on, as there is no room.
+    #[inline]
+    fn advance(&mut self, failed: impl Fn(&I) -> bool, start: impl FnMut(I) -> C) {
+        self.upstream.as_mut().advance(&self.core.poller.signals, &mut self.budget);
+        if C::CAN_FAIL && self.upstream.any_kept(failed) {
+            self.fail_early(start);
+        }
+    }
+
+    /// Fails with the item that an advance brought out. It waits for no room, but in input order an
+    /// item that is held comes first.
+    #[cold]
+    fn fail_early(&mut self, start: impl FnOnce(I) -> C) {
+        if self.core.permits.holds_item() && self.core.outputs.is_ordered() {
+            self.upstream.as_mut().end();
+        } else if let Some(item) = self.upstream.as_mut().take_kept() {
+            let (index, polled) = self.begin_call(start(item), None);
+            let yielded = self.settle(index, polled);
+            debug_assert!(yielded.is_none(), "a failure waits");
+        }
     }
 
     /// Fails: drops the calls that are not before the one at `place`, and upstream, then keeps
@@ -371,66 +395,74 @@ where
     fn fail(&mut self, place: usize, value: U) {
         let mut cleanup = Cleanup::new();
         let keep = self.core.concurrency.errors_in_turn;
-        let outputs = &mut self.core.outputs;
-        self.core.slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
-        self.core.paused.retain(|index| self.core.slots.is_running(*index));
-        if !outputs.is_ordered() {
-            match &mut self.core.hand {
-                Some(output) if keep => output.call = After::Over,
-                hand => cleanup.run(|| *hand = None),
-            }
-        }
-        for cut in outputs.cut(place, keep, usize::from(self.core.hand.is_some())) {
+        let Core { slots, outputs, permits, .. } = &mut *self.core;
+        slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
+        for cut in outputs.cut(place, keep) {
             cleanup.run(|| drop(cut));
         }
-        cleanup.run(|| self.core.held = None);
-        self.upstream.as_mut().close(&mut cleanup);
-
-        // Not even an advance keeps it, if there is nothing before it.
-        let failure = Output { value, call: After::Over };
-        if self.core.hand.is_none() && self.core.outputs.is_next(place) {
-            self.core.hand = Some(failure);
-        } else {
-            self.core.outputs.give(place, failure);
+        if let Some(share) = permits.shared() {
+            share.paused.retain(|index| slots.is_running(*index));
+            cleanup.run(|| share.held = None);
         }
+        self.upstream.as_mut().close(&mut cleanup);
+        outputs.give(place, Output { value, call: After::Over });
         cleanup.finish();
     }
 
-    /// Tells whether the turn has what it is to hand on.
+    /// Returns the output that waits and is the next to yield.
     #[inline]
-    pub(super) fn hands_on(&self) -> bool {
-        // In an advance an output is in hand because it is a failure, which nothing holds back, or
-        // because an earlier turn ended with a panic.
-        self.core.hand.as_ref().is_some_and(|output| !self.advanced || C::fails(&output.value))
+    fn waiting(&self) -> Option<&Output<U>> {
+        // In a plain turn at most a failure waits.
+        if PLAIN && !C::CAN_FAIL { None } else { self.core.outputs.next() }
     }
 
-    /// Tells whether an output may be taken in hand.
+    /// Tells whether an output that waits is yielded in this turn. A failure is even in an advance, if
+    /// there is nothing before it.
     #[inline]
-    pub(super) fn may_take(&self) -> bool {
-        self.core.hand.is_none() && !self.advanced
+    fn yields(&self) -> bool {
+        self.waiting().is_some_and(|output| !self.advanced || C::fails(&output.value))
     }
 
-    /// Tells whether an output of a call that is not in flight would be the next to be handed on.
-    #[inline]
-    fn is_next_new(&self) -> bool {
-        let outputs = &self.core.outputs;
-        let any_before = outputs.in_flight() > 0 && !(self.may_take() && outputs.is_next_new());
-        !any_before && !self.advanced
-    }
-
-    /// Tells whether this turn makes room by yielding the output in hand, so that the next one pulls.
+    /// Tells whether this turn makes room by yielding an output that waits, so that the next one pulls.
     #[inline]
     fn frees_place(&self) -> bool {
-        self.hands_on() && matches!(&self.core.hand, Some(Output { call: After::Over, .. }))
+        self.yields() && self.waiting().is_some_and(|output| matches!(output.call, After::Over))
     }
 
-    /// Takes the next output in hand, unless there is one or it has to be kept.
+    /// Tells whether calls need permits of a semaphore.
     #[inline]
-    fn take_output(&mut self) {
-        if self.may_take() && self.core.outputs.any() {
-            if let Some(output) = self.core.outputs.take() {
-                self.core.hand = Some(output);
-            }
+    fn are_shared(&self) -> bool {
+        !PLAIN && self.core.permits.are_shared()
+    }
+
+    /// Tells whether one more item may be pulled.
+    #[inline]
+    fn any_room(&mut self) -> bool {
+        let in_flight = self.core.outputs.in_flight();
+        let permits = &mut self.core.permits;
+        if PLAIN { permits.any_private_room(in_flight) } else { permits.any_room(in_flight) }
+    }
+
+    /// Has the poller woken when there is something to do again.
+    #[inline]
+    fn wait(&mut self, cx: &mut Context<'_>) {
+        if self.budget == 0 || self.core.slots.any_queued() {
+            // Nothing else would announce them.
+            cx.waker().wake_by_ref();
+            return;
+        }
+        // Between registering and waiting, look once more.
+        self.core.poller.register(cx.waker(), self.is_asked);
+        let room = self.any_room();
+        let in_flight = self.core.outputs.in_flight();
+        let wants_room = !room && !self.upstream.is_over();
+        let may_start = match self.core.permits.shared() {
+            Some(share) if !PLAIN => share.poll_wait(in_flight, wants_room, cx),
+            _ => false,
+        };
+        let signals = &self.core.poller.signals;
+        if may_start || signals.any() || self.upstream.is_due(signals, room) {
+            cx.waker().wake_by_ref();
         }
     }
 }

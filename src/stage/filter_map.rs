@@ -81,7 +81,7 @@ impl<Fut: CallFuture<Output = Option<U>>, U> Call for Maybe<Fut> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<U>> {
-        self.project().future.poll(cx).map(Step::Over)
+        self.project().future.poll(cx).map(|output| output.map_or(Step::End, Step::Last))
     }
 }
 

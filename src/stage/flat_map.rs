@@ -107,7 +107,7 @@ impl<S: Stream> Call for Many<S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {
         self.project().stream.poll_next(cx).map(|output| match output {
             Some(output) => Step::Output(output),
-            None => Step::Over(None),
+            None => Step::End,
         })
     }
 }

@@ -93,7 +93,7 @@ impl<Fut: CallFuture> Call for One<Fut> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Fut::Output>> {
-        self.project().future.poll(cx).map(|output| Step::Over(Some(output)))
+        self.project().future.poll(cx).map(Step::Last)
     }
 }
 

@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 use super::call_future::CallFuture;
 use super::fused::fused;
 use super::map::One;
+use super::try_call::OrError;
 use crate::Concurrency;
 use crate::engine::Stage;
 
@@ -36,7 +37,7 @@ pin_project! {
     pub struct MapOkConcurrent<S: TryStream, F, Fut, U, E, T = <S as TryStream>::Ok> {
         // Its calls cannot fail the stage, so an error from upstream passes.
         #[pin]
-        stage: Stage<S, Result<T, E>, One<Fut>, F, Result<U, E>>,
+        stage: Stage<S, Result<T, E>, OrError<One<Fut>, E>, F, Result<U, E>>,
     }
 }
 
@@ -49,7 +50,7 @@ where
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
         let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
-            engine.try_poll_next(cx, |item| One::new(f(item)))
+            engine.try_poll_next(cx, |item| OrError::new(item.map(|item| One::new(f(item)))))
         });
         Self { stage }
     }

@@ -4,27 +4,69 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use crate::engine::{Call, Step};
-use crate::size_hint::SizeHint;
+use crate::size_hint::{SizeHint, exactly};
 
 pin_project! {
-    /// A call whose errors end its stage.
-    pub(super) struct Try<C> {
+    /// A call, or the error that came instead of its item.
+    #[project = OrErrorProjection]
+    pub(super) enum OrError<C, E> {
+        Call { #[pin] call: C },
+        // There until it is polled.
+        Error { error: Option<E> },
+    }
+}
+
+impl<C, E> OrError<C, E> {
+    pub(super) fn new(call: Result<C, E>) -> Self {
+        match call {
+            Ok(call) => Self::Call { call },
+            Err(error) => Self::Error { error: Some(error) },
+        }
+    }
+}
+
+impl<C, T, E> Call for OrError<C, E>
+where
+    C: Call<Output = Result<T, E>>,
+{
+    type Output = Result<T, E>;
+
+    const MANY: bool = C::MANY;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<T, E>>> {
+        match self.project() {
+            OrErrorProjection::Call { call } => call.poll(cx),
+            OrErrorProjection::Error { error } => {
+                Poll::Ready(error.take().map_or(Step::End, |error| Step::Last(Err(error))))
+            }
+        }
+    }
+}
+
+pin_project! {
+    /// A call whose errors end its stage, as does the error that came instead of an item.
+    pub(super) struct Try<C, E> {
         #[pin]
-        call: C,
+        call: OrError<C, E>,
     }
 }
 
-impl<C> Try<C> {
-    pub(super) fn new(call: C) -> Self {
-        Self { call }
+impl<C, E> Try<C, E> {
+    pub(super) fn new(call: Result<C, E>) -> Self {
+        Self { call: OrError::new(call) }
     }
 
-    pub(super) fn call(&self) -> &C {
-        &self.call
+    /// Bounds the number of outputs to come.
+    pub(super) fn hint(&self, of_call: impl FnOnce(&C) -> SizeHint) -> SizeHint {
+        match &self.call {
+            OrError::Call { call } => of_call(call),
+            OrError::Error { error } => exactly(usize::from(error.is_some())),
+        }
     }
 }
 
-impl<C, T, E> Call for Try<C>
+impl<C, T, E> Call for Try<C, E>
 where
     C: Call<Output = Result<T, E>>,
 {
@@ -34,6 +76,7 @@ where
 
     const CAN_FAIL: bool = true;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<T, E>>> {
         self.project().call.poll(cx)
     }

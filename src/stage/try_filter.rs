@@ -41,7 +41,7 @@ pin_project! {
         E = <S as TryStream>::Error,
     > {
         #[pin]
-        stage: Stage<S, Result<T, E>, Try<Maybe<Fut>>, Arc<P>, Result<T, E>>,
+        stage: Stage<S, Result<T, E>, Try<Maybe<Fut>, E>, Arc<P>, Result<T, E>>,
     }
 }
 
@@ -57,7 +57,9 @@ where
     P: AsyncFn(&T) -> Result<bool, E>,
 {
     let stage = Stage::new(stream, concurrency, Arc::new(predicate), |engine, predicate, cx| {
-        engine.try_poll_next(cx, |item| Try::new(Maybe::new(test(item, predicate.clone()))))
+        engine.try_poll_next(cx, |item| {
+            Try::new(item.map(|item| Maybe::new(test(item, predicate.clone()))))
+        })
     });
     TryFilterConcurrent { stage }
 }

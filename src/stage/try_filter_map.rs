@@ -36,7 +36,7 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct TryFilterMapConcurrent<S: TryStream, F, Fut, U, E, T = <S as TryStream>::Ok> {
         #[pin]
-        stage: Stage<S, Result<T, E>, Try<TryMaybe<Fut>>, F, Result<U, E>>,
+        stage: Stage<S, Result<T, E>, Try<TryMaybe<Fut>, E>, F, Result<U, E>>,
     }
 }
 
@@ -57,7 +57,7 @@ where
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
         let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
-            engine.try_poll_next(cx, |item| Try::new(TryMaybe { future: f(item) }))
+            engine.try_poll_next(cx, |item| Try::new(item.map(|item| TryMaybe { future: f(item) })))
         });
         Self { stage }
     }
@@ -83,7 +83,10 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<U, E>>> {
-        self.project().future.poll(cx).map(|output| Step::Over(output.transpose()))
+        self.project()
+            .future
+            .poll(cx)
+            .map(|output| output.transpose().map_or(Step::End, Step::Last))
     }
 }
 

@@ -49,8 +49,8 @@ pin_project! {
         U = <X as TryExpand<Via>>::Ok,
     > {
         #[pin]
-        stage: Stage<S, Result<T, E>, Try<Many<I>>, F, Result<U, E>>,
-        hint: fn(&Try<Many<I>>) -> SizeHint,
+        stage: Stage<S, Result<T, E>, Try<Many<I>, E>, F, Result<U, E>>,
+        hint: fn(&Try<Many<I>, E>) -> SizeHint,
         via: PhantomData<fn() -> (X, Via)>,
     }
 }
@@ -65,9 +65,11 @@ where
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
         let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
-            engine.try_poll_next(cx, |item| Try::new(Many::new(f(item).try_expand())))
+            engine.try_poll_next(cx, |item| {
+                Try::new(item.map(|item| Many::new(f(item).try_expand())))
+            })
         });
-        Self { stage, hint: |call| call.call().size_hint(), via: PhantomData }
+        Self { stage, hint: |call| call.hint(Many::size_hint), via: PhantomData }
     }
 }
 

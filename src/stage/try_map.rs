@@ -34,7 +34,7 @@ pin_project! {
     #[must_use = "streams do nothing unless polled"]
     pub struct TryMapConcurrent<S: TryStream, F, Fut, U, E, T = <S as TryStream>::Ok> {
         #[pin]
-        stage: Stage<S, Result<T, E>, Try<One<Fut>>, F, Result<U, E>>,
+        stage: Stage<S, Result<T, E>, Try<One<Fut>, E>, F, Result<U, E>>,
     }
 }
 
@@ -47,7 +47,7 @@ where
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
         let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
-            engine.try_poll_next(cx, |item| Try::new(One::new(f(item))))
+            engine.try_poll_next(cx, |item| Try::new(item.map(|item| One::new(f(item)))))
         });
         Self { stage }
     }
