@@ -147,7 +147,7 @@ where
 }
 
 impl<S, I, C, U> Engine<S, I, C, U> {
-    /// Returns how many calls run, or are over and have an output that was not handed on.
+    /// Returns how many calls run, or are over and have an output that was not yielded.
     pub(crate) fn in_flight(&self) -> usize {
         self.core.outputs.expected()
     }
