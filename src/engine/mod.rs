@@ -60,7 +60,7 @@ struct Core<I, C, U> {
     concurrency: Concurrency,
     poller: Poller,
 
-    /// Whether outputs need neither permits nor an order.
+    /// Whether calls run without permits, and outputs come in completion order.
     is_plain: bool,
 }
 

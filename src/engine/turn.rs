@@ -225,6 +225,37 @@ where
         }
     }
 
+    /// The same where outputs may have to wait.
+    #[inline(always)]
+    fn settle_step(&mut self, index: u32, step: Step<U>) -> Option<U> {
+        let is_shared = self.are_shared();
+        let Core { slots, outputs, .. } = &mut *self.core;
+        let place = slots.place(index);
+        let permit = if is_shared { slots.take_permit(index) } else { None };
+        let (value, call) = match step {
+            Step::Output(value) => (value, After::GoesOn(index)),
+            Step::Last(value) => (value, After::Over),
+            Step::End => {
+                outputs.end(place);
+                return None;
+            }
+        };
+        if C::fails(&value) {
+            self.fail(place, value);
+        } else if permit.is_none() && !self.advanced && outputs.is_next(place) {
+            if let After::Over = call {
+                outputs.end(place);
+            }
+            self.follow(call);
+            return Some(value);
+        } else {
+            outputs.give(place, Output { value, call });
+        }
+        // Last, as it wakes others, who may panic.
+        drop(permit);
+        None
+    }
+
     /// Starts a call, if there is room for one and an item.
     #[inline(always)]
     fn start(
@@ -323,37 +354,6 @@ where
         let index = share.paused.pop_front()?;
         self.core.slots.set_permit(index, permit);
         Some(index)
-    }
-
-    /// The same where outputs may have to wait.
-    #[inline(always)]
-    fn settle_step(&mut self, index: u32, step: Step<U>) -> Option<U> {
-        let is_shared = self.are_shared();
-        let Core { slots, outputs, .. } = &mut *self.core;
-        let place = slots.place(index);
-        let permit = if is_shared { slots.take_permit(index) } else { None };
-        let (value, call) = match step {
-            Step::Output(value) => (value, After::GoesOn(index)),
-            Step::Last(value) => (value, After::Over),
-            Step::End => {
-                outputs.end(place);
-                return None;
-            }
-        };
-        if C::fails(&value) {
-            self.fail(place, value);
-        } else if permit.is_none() && !self.advanced && outputs.is_next(place) {
-            if let After::Over = call {
-                outputs.end(place);
-            }
-            self.follow(call);
-            return Some(value);
-        } else {
-            outputs.give(place, Output { value, call });
-        }
-        // Last, as it wakes others, who may panic.
-        drop(permit);
-        None
     }
 
     /// Has a call whose output is yielded go on.
