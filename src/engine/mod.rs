@@ -28,7 +28,7 @@ pub(crate) use self::upstream::Upstream;
 
 use self::outputs::Outputs;
 use self::permits::Permits;
-use self::slots::Slots;
+use self::slots::{Extra, Slots};
 use self::turn::Turn;
 use crate::concurrency::Concurrency;
 use crate::size_hint::{SizeHint, add_hints, exactly};
@@ -76,6 +76,15 @@ impl<I, C, U> Core<I, C, U> {
     #[inline]
     fn is_idle(&self) -> bool {
         self.outputs.in_flight() == 0 && !self.permits.holds_item()
+    }
+
+    /// Drops the call that panicked in this turn, if one did, and after that its permit.
+    #[cold]
+    fn end_panicked(&mut self) {
+        if let Some(Extra { place, permit }) = self.slots.remove_panicked() {
+            self.outputs.end(place);
+            drop(permit);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a stage has in flight, and the outputs that wait, in completion order or in input order.
 
-use std::collections::VecDeque;
 use std::fmt;
+use std::iter;
 use std::mem;
 
 /// Everything between "pulled" and "yielded".
@@ -12,16 +12,22 @@ pub(super) struct Outputs<T> {
     /// output counts until its turn, so that places cannot pile up.
     in_flight: usize,
 
-    /// The place of the first call in flight, in input order. Places wrap.
+    /// The place of the first call in flight, in input order, or of the first output that waits, in
+    /// completion order. Places wrap.
     first: usize,
 
-    /// In completion order the outputs that wait, first completed first. In input order what became of
-    /// the calls from the first place on, as far as there is something to say.
-    waiting: VecDeque<Place<T>>,
+    /// How many places are not [`Place::Running`].
+    taken: usize,
+
+    /// What became of the calls, or of the outputs, by their places: a power of two of them, after
+    /// which they come round.
+    ring: Vec<Place<T>>,
 }
 
+#[derive(Default)]
 enum Place<T> {
-    /// The call runs and has nothing that waits.
+    /// The call runs and has nothing that waits, or there is none.
+    #[default]
     Running,
     /// The call gave an output and waits until it is taken, or it is over.
     Given(Output<T>),
@@ -45,9 +51,12 @@ pub(super) enum After {
     Over,
 }
 
+/// How many places room is made for at first.
+const LIKELY: usize = 4;
+
 impl<T> Outputs<T> {
     pub(super) fn new(is_ordered: bool) -> Self {
-        Self { is_ordered, in_flight: 0, first: 0, waiting: VecDeque::new() }
+        Self { is_ordered, in_flight: 0, first: 0, taken: 0, ring: Vec::new() }
     }
 
     /// Returns how many calls run, or are over and have an output that was not yielded.
@@ -59,7 +68,7 @@ impl<T> Outputs<T> {
     /// Tells whether no output waits, nor is there anything to say of a place.
     #[inline]
     pub(super) fn none_waits(&self) -> bool {
-        self.waiting.is_empty()
+        self.taken == 0
     }
 
     /// Counts a call that is about to run, and returns its place in input order.
@@ -71,12 +80,10 @@ impl<T> Outputs<T> {
     }
 
     /// Has an output wait, of the call at `place`.
+    #[inline]
     pub(super) fn give(&mut self, place: usize, output: Output<T>) {
-        if self.is_ordered {
-            self.set(place, Place::Given(output));
-        } else {
-            self.waiting.push_back(Place::Given(output));
-        }
+        let place = if self.is_ordered { place } else { self.first.wrapping_add(self.taken) };
+        self.set(place, Place::Given(output));
     }
 
     /// Notes that a call has left the stage, in completion order.
@@ -93,7 +100,8 @@ impl<T> Outputs<T> {
             self.leave();
         } else if place == self.first {
             self.free_first();
-            while let Some(Place::Over) = self.waiting.front() {
+            while let Some(Place::Over) = self.first() {
+                self.clear(self.first);
                 self.free_first();
             }
         } else {
@@ -104,48 +112,84 @@ impl<T> Outputs<T> {
     /// Frees the first place in input order.
     #[inline]
     fn free_first(&mut self) {
-        self.waiting.pop_front();
         self.first = self.first.wrapping_add(1);
         self.in_flight -= 1;
     }
 
+    /// Says what became of the call at `place`, of which there is nothing to say so far.
+    #[inline]
     fn set(&mut self, place: usize, what: Place<T>) {
-        let offset = self.offset(place);
-        while self.waiting.len() <= offset {
-            self.waiting.push_back(Place::Running);
+        if self.offset(place) >= self.ring.len() {
+            self.grow(self.offset(place) + 1);
         }
-        self.waiting[offset] = what;
+        self.taken += 1;
+        let index = self.index(place);
+        self.ring[index] = what;
     }
 
+    /// Takes what there is to say of `place`.
+    #[inline]
+    fn clear(&mut self, place: usize) -> Place<T> {
+        let index = self.index(place);
+        let place = self.ring.get_mut(index).map_or(Place::Running, mem::take);
+        self.taken -= usize::from(!matches!(place, Place::Running));
+        place
+    }
+
+    /// Makes room for so many places.
+    #[cold]
+    fn grow(&mut self, places: usize) {
+        let places = places.next_power_of_two().max(LIKELY);
+        let mut ring = Vec::from_iter(iter::repeat_with(Place::default).take(places));
+        for offset in 0..self.ring.len() {
+            let place = self.first.wrapping_add(offset);
+            let index = self.index(place);
+            ring[place & (places - 1)] = mem::take(&mut self.ring[index]);
+        }
+        self.ring = ring;
+    }
+
+    #[inline]
+    fn index(&self, place: usize) -> usize {
+        place & self.ring.len().wrapping_sub(1)
+    }
+
+    #[inline]
     fn offset(&self, place: usize) -> usize {
         place.wrapping_sub(self.first)
+    }
+
+    /// Returns what there is to say of the first place, if there is of any.
+    #[inline]
+    fn first(&self) -> Option<&Place<T>> {
+        self.ring.get(self.index(self.first))
     }
 
     /// Tells whether an output of the call at `place` would be the next one to yield, so that it
     /// need not wait.
     #[inline]
     pub(super) fn is_next(&self, place: usize) -> bool {
-        if self.is_ordered { place == self.first } else { self.waiting.is_empty() }
+        if self.is_ordered { place == self.first } else { self.none_waits() }
     }
 
     /// Returns the next output to yield, if it is here.
     #[inline]
     pub(super) fn next(&self) -> Option<&Output<T>> {
-        match self.waiting.front() {
+        match self.first() {
             Some(Place::Given(output)) => Some(output),
             _ => None,
         }
     }
 
     /// Takes the next output to yield. If its call is over it has left the stage.
+    #[inline]
     pub(super) fn take(&mut self) -> Option<Output<T>> {
-        let first = self.waiting.front_mut()?;
-        let Place::Given(output) = mem::replace(first, Place::Running) else { return None };
-        if !self.is_ordered {
-            self.waiting.pop_front();
-        }
+        let Place::Given(output) = self.clear(self.first) else { return None };
         if let After::Over = output.call {
             self.end(self.first);
+        }
+        if !self.is_ordered {
+            self.first = self.first.wrapping_add(1);
         }
         Some(output)
     }
@@ -166,20 +210,22 @@ impl<T> Outputs<T> {
     ///
     /// In completion order the outputs that wait go with the calls, unless they are to be kept.
     pub(super) fn cut(&mut self, place: usize, keep: bool) -> impl Iterator<Item = T> + use<T> {
-        let cut = if self.is_ordered {
-            let offset = self.offset(place);
-            self.in_flight = offset + 1;
-            self.waiting.split_off(offset.min(self.waiting.len()))
-        } else {
-            let cut = if keep { VecDeque::new() } else { mem::take(&mut self.waiting) };
-            for waiting in &mut self.waiting {
-                if let Place::Given(output) = waiting {
+        let kept = match self.is_ordered {
+            true => self.offset(place),
+            false if keep => self.taken,
+            false => 0,
+        };
+        let last = self.in_flight.min(self.ring.len());
+        let cut: Vec<_> =
+            (kept..last).map(|offset| self.clear(self.first.wrapping_add(offset))).collect();
+        self.in_flight = kept + 1;
+        if !self.is_ordered {
+            for place in &mut self.ring {
+                if let Place::Given(output) = place {
                     output.call = After::Over;
                 }
             }
-            self.in_flight = self.waiting.len() + 1;
-            cut
-        };
+        }
         cut.into_iter().filter_map(Place::value)
     }
 
@@ -204,7 +250,7 @@ impl<T> Outputs<T> {
     }
 
     fn count(&self, such: impl Fn(&Place<T>) -> bool) -> usize {
-        self.waiting.iter().filter(|place| such(place)).count()
+        self.ring.iter().filter(|place| such(place)).count()
     }
 }
 

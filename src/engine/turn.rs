@@ -48,13 +48,9 @@ impl<'a, S, I, C, U, const PLAIN: bool> Turn<'a, S, I, C, U, PLAIN> {
 
 /// Only after a panic: who has taken the turn forgets this.
 impl<S, I, C, U, const PLAIN: bool> Drop for Turn<'_, S, I, C, U, PLAIN> {
-    #[cold]
+    #[inline(always)]
     fn drop(&mut self) {
-        // A call that panicked is dropped at once, and after that its permit.
-        if let Some(Extra { place, permit }) = self.core.slots.remove_panicked() {
-            self.core.outputs.end(place);
-            drop(permit);
-        }
+        self.core.end_panicked();
     }
 }
 
@@ -105,15 +101,25 @@ where
         // An output counts, whatever brought it: what is downstream may refuse it and ask again.
         let most = self.budget - 1;
         let mut due = self.begin(cx);
+        if PLAIN && C::MANY && !due.is_empty() {
+            if let Some(value) = self.go_on_first(&mut due, cx) {
+                return Poll::Ready(Some(value));
+            }
+        }
         let mut any_due = !due.is_empty();
         // Half of the budget is for those that are due, the other for new ones and the stages above.
-        let mut rest = if any_due { self.budget / 2 } else { 0 };
-        self.budget -= rest;
+        let mut rest = 0;
+        if any_due {
+            rest = self.budget / 2;
+            self.budget -= rest;
+        }
         loop {
             // If both have outputs at once, they take turns.
             if !(any_due && mem::take(&mut self.core.passed_over)) {
                 if let Some(value) = self.start_all(cx, &failed, &mut start) {
-                    self.core.passed_over = any_due;
+                    if any_due {
+                        self.core.passed_over = true;
+                    }
                     return Poll::Ready(Some(value));
                 }
             }
@@ -194,14 +200,33 @@ where
     #[inline(always)]
     fn go_on_all(&mut self, due: &mut Due, cx: &mut Context<'_>) -> Option<U> {
         while let Some(index) = self.next_due(due, cx) {
-            let core = &mut *self.core;
-            let polled = core.slots.poll(index, &core.poller.signals, C::poll);
-            let value = self.settle(index, polled);
+            let value = self.go_on(index);
             if value.is_some() || self.yields() {
                 return value;
             }
         }
         None
+    }
+
+    /// Goes on with the first call that is due, if nothing comes before it: most turns of a stage with
+    /// open expansions.
+    #[inline(always)]
+    fn go_on_first(&mut self, due: &mut Due, cx: &mut Context<'_>) -> Option<U> {
+        let room = self.any_room();
+        if !self.core.passed_over && self.upstream.is_due(&self.core.poller.signals, room) {
+            return None;
+        }
+        self.core.passed_over = false;
+        let index = self.next_due(due, cx)?;
+        self.go_on(index)
+    }
+
+    /// Goes on with a call.
+    #[inline(always)]
+    fn go_on(&mut self, index: u32) -> Option<U> {
+        let Core { slots, poller, .. } = &mut *self.core;
+        let polled = slots.poll(index, &poller.signals, C::poll);
+        self.settle(index, polled)
     }
 
     /// Takes in how far a call got. Returns an output that can be yielded at once.
@@ -420,13 +445,18 @@ where
     /// there is nothing before it.
     #[inline]
     fn yields(&self) -> bool {
-        self.waiting().is_some_and(|output| !self.advanced || C::fails(&output.value))
+        self.waiting().is_some_and(|output| self.may_yield(output))
+    }
+
+    #[inline]
+    fn may_yield(&self, output: &Output<U>) -> bool {
+        !self.advanced || C::fails(&output.value)
     }
 
     /// Tells whether this turn makes room by yielding an output that waits, so that the next one pulls.
     #[inline]
     fn frees_place(&self) -> bool {
-        self.yields() && self.waiting().is_some_and(|output| matches!(output.call, After::Over))
+        matches!(self.waiting(), Some(output) if self.may_yield(output) && matches!(output.call, After::Over))
     }
 
     /// Tells whether calls need permits of a semaphore.
