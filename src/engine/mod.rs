@@ -140,17 +140,17 @@ where
     fn turn(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        failed: impl Fn(&I) -> bool,
+        failed: fn(&I) -> bool,
         start: impl FnMut(I) -> C,
     ) -> Poll<Option<U>> {
         let answer = answer(cx.waker());
         let this = self.project();
         if this.core.is_plain && !answer.advanced && this.core.outputs.none_waits() {
-            let turn = Turn::<_, _, _, _, true>::new(this.core, this.upstream, answer);
-            turn.take(cx, failed, start)
+            Turn::<_, _, _, _, _, true>::new(this.core, this.upstream, answer, failed, start)
+                .take(cx)
         } else {
-            let turn = Turn::<_, _, _, _, false>::new(this.core, this.upstream, answer);
-            turn.take_out_of_line(cx, failed, start)
+            Turn::<_, _, _, _, _, false>::new(this.core, this.upstream, answer, failed, start)
+                .take_out_of_line(cx)
         }
     }
 }

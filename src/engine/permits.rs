@@ -32,11 +32,18 @@ pub(super) struct Share<I> {
     /// Set while the stage waits: for what, and the listener for it.
     waiting: Option<(Room, EventListener)>,
 
-    /// Whether the stage has let those that wait go first since it last took a permit.
-    gave_way: bool,
+    courtesy: Courtesy,
+}
 
-    /// Whether it does so in this turn.
-    gives_way: bool,
+/// Whether a stage has let those that wait go first since it last took a permit.
+#[derive(PartialEq)]
+enum Courtesy {
+    /// It has not.
+    Owed,
+    /// It does so in this turn.
+    Giving,
+    /// It has.
+    Given,
 }
 
 impl<I> Permits<I> {
@@ -49,8 +56,7 @@ impl<I> Permits<I> {
                     held: None,
                     paused: VecDeque::new(),
                     waiting: None,
-                    gave_way: false,
-                    gives_way: false,
+                    courtesy: Courtesy::Owed,
                 };
                 Self { private: 0, shared: Some(Box::new(share)) }
             }
@@ -91,7 +97,9 @@ impl<I> Permits<I> {
 impl<I> Share<I> {
     /// Begins a turn, in which way may be given to those that wait.
     pub(super) fn begin_turn(&mut self) {
-        self.gives_way = false;
+        if self.courtesy == Courtesy::Giving {
+            self.courtesy = Courtesy::Given;
+        }
     }
 
     /// An item is pulled without a permit in hand, because the stages above may need it.
@@ -108,17 +116,15 @@ impl<I> Share<I> {
         // Whoever waits was woken when the permit was given back. Without this, a stage that takes
         // it in the same turn would keep them out for ever.
         self.stop_waiting();
-        if self.gives_way {
-            return None;
-        }
-        if !self.gave_way && self.semaphore.is_awaited() {
-            self.gave_way = true;
-            self.gives_way = true;
+        if self.courtesy == Courtesy::Owed && self.semaphore.is_awaited() {
+            self.courtesy = Courtesy::Giving;
             cx.waker().wake_by_ref();
+        }
+        if self.courtesy == Courtesy::Giving {
             return None;
         }
         let permit = self.semaphore.try_acquire()?;
-        self.gave_way = false;
+        self.courtesy = Courtesy::Owed;
         Some(permit)
     }
 

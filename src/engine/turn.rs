@@ -20,7 +20,7 @@ use crate::semaphore::Permit;
 /// A `PLAIN` one is of a stage in completion order with a limit of its own, in which no output waits, and
 /// is not an advance. So each output leaves at once, and nothing of others' runs before it has. Most
 /// turns are, and need not look at the rest.
-pub(super) struct Turn<'a, S, I, C, U, const PLAIN: bool> {
+pub(super) struct Turn<'a, S, I, C, U, F, const PLAIN: bool> {
     core: &'a mut Core<I, C, U>,
     upstream: Pin<&'a mut Upstream<S, I>>,
 
@@ -32,42 +32,46 @@ pub(super) struct Turn<'a, S, I, C, U, const PLAIN: bool> {
 
     /// How many calls may still be polled or started.
     budget: usize,
+
+    /// Tells whether an item failed above. It needs no permit, as its call is over at once.
+    failed: fn(&I) -> bool,
+
+    /// Makes a call of an item.
+    start: F,
 }
 
-impl<'a, S, I, C, U, const PLAIN: bool> Turn<'a, S, I, C, U, PLAIN> {
+impl<'a, S, I, C, U, F, const PLAIN: bool> Turn<'a, S, I, C, U, F, PLAIN> {
     #[inline(always)]
     pub(super) fn new(
         core: &'a mut Core<I, C, U>,
         upstream: Pin<&'a mut Upstream<S, I>>,
         answer: Answer,
+        failed: fn(&I) -> bool,
+        start: F,
     ) -> Self {
         let Answer { is_asked, advanced, budget } = answer;
-        Self { core, upstream, is_asked, advanced: !PLAIN && advanced, budget }
+        Self { core, upstream, is_asked, advanced: !PLAIN && advanced, budget, failed, start }
     }
 }
 
 /// Only after a panic: who has taken the turn forgets this.
-impl<S, I, C, U, const PLAIN: bool> Drop for Turn<'_, S, I, C, U, PLAIN> {
+impl<S, I, C, U, F, const PLAIN: bool> Drop for Turn<'_, S, I, C, U, F, PLAIN> {
     #[inline(always)]
     fn drop(&mut self) {
         self.core.end_panicked();
     }
 }
 
-impl<S, I, C, U, const PLAIN: bool> Turn<'_, S, I, C, U, PLAIN>
+impl<S, I, C, U, F, const PLAIN: bool> Turn<'_, S, I, C, U, F, PLAIN>
 where
     S: Stream<Item = I>,
     C: Call<Output = U>,
+    F: FnMut(I) -> C,
 {
-    /// Takes the turn. An item that `failed` needs no permit, as `start` makes a call of it that is over.
+    /// Takes the turn.
     #[inline(always)]
-    pub(super) fn take(
-        mut self,
-        cx: &mut Context<'_>,
-        failed: impl Fn(&I) -> bool,
-        start: impl FnMut(I) -> C,
-    ) -> Poll<Option<U>> {
-        let polled = self.run(cx, failed, start);
+    pub(super) fn take(mut self, cx: &mut Context<'_>) -> Poll<Option<U>> {
+        let polled = self.run(cx);
         #[cfg(debug_assertions)]
         self.core.check();
         let Self { is_asked, advanced, budget, .. } = self;
@@ -78,22 +82,12 @@ where
 
     /// The same for turns that are rare.
     #[inline(never)]
-    pub(super) fn take_out_of_line(
-        self,
-        cx: &mut Context<'_>,
-        failed: impl Fn(&I) -> bool,
-        start: impl FnMut(I) -> C,
-    ) -> Poll<Option<U>> {
-        self.take(cx, failed, start)
+    pub(super) fn take_out_of_line(self, cx: &mut Context<'_>) -> Poll<Option<U>> {
+        self.take(cx)
     }
 
     #[inline(always)]
-    fn run(
-        &mut self,
-        cx: &mut Context<'_>,
-        failed: impl Fn(&I) -> bool,
-        mut start: impl FnMut(I) -> C,
-    ) -> Poll<Option<U>> {
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<Option<U>> {
         if self.budget == 0 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -116,7 +110,7 @@ where
         loop {
             // If both have outputs at once, they take turns.
             if !(any_due && mem::take(&mut self.core.passed_over)) {
-                if let Some(value) = self.start_all(cx, &failed, &mut start) {
+                if let Some(value) = self.start_all(cx) {
                     if any_due {
                         self.core.passed_over = true;
                     }
@@ -129,7 +123,7 @@ where
             self.budget = (self.budget + mem::take(&mut rest)).max(1);
             if C::MANY && !self.any_room() {
                 // Expansions may give outputs for long, and none of those makes room.
-                self.advance(&failed, &mut start);
+                self.advance();
             }
             if let Some(value) = self.go_on_all(&mut due, cx) {
                 return Poll::Ready(Some(value));
@@ -139,9 +133,9 @@ where
         }
 
         if !self.frees_place() && !self.any_room() {
-            self.advance(&failed, &mut start);
+            self.advance();
         }
-        if self.yields() {
+        if self.yields().is_some() {
             if let Some(output) = self.core.outputs.take() {
                 self.budget = self.budget.min(most);
                 self.follow(output.call);
@@ -181,15 +175,10 @@ where
 
     /// Starts calls while there is room, until one gives an output to yield.
     #[inline(always)]
-    fn start_all(
-        &mut self,
-        cx: &mut Context<'_>,
-        failed: impl Fn(&I) -> bool,
-        mut start: impl FnMut(I) -> C,
-    ) -> Option<U> {
-        while let Some((index, polled)) = self.start(cx, &failed, &mut start) {
+    fn start_all(&mut self, cx: &mut Context<'_>) -> Option<U> {
+        while let Some((index, polled)) = self.start(cx) {
             let value = self.settle(index, polled);
-            if value.is_some() || self.yields() {
+            if value.is_some() || self.yields().is_some() {
                 return value;
             }
         }
@@ -201,7 +190,7 @@ where
     fn go_on_all(&mut self, due: &mut Due, cx: &mut Context<'_>) -> Option<U> {
         while let Some(index) = self.next_due(due, cx) {
             let value = self.go_on(index);
-            if value.is_some() || self.yields() {
+            if value.is_some() || self.yields().is_some() {
                 return value;
             }
         }
@@ -283,31 +272,26 @@ where
 
     /// Starts a call, if there is room for one and an item.
     #[inline(always)]
-    fn start(
-        &mut self,
-        cx: &mut Context<'_>,
-        failed: impl Fn(&I) -> bool,
-        start: impl FnOnce(I) -> C,
-    ) -> Option<(u32, Poll<Step<U>>)> {
+    fn start(&mut self, cx: &mut Context<'_>) -> Option<(u32, Poll<Step<U>>)> {
         if self.budget == 0 {
             return None;
         }
-        if self.core.permits.any_private_room(self.core.outputs.in_flight()) {
-            let item = self.pull()?;
-            self.budget = self.budget.saturating_sub(1);
-            return Some(self.begin_call(start(item), None));
-        }
-        if !self.are_shared() {
+        let in_flight = self.core.outputs.in_flight();
+        let (item, permit) = if self.core.permits.any_private_room(in_flight) {
+            (self.pull()?, None)
+        } else if self.are_shared() {
+            self.pull_shared(cx)?
+        } else {
             return None;
-        }
-        let (item, permit) = self.pull_shared(cx, failed)?;
+        };
         self.budget = self.budget.saturating_sub(1);
-        Some(self.begin_call(start(item), permit))
+        Some(self.begin_call(item, permit))
     }
 
-    /// Polls a new call.
+    /// Makes a call, and polls it.
     #[inline(always)]
-    fn begin_call(&mut self, call: C, permit: Option<Permit>) -> (u32, Poll<Step<U>>) {
+    fn begin_call(&mut self, item: I, permit: Option<Permit>) -> (u32, Poll<Step<U>>) {
+        let call = (self.start)(item);
         let core = &mut *self.core;
         let place = core.outputs.begin();
         let extra = if PLAIN { None } else { Some(Extra { permit, place }) };
@@ -326,11 +310,7 @@ where
 
     /// Asks for an item and a permit, which an item that `failed` does without.
     #[inline(never)]
-    fn pull_shared(
-        &mut self,
-        cx: &mut Context<'_>,
-        failed: impl Fn(&I) -> bool,
-    ) -> Option<(I, Option<Permit>)> {
+    fn pull_shared(&mut self, cx: &mut Context<'_>) -> Option<(I, Option<Permit>)> {
         let in_flight = self.core.outputs.in_flight();
         let share = self.core.permits.shared()?;
         let item = match share.held.take() {
@@ -338,7 +318,7 @@ where
             None if share.any_room(in_flight) => self.pull()?,
             None => return None,
         };
-        if failed(&item) {
+        if (self.failed)(&item) {
             return Some((item, None));
         }
         let share = self.core.permits.shared()?;
@@ -368,7 +348,7 @@ where
     #[cold]
     fn resume(&mut self, cx: &mut Context<'_>) -> Option<u32> {
         // The stage below may need the permit for what it is about to be handed.
-        if !self.advanced && self.waiting().is_some() {
+        if self.yields().is_some() {
             return None;
         }
         let share = self.core.permits.shared()?;
@@ -394,21 +374,21 @@ where
 
     /// Has the stages above go on, as there is no room.
     #[inline]
-    fn advance(&mut self, failed: impl Fn(&I) -> bool, start: impl FnMut(I) -> C) {
+    fn advance(&mut self) {
         self.upstream.as_mut().advance(&self.core.poller.signals, &mut self.budget);
-        if C::CAN_FAIL && self.upstream.any_kept(failed) {
-            self.fail_early(start);
+        if C::CAN_FAIL && self.upstream.any_kept(self.failed) {
+            self.fail_early();
         }
     }
 
     /// Fails with the item that an advance brought out. It waits for no room, but in input order an
     /// item that is held comes first.
     #[cold]
-    fn fail_early(&mut self, start: impl FnOnce(I) -> C) {
+    fn fail_early(&mut self) {
         if self.core.permits.holds_item() && self.core.outputs.is_ordered() {
             self.upstream.as_mut().end();
         } else if let Some(item) = self.upstream.as_mut().take_kept() {
-            let (index, polled) = self.begin_call(start(item), None);
+            let (index, polled) = self.begin_call(item, None);
             let yielded = self.settle(index, polled);
             debug_assert!(yielded.is_none(), "a failure waits");
         }
@@ -434,29 +414,20 @@ where
         cleanup.finish();
     }
 
-    /// Returns the output that waits and is the next to yield.
+    /// Returns the output that waited and is yielded in this turn. In an advance a failure is, if there is
+    /// nothing before it.
     #[inline]
-    fn waiting(&self) -> Option<&Output<U>> {
-        // In a plain turn at most a failure waits.
-        if PLAIN && !C::CAN_FAIL { None } else { self.core.outputs.next() }
+    fn yields(&self) -> Option<&Output<U>> {
+        if PLAIN && !C::CAN_FAIL {
+            return None; // In a plain turn at most a failure waits.
+        }
+        self.core.outputs.next().filter(|output| !self.advanced || C::fails(&output.value))
     }
 
-    /// Tells whether an output that waits is yielded in this turn. A failure is even in an advance, if
-    /// there is nothing before it.
-    #[inline]
-    fn yields(&self) -> bool {
-        self.waiting().is_some_and(|output| self.may_yield(output))
-    }
-
-    #[inline]
-    fn may_yield(&self, output: &Output<U>) -> bool {
-        !self.advanced || C::fails(&output.value)
-    }
-
-    /// Tells whether this turn makes room by yielding an output that waits, so that the next one pulls.
+    /// Tells whether this turn makes room by yielding an output that waited, so that the next one pulls.
     #[inline]
     fn frees_place(&self) -> bool {
-        matches!(self.waiting(), Some(output) if self.may_yield(output) && matches!(output.call, After::Over))
+        self.yields().is_some_and(|output| matches!(output.call, After::Over))
     }
 
     /// Tells whether calls need permits of a semaphore.

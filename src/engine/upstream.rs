@@ -29,16 +29,22 @@ pin_project! {
         // The number of wakes when upstream was last polled.
         seen: usize,
 
-        // Whether the last poll gave an item. There may be more, or calls that were woken and not
-        // polled, so this counts as a wake.
-        gave_item: bool,
-
-        // Whether upstream may be pulled without a wake: at first, and after an advance.
-        may_pull: bool,
+        due: Due,
 
         // Whether a stage is above.
         answers: Answers,
     }
+}
+
+/// What upstream is due for without a wake.
+#[derive(Clone, Copy, PartialEq)]
+enum Due {
+    /// Nothing.
+    Nothing,
+    /// A pull: nobody has polled it, or it was advanced, and may keep outputs that nothing announces.
+    Pull,
+    /// Either: it gave an item, and may have more, or calls that were woken and not polled.
+    Either,
 }
 
 impl<S: Stream, T> Upstream<S, T> {
@@ -64,8 +70,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
             kept: None,
             waker: Waker::from(signals.clone()),
             seen: 0,
-            gave_item: false,
-            may_pull: true,
+            due: Due::Pull,
             answers: Answers::none(),
         }
     }
@@ -73,32 +78,26 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
     /// Asks for the next item, for which there is room.
     #[inline]
     pub(crate) fn pull(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         signals: &Signals,
         budget: &mut usize,
     ) -> Poll<Option<T>> {
         if self.kept.is_some() {
             return Poll::Ready(self.take_kept());
         }
-        if !self.woken(signals) && !self.may_pull && self.stream.is_some() {
+        if !self.may_pull(signals) && self.stream.is_some() {
             return Poll::Pending;
         }
-        let polled = self.as_mut().ask(signals, false, budget);
-        *self.project().may_pull = false;
-        polled
+        self.ask(signals, false, budget)
     }
 
     /// Lets the calls of the stages above go on, although there is no room for an item.
     #[inline]
     pub(crate) fn advance(mut self: Pin<&mut Self>, signals: &Signals, budget: &mut usize) {
         if self.can_advance() && self.woken(signals) {
-            let polled = self.as_mut().ask(signals, true, budget);
-            let this = self.project();
-            if let Poll::Ready(item) = polled {
-                *this.kept = item;
+            if let Poll::Ready(item) = self.as_mut().ask(signals, true, budget) {
+                *self.project().kept = item;
             }
-            // Upstream may keep outputs by now that nothing will announce.
-            *this.may_pull = true;
         }
     }
 
@@ -139,11 +138,15 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         // Acquires what those who woke did before: a stage above relies on it as it waits.
         *this.seen = signals.upstream_wakes();
         // Should the poll panic, upstream is still to be asked again.
-        *this.gave_item = true;
+        *this.due = Due::Either;
         let mut asking = Asking::begin(this.waker, advance, this.answers, budget);
         let polled = stream.poll_next(&mut Context::from_waker(this.waker));
-        *this.gave_item = matches!(polled, Poll::Ready(Some(_)));
-        asking.gave_item = *this.gave_item;
+        *this.due = match polled {
+            Poll::Ready(Some(_)) => Due::Either,
+            _ if advance => Due::Pull,
+            _ => Due::Nothing,
+        };
+        asking.gave_item = *this.due == Due::Either;
         drop(asking);
         if let Poll::Ready(None) = polled {
             this.stream.set(None);
@@ -154,7 +157,13 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
     /// Tells whether upstream may have something to do since it was last polled.
     #[inline]
     fn woken(&self, signals: &Signals) -> bool {
-        self.gave_item || self.seen != signals.upstream_wakes()
+        self.due == Due::Either || self.seen != signals.upstream_wakes()
+    }
+
+    /// Tells whether a pull may give an item.
+    #[inline]
+    fn may_pull(&self, signals: &Signals) -> bool {
+        self.due != Due::Nothing || self.seen != signals.upstream_wakes()
     }
 
     /// Tells whether an advance would stop at a stage, rather than pull a source that must wait.
@@ -166,7 +175,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
     /// Tells whether polling upstream is due, by a pull if there is room, else by an advance.
     pub(crate) fn is_due(&self, signals: &Signals, room: bool) -> bool {
         if room {
-            self.kept.is_some() || self.stream.is_some() && (self.may_pull || self.woken(signals))
+            self.kept.is_some() || self.stream.is_some() && self.may_pull(signals)
         } else {
             self.can_advance() && self.woken(signals)
         }
