@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::Row;
+use crate::{Row, workload};
 
 /// A contender at work, as the arguments `WORKLOAD IN_FLIGHT CONTENDER ITEMS`.
 #[derive(Clone, Debug)]
@@ -62,12 +62,15 @@ impl Case {
     }
 
     /// How many items make the set-up steady, and so are not counted.
-    fn steady(&self) -> u64 {
-        4_000.max(3 * self.in_flight as u64)
+    fn steady(&self, outputs: u64) -> u64 {
+        4_000.max(3 * self.in_flight as u64 * outputs).next_multiple_of(outputs)
     }
 
     fn per_item(&self, total: impl Fn(u64) -> io::Result<u64>) -> io::Result<f64> {
-        let (steady, counted) = (self.steady(), self.steady().div_ceil(10) * 10);
+        // Whole calls, and whole pipelines of ten items.
+        let outputs = workload::outputs_of(&self.workload);
+        let steady = self.steady(outputs);
+        let counted = steady.next_multiple_of(10 * outputs);
         Ok((total(steady + counted)? as f64 - total(steady)? as f64) / counted as f64)
     }
 

@@ -2,6 +2,7 @@
 
 use std::future::{Future, ready};
 use std::hint::black_box;
+use std::ops::Range;
 use std::time::Duration;
 
 mod elsewhere;
@@ -185,6 +186,12 @@ pub fn outputs(item: u64) -> [u64; OUTPUTS as usize] {
 /// Expands what the call gives.
 pub async fn expand(call: impl Future<Output = u64>) -> [u64; OUTPUTS as usize] {
     outputs(call.await)
+}
+
+/// Expands what the call gives to a range of so many outputs.
+pub async fn expand_to(outputs: u64, call: impl Future<Output = u64>) -> Range<u64> {
+    let first = outputs * call.await;
+    first..first + outputs
 }
 
 /// Keeps what the call gives if it is even, for peers whose filters are written by hand.

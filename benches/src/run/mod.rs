@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::figure::{self, Repeat};
 use crate::report::{self, Bar, Group, Table, chart, digits, yes};
-use crate::{Clock, Effort, Timing, workload};
+use crate::{Clock, Effort, Row, Timing, workload};
 
 mod exact;
 
@@ -56,7 +56,7 @@ impl Extent {
 ///
 /// Fails if a program that counts does.
 pub fn run(extent: Extent, counted: &Path) -> io::Result<(String, [(&'static str, String); 2])> {
-    let timings = times(extent, |_| true);
+    let timings = times(extent, workload::rows(), |_| true);
     progress("instructions, allocations, bytes");
     let exact = Exact::count(counted, &timings)?;
     progress("latency, the longest poll, fairness");
@@ -131,10 +131,10 @@ pub fn write(text: &str, charts: &[(&str, String)]) -> io::Result<()> {
     charts.iter().try_for_each(|(name, svg)| fs::write(package.join("charts").join(name), svg))
 }
 
-/// Times the rows of some workloads.
-pub fn times(extent: Extent, wanted: impl Fn(&str) -> bool) -> Vec<Timing> {
+/// Times some rows of some workloads.
+pub fn times(extent: Extent, rows: Vec<Row>, wanted: impl Fn(&str) -> bool) -> Vec<Timing> {
     let mut clock = Clock::new(extent.effort);
-    let rows = workload::rows().into_iter();
+    let rows = rows.into_iter();
     let rows = rows.filter(|row| wanted(row.workload) && is_in(extent, row.in_flight));
     rows.map(|row| {
         let start = Instant::now();

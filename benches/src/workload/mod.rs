@@ -42,9 +42,20 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// All rows, and those that are only counted: a million calls in flight.
+/// All rows, and those that are counted and not timed in a whole run, unless they are asked for by
+/// name: flat maps by how many outputs a call gives.
+pub fn named_rows() -> Vec<Row> {
+    rows().into_iter().chain(flat_map::rows_of_sizes()).collect()
+}
+
+/// These, and those that are only counted: a million calls in flight.
 pub fn counted_rows() -> Vec<Row> {
-    rows().into_iter().chain(map::rows_of(&[Call::Woken], &[MANY])).collect()
+    named_rows().into_iter().chain(map::rows_of(&[Call::Woken], &[MANY])).collect()
+}
+
+/// How many items of a row one call gives.
+pub fn outputs_of(workload: &str) -> u64 {
+    flat_map::outputs_of(workload)
 }
 
 /// The source of all pipelines.
