@@ -1,6 +1,6 @@
 use std::io::Result;
 use std::net::{self, SocketAddr};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,8 +18,43 @@ static SERVER: LazyLock<SocketAddr> = LazyLock::new(|| {
     address
 });
 
-/// Connections that no call uses. Those of one runtime only: `Executor::Timed`.
-static IDLE: Mutex<Vec<TcpStream>> = Mutex::new(Vec::new());
+/// Connections to the echo server that no call uses: of one runtime, since its reactor wakes for them.
+#[derive(Debug)]
+pub(crate) struct Connections(Mutex<Vec<TcpStream>>);
+
+impl Connections {
+    /// None yet.
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<TcpStream>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a number, and gives what comes back.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the server cannot be reached.
+    pub(crate) async fn echo(&self, number: u64) -> u64 {
+        self.try_echo(number).await.expect("the echo server answers")
+    }
+
+    async fn try_echo(&self, number: u64) -> Result<u64> {
+        let idle = self.idle().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => TcpStream::connect(*SERVER).await?,
+        };
+        connection.set_nodelay(true)?;
+        connection.write_all(&number.to_le_bytes()).await?;
+        let mut bytes = [0; 8];
+        connection.read_exact(&mut bytes).await?;
+        self.idle().push(connection);
+        Ok(u64::from_le_bytes(bytes))
+    }
+}
 
 async fn serve(listener: net::TcpListener) -> Result<()> {
     let listener = TcpListener::from_std(listener)?;
@@ -35,19 +70,4 @@ async fn serve(listener: net::TcpListener) -> Result<()> {
             }
         });
     }
-}
-
-/// Sends a number, and gives what comes back.
-pub(super) async fn echo(number: u64) -> Result<u64> {
-    let idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let mut connection = match idle {
-        Some(connection) => connection,
-        None => TcpStream::connect(*SERVER).await?,
-    };
-    connection.set_nodelay(true)?;
-    connection.write_all(&number.to_le_bytes()).await?;
-    let mut bytes = [0; 8];
-    connection.read_exact(&mut bytes).await?;
-    IDLE.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-    Ok(u64::from_le_bytes(bytes))
 }

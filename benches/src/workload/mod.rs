@@ -11,6 +11,7 @@ mod flow;
 mod map;
 mod ordered;
 mod slow_stage;
+mod spawned;
 mod task;
 mod tiny;
 
@@ -37,6 +38,7 @@ pub fn rows() -> Vec<Row> {
     rows.extend(batched::rows());
     rows.extend(tiny::rows());
     rows.extend(flow::rows());
+    rows.extend(spawned::rows());
     rows.extend(task::rows());
     rows.extend(blocking::rows());
     rows

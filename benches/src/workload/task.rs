@@ -67,7 +67,7 @@ pub fn work_for(rounds: u64, item: u64) {
 }
 
 /// A contender whose consumer is a task as well.
-fn spawned<Fut>(
+pub(super) fn spawned<Fut>(
     name: &'static str,
     runtime: &'static LazyLock<Runtime>,
     f: impl Fn(u64) -> Fut + 'static,
