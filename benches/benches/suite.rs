@@ -5,8 +5,9 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use flowlet_benches::exact::Case;
-use flowlet_benches::run::{Extent, budgets, run, times, write};
+use flowlet_benches::exact::{Case, has_valgrind};
+use flowlet_benches::record::{self, Counts};
+use flowlet_benches::run::{Extent, Outcome, budgets, count, run, times, write};
 use flowlet_benches::{baseline, report, workload};
 
 /// The program that counts allocations, which cargo builds beside this one.
@@ -19,13 +20,19 @@ fn main() -> io::Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] => {
-            let (text, charts) = run(Extent::FULL, counted)?;
-            write(&text, &charts)?;
-            println!("{text}");
+            let outcome = run(Extent::FULL, counted)?;
+            keep(&outcome.counts)?;
+            record::keep_times(&outcome.times, &outcome.page)?;
+            write()?;
         }
-        ["quick"] => println!("{}", run(Extent::QUICK, counted)?.0),
+        ["counts"] => {
+            keep(&count(Extent::FULL, counted)?)?;
+            write()?;
+        }
+        ["results"] => write()?,
+        ["quick"] => print(run(Extent::QUICK, counted)?),
+        ["smoke"] => print(run(Extent::SMOKE, counted)?),
         ["fairness"] => println!("{}", budgets(Extent::FULL)),
-        ["smoke"] => println!("{}", run(Extent::SMOKE, counted)?.0),
         ["check", "--record"] => baseline::record(counted)?,
         ["check"] => {
             if !baseline::check(counted)? {
@@ -44,10 +51,24 @@ fn main() -> io::Result<ExitCode> {
             case.run(&workload::counted_rows(), items);
         }
         _ => {
-            eprintln!("give nothing, quick, check [--record], smoke, fairness, rows WORKLOAD,");
-            eprintln!("or WORKLOAD IN_FLIGHT CONTENDER ITEMS");
+            eprintln!("give nothing, quick, counts, results, check [--record], smoke, fairness,");
+            eprintln!("rows WORKLOAD, or WORKLOAD IN_FLIGHT CONTENDER ITEMS");
             return Ok(ExitCode::FAILURE);
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps what was counted, if it was.
+fn keep(counts: &Counts) -> io::Result<()> {
+    if has_valgrind() {
+        return record::keep_counts(counts);
+    }
+    eprintln!("VALGRIND IS NOT THERE: the counts are left as they are.");
+    Ok(())
+}
+
+/// Prints what came out, and keeps nothing.
+fn print(Outcome { counts, times, page }: Outcome) {
+    println!("{}\n{page}", report::results(&counts, &[times]));
 }

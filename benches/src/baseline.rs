@@ -4,11 +4,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
-use crate::exact::{Case, has_valgrind};
+use crate::exact::{Case, has_valgrind, on_all_cores};
+use crate::record::read_lines;
 use crate::report::{Table, digits, rustc};
 use crate::workload::MANY;
 
@@ -99,36 +97,17 @@ fn cases() -> Vec<(Figure, &'static str, usize)> {
     cases
 }
 
-/// Counts everything, on all cores, since that changes no exact figure.
 fn count(counted: &Path) -> io::Result<Vec<Count>> {
-    let cases = cases();
-    let next = AtomicUsize::new(0);
-    let counts = Mutex::new(vec![None; cases.len()]);
-    let work = || {
-        while let Some(&(figure, workload, in_flight)) =
-            cases.get(next.fetch_add(1, Ordering::Relaxed))
-        {
-            let contender =
-                if workload.starts_with("boxed") { "flowlet's Flow" } else { "flowlet" };
-            let case = Case::new(workload, in_flight, contender);
-            let value = match figure {
-                Figure::Instructions => case.instructions(),
-                Figure::Allocations => case.allocations(counted),
-                Figure::PeakHeap => case.peak(counted).map(|bytes| bytes as f64),
-            }?;
-            let index = cases.iter().position(|case| *case == (figure, workload, in_flight));
-            let index = index.expect("it is one of them");
-            let count = Count { figure, workload: workload.to_owned(), in_flight, value };
-            counts.lock().expect("no panic")[index] = Some(count);
-        }
-        io::Result::Ok(())
-    };
-    thread::scope(|scope| {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
-    })?;
-    Ok(counts.into_inner().expect("no panic").into_iter().flatten().collect())
+    on_all_cores(&cases(), |&(figure, workload, in_flight)| {
+        let contender = if workload.starts_with("boxed") { "flowlet's Flow" } else { "flowlet" };
+        let case = Case::new(workload, in_flight, contender);
+        let value = match figure {
+            Figure::Instructions => case.instructions(),
+            Figure::Allocations => case.allocations(counted),
+            Figure::PeakHeap => case.peak(counted).map(|bytes| bytes as f64),
+        }?;
+        Ok(Count { figure, workload: workload.to_owned(), in_flight, value })
+    })
 }
 
 /// Counts everything and writes it down.
@@ -188,18 +167,13 @@ pub fn check(counted: &Path) -> io::Result<bool> {
 }
 
 fn read(text: &str) -> io::Result<Vec<Count>> {
-    let lines = text.lines().filter(|line| !line.starts_with('#')).skip(1);
-    let count = |line: &str| {
-        let fields: Vec<&str> = line.split(';').collect();
-        let [figure, workload, in_flight, value] = fields.as_slice() else { return None };
+    read_lines(text, |fields| {
+        let [figure, workload, in_flight, value] = *fields else { return None };
         Some(Count {
-            figure: Figure::ALL.into_iter().find(|f| f.name() == *figure)?,
-            workload: (*workload).to_owned(),
+            figure: Figure::ALL.into_iter().find(|f| f.name() == figure)?,
+            workload: workload.to_owned(),
             in_flight: in_flight.parse().ok()?,
             value: value.parse().ok()?,
         })
-    };
-    lines
-        .map(|line| count(line).ok_or_else(|| io::Error::other(format!("what is {line:?}?"))))
-        .collect()
+    })
 }

@@ -6,6 +6,8 @@ use std::env;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::{Row, workload};
 
@@ -117,6 +119,37 @@ impl Case {
             _ => Err(io::Error::other(format!("no counts in {output:?}"))),
         }
     }
+}
+
+/// Counts each case, on all cores, since that changes no exact figure.
+///
+/// # Errors
+///
+/// Fails if one cannot be counted.
+pub fn on_all_cores<T: Sync, R: Send>(
+    cases: &[T],
+    count: impl Fn(&T) -> io::Result<R> + Sync,
+) -> io::Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut counts = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(case) = cases.get(index) else { return io::Result::Ok(counts) };
+            counts.push((index, count(case)?));
+        }
+    };
+    let mut counts = Vec::new();
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|thread| {
+            counts.extend(thread.join().expect("no panic")?);
+            Ok::<_, io::Error>(())
+        })
+    })?;
+    counts.sort_by_key(|(index, _)| *index);
+    Ok(counts.into_iter().map(|(_, count)| count).collect())
 }
 
 /// Tells whether instructions can be counted here.

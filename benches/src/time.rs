@@ -24,10 +24,10 @@ const HOPELESS: f64 = 10.0;
 const GROWING: f64 = 2.0;
 
 /// What came of a row.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Timing {
     /// What was done.
-    pub workload: &'static str,
+    pub workload: String,
 
     /// How many calls at once.
     pub in_flight: usize,
@@ -37,10 +37,10 @@ pub struct Timing {
 }
 
 /// What came of one contender.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Timed {
     /// Whose it is.
-    pub name: &'static str,
+    pub name: String,
 
     /// The median of the times of an item, in nanoseconds. None for one that was too slow to wait for.
     pub nanoseconds: Option<f64>,
@@ -49,13 +49,16 @@ pub struct Timed {
     pub ratio: Option<Spread>,
 }
 
+/// A workload and a contender.
+type Key = (String, String);
+
 /// Times rows, each workload's from few calls in flight to many. It remembers who was hopeless, and
 /// does not try more.
 #[derive(Debug)]
 pub struct Clock {
     effort: Effort,
-    hopeless: HashSet<(&'static str, &'static str)>,
-    nanoseconds: HashMap<(&'static str, &'static str), f64>,
+    hopeless: HashSet<Key>,
+    nanoseconds: HashMap<Key, f64>,
 }
 
 impl Clock {
@@ -78,7 +81,7 @@ impl Clock {
         }
         let ours = times[0].clone();
         let timed = row.contenders.iter().zip(times).map(|(contender, times)| Timed {
-            name: contender.name,
+            name: contender.name.to_owned(),
             ratio: (!times.is_empty()).then(|| {
                 Spread::of(ours.iter().zip(&times).map(|(our, time)| our / time).collect())
             }),
@@ -86,7 +89,7 @@ impl Clock {
         });
         let contenders: Vec<_> = timed.collect();
         self.remember(row.workload, &contenders);
-        Timing { workload: row.workload, in_flight: row.in_flight, contenders }
+        Timing { workload: row.workload.to_owned(), in_flight: row.in_flight, contenders }
     }
 
     /// Runs each contender once, and tells which of them are to run in the rounds. Ours is.
@@ -94,7 +97,7 @@ impl Clock {
         let mut ours = Duration::ZERO;
         let contenders = row.contenders.iter().enumerate();
         let runs = contenders.map(|(index, contender)| {
-            let key = (row.workload, contender.name);
+            let key = (row.workload.to_owned(), contender.name.to_owned());
             if self.hopeless.contains(&key) {
                 return false;
             }
@@ -110,12 +113,12 @@ impl Clock {
         runs.collect()
     }
 
-    fn remember(&mut self, workload: &'static str, contenders: &[Timed]) {
+    fn remember(&mut self, workload: &str, contenders: &[Timed]) {
         let ours = contenders[0].nanoseconds;
         for timed in contenders {
             let (Some(now), Some(ours)) = (timed.nanoseconds, ours) else { continue };
-            let key = (workload, timed.name);
-            let before = self.nanoseconds.insert(key, now);
+            let key = (workload.to_owned(), timed.name.clone());
+            let before = self.nanoseconds.insert(key.clone(), now);
             if now > HOPELESS * ours && before.is_some_and(|before| now > GROWING * before) {
                 self.hopeless.insert(key);
             }

@@ -3,13 +3,12 @@ use std::fmt::Write;
 use super::digits;
 
 /// Bars that belong together.
-#[derive(Debug)]
-pub struct Group {
+pub(super) struct Group<'a> {
     /// What stands above them.
     pub title: String,
 
     /// Their names and values; the first one is ours.
-    pub bars: Vec<(&'static str, f64)>,
+    pub bars: Vec<(&'a str, f64)>,
 
     /// A value that none can be below.
     pub floor: Option<f64>,
@@ -36,7 +35,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 }";
 
 /// Draws an SVG with a group of bars for each workload, each on a scale of its own.
-pub fn chart(title: &str, unit: &str, groups: &[Group]) -> String {
+pub(super) fn chart(title: &str, unit: &str, groups: &[Group<'_>]) -> String {
     let lines: usize = groups.iter().map(|group| group.bars.len() + 2).sum();
     let height = 40.0 + LINE * lines as f64;
     let mut svg = String::new();

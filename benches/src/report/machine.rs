@@ -3,22 +3,34 @@ use std::fs;
 use std::process::Command;
 use std::thread::available_parallelism;
 
-use super::Table;
+use crate::record::Facts;
 
-/// What everything was measured with, on which day.
-pub fn machine() -> Table {
-    let mut table = Table::new(["what", "which"]);
-    let cores = available_parallelism().map_or(1, usize::from);
-    table.row(["processor", &format!("{}, {cores} cores", processor())]);
-    table.row(["system", &first_line("uname", &["-srm"])]);
-    table.row(["compiler", &rustc()]);
-    table.row(["valgrind", &first_line("valgrind", &["--version"])]);
-    table.row(["date", &first_line("date", &["-u", "+%Y-%m-%d"])]);
-    table.row(["flowlet", &first_line("git", &["rev-parse", "--short", "HEAD"])]);
+/// What something is measured with here, today. The code is the tree of `src/`, which is the same in
+/// all commits that change nothing there.
+pub fn machine() -> Facts {
+    let mut facts = Facts::default();
+    facts.add("processor", processor());
+    facts.add("cores", available_parallelism().map_or(1, usize::from).to_string());
+    facts.add("system", first_line("uname", &["-srm"]));
+    facts.add("compiler", rustc());
+    facts.add("date", first_line("date", &["-u", "+%Y-%m-%d"]));
+    facts.add("flowlet", first_line("git", &["rev-parse", "--short", "HEAD"]));
+    facts.add("code", first_line("git", &["rev-parse", "--short", "HEAD:src"]));
     for (name, version) in peers() {
-        table.row([name, version]);
+        facts.add(name, version);
     }
-    table
+    facts
+}
+
+/// The same of what is counted, which is no processor's.
+pub fn counter() -> Facts {
+    let mut facts = Facts::default();
+    let here = machine();
+    for name in here.names().filter(|name| !["processor", "cores"].contains(name)) {
+        facts.add(name, here.get(name));
+    }
+    facts.add("valgrind", first_line("valgrind", &["--version"]));
+    facts
 }
 
 /// The version of the compiler.

@@ -2,12 +2,14 @@
 
 mod bars;
 mod chart;
+mod charts;
 mod machine;
+mod results;
 mod table;
 
-pub use bars::{Bar, bars};
-pub use chart::{Group, chart};
-pub use machine::{machine, rustc};
+pub use charts::charts;
+pub use machine::{counter, machine, rustc};
+pub use results::results;
 pub use table::Table;
 
 use crate::peer::NAMES;
@@ -30,9 +32,14 @@ fn duration(nanoseconds: f64) -> String {
     }
 }
 
-/// Whether a bar is met.
-pub fn yes(met: bool) -> &'static str {
-    if met { "yes" } else { "**no**" }
+/// A number that there may be.
+fn optional(number: Option<f64>) -> String {
+    number.map_or_else(|| "–".to_owned(), digits)
+}
+
+/// What stands bold if it misses its bar.
+fn bold_if(missed: bool, text: String) -> String {
+    if missed { format!("**{text}**") } else { text }
 }
 
 /// One table a workload: who takes how long for an item, and our time as a part of that. Workloads
@@ -40,7 +47,7 @@ pub fn yes(met: bool) -> &'static str {
 pub fn times(timings: &[Timing]) -> String {
     let mut text = String::new();
     for rows in timings.chunk_by(|a, b| a.workload == b.workload) {
-        let own: Vec<_> = rows[0].contenders.iter().map(|timed| timed.name).collect();
+        let own: Vec<_> = rows[0].contenders.iter().map(|timed| timed.name.as_str()).collect();
         let names = if own.iter().all(|name| NAMES.contains(name)) { &NAMES[..] } else { &own };
         let head = ["in flight"].iter().chain(names).copied();
         let mut table = Table::new(head);

@@ -6,12 +6,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::figure::{self, Repeat};
-use crate::report::{self, Bar, Group, Table, chart, digits, yes};
+use crate::record::{self, Counts, Times};
+use crate::report::{self, Table, digits};
 use crate::{Clock, Effort, Row, Timing, workload};
 
 mod exact;
 
-use self::exact::{Exact, THREE};
+/// Who is counted, and whose other figures are taken: those that need no runtime.
+const THREE: [&str; 3] = ["flowlet", "futures-util", "futures-buffered"];
 
 /// How much to run.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +26,9 @@ pub struct Extent {
 
     /// Whether to run each workload at each number of calls in flight, or at three of them.
     pub all_sizes: bool,
+
+    /// With how many calls in flight to count. None for all numbers of them.
+    pub counts: Option<usize>,
 }
 
 impl Extent {
@@ -32,6 +37,7 @@ impl Extent {
         effort: Effort { rounds: 11, divisor: 1, patience: Duration::from_millis(500) },
         repeat: Repeat { rounds: 11, divisor: 1 },
         all_sizes: true,
+        counts: None,
     };
 
     /// Five minutes' worth.
@@ -39,6 +45,7 @@ impl Extent {
         effort: Effort { rounds: 9, divisor: 2, patience: Duration::from_millis(300) },
         repeat: Repeat { rounds: 5, divisor: 2 },
         all_sizes: false,
+        counts: Some(16),
     };
 
     /// Everything once, and hardly: to see that it works.
@@ -46,34 +53,53 @@ impl Extent {
         effort: Effort { rounds: 1, divisor: 100, patience: Duration::from_millis(300) },
         repeat: Repeat { rounds: 1, divisor: 100 },
         all_sizes: true,
+        counts: Some(16),
     };
 }
 
-/// Measures everything, with the program `counted` for what is allocated, and gives the text and the
-/// charts, by name.
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was counted.
+    pub counts: Counts,
+
+    /// What everybody took.
+    pub times: Times,
+
+    /// All that is of this processor only.
+    pub page: String,
+}
+
+/// Measures everything, with the program `counted` for what is allocated.
 ///
 /// # Errors
 ///
 /// Fails if a program that counts does.
-pub fn run(extent: Extent, counted: &Path) -> io::Result<(String, [(&'static str, String); 2])> {
+pub fn run(extent: Extent, counted: &Path) -> io::Result<Outcome> {
     let timings = times(extent, workload::rows(), |_| true);
-    progress("instructions, allocations, bytes");
-    let exact = Exact::count(counted, &timings)?;
+    let times = Times { facts: report::machine(), timings };
+    let counts = count(extent, counted)?;
     progress("latency, the longest poll, fairness");
-    let text = format!(
-        "# Results\n\nWritten by `cargo bench -p flowlet-benches --bench suite`; see \
-         [the package](src/lib.rs) for how. Only figures of one run can be compared.\n\n{}\n\
-         ![Time per item](charts/time-per-item.svg)\n\n\
-         ![Wall time of a chain with a slow stage](charts/slow-stage.svg)\n\n\
-         ## Bars\n\nOur time as a part of the best peer's in the same run: the median of the \
-         rounds, and the middle half of them.\n\n{}\n\
-         {}\n\
-         ## Exact figures\n\nInstructions (callgrind) and allocations of an item, without those of \
-         setting up. (Allocations in thousandths are lists that grow.)\n\n{}\n\
-         Peak heap, with all calls waiting at the same time, in bytes a call:\n\n{}\n\
-         What an event costs, by the number of calls in flight: a call is woken in random order, its \
-         output handed on, the next call started. Instructions show whether more is done; time shows \
-         caches too.\n\n{}\n\
+    let page = page(extent, &times);
+    Ok(Outcome { counts, times, page })
+}
+
+/// Counts everything that is counted.
+///
+/// # Errors
+///
+/// Fails if a program that counts does.
+pub fn count(extent: Extent, counted: &Path) -> io::Result<Counts> {
+    exact::count(extent, counted)
+}
+
+/// What is of one processor only.
+fn page(extent: Extent, times: &Times) -> String {
+    let Times { facts, timings } = times;
+    let [processor, date, flowlet] = ["processor", "date", "flowlet"].map(|name| facts.get(name));
+    format!(
+        "# {processor}\n\nWritten by the run of {date}, of flowlet {flowlet}. [All processors, and the \
+         counts](../RESULTS.md). Only figures of one run can be compared.\n\n\
          ## Latency\n\n{}\n\
          ## The longest `poll_next`\n\nWith 65,536 calls in flight and a source that is always \
          ready, in microseconds.\n\n{}\n\
@@ -81,54 +107,42 @@ pub fn run(extent: Extent, counted: &Path) -> io::Result<(String, [(&'static str
          ## Time per item\n\nIn nanoseconds where no other unit is given: the median of {} rounds. In \
          parentheses our time as a part of it, median and middle half of the rounds; below 1 we are \
          faster. {}\n\n{}",
-        report::machine(),
-        bars(&report::bars(&timings)),
-        exact.bars(),
-        exact.per_item(),
-        exact.peaks(),
-        exact.events(),
         latency(extent.repeat),
         worst(extent.repeat),
         fairness(extent.repeat),
         extent.effort.rounds,
         legend(extent.effort.patience),
-        report::times(&timings),
-    );
-    let charts =
-        [("time-per-item.svg", time_per_item(&timings)), ("slow-stage.svg", slow_stage(&timings))];
-    Ok((text, charts))
+        report::times(timings),
+    )
 }
 
 /// What one has to know to read the tables of times.
 fn legend(patience: Duration) -> String {
     format!(
-        "Everything but tasks and blocking calls runs on one thread. Peers that spawn cannot do without \
-         tokio, so their time has its scheduling in it; those that need no runtime run in a bare loop, \
-         as we do. Where calls are woken by other threads, timers or sockets, all run on tokio.\n\n\
-         A dash: it cannot do the workload, and the [README](README.md#who-is-missing-where-and-why) says \
-         why. \"Too slow\": it is ten times as slow as we are, and either took more than {} ms for a run \
-         or had become twice as slow with the last step.\n\n\
-         The calls: *ready* ones are ready at once, *yield once* ones wake themselves once; *woken* ones \
-         wait once for a reactor of the suite, which wakes in random order, *four waits* four times. \
-         *Timers* wait a millisecond, *sockets* send eight bytes to an echo server and wait for them. Of \
-         *mixed durations* one in 100 is woken 100 times, the others once. *Big futures* are *woken* \
-         ones of 4 KiB. A *flat map* gives four outputs an item: of a call at once, or *of streams* with a \
-         call for each. *Tiny pipelines* have ten items each. *Tasks* and *blocking calls, work* \
-         calculate for about a microsecond.",
+        "Everything but tasks, spawned pipelines and blocking calls runs on one thread. Peers that spawn \
+         cannot do without tokio, so their time has its scheduling in it; those that need no runtime run \
+         in a bare loop, as we do. Where calls are woken by other threads, timers or sockets, all run on \
+         tokio.\n\n\
+         A dash: it cannot do the workload, and the \
+         [README](../README.md#who-is-missing-where-and-why) says why. \"Too slow\": it is ten times as \
+         slow as we are, and either took more than {} ms for a run or had become twice as slow with the \
+         last step.",
         patience.as_millis()
     )
 }
 
-/// Writes what came out, where the README finds it.
+/// Writes what can be read of the records that are there: `RESULTS.md`, and the charts of the last run.
 ///
 /// # Errors
 ///
-/// Fails if that cannot be written.
-pub fn write(text: &str, charts: &[(&str, String)]) -> io::Result<()> {
+/// Fails if a record cannot be read, or the rest be written.
+pub fn write() -> io::Result<()> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    fs::write(package.join("RESULTS.md"), text)?;
+    let (counts, times) = record::read_all()?;
+    fs::write(package.join("RESULTS.md"), report::results(&counts, &times))?;
     fs::create_dir_all(package.join("charts"))?;
-    charts.iter().try_for_each(|(name, svg)| fs::write(package.join("charts").join(name), svg))
+    let charts = times.first().into_iter().flat_map(report::charts);
+    charts.into_iter().try_for_each(|(name, svg)| fs::write(package.join("charts").join(name), svg))
 }
 
 /// Times some rows of some workloads.
@@ -156,21 +170,6 @@ fn is_in(extent: Extent, in_flight: usize) -> bool {
 
 fn progress(text: &str) {
     eprintln!("{text}");
-}
-
-fn bars(bars: &[Bar]) -> Table {
-    let mut table = Table::new(["workload", "in flight", "best peer", "ratio", "bar", "met"]);
-    for bar in bars {
-        table.row([
-            bar.workload.to_owned(),
-            bar.in_flight.to_string(),
-            bar.best.to_owned(),
-            bar.ratio.to_string(),
-            format!("{:.1}", bar.bar),
-            yes(bar.is_met()).to_owned(),
-        ]);
-    }
-    table
 }
 
 fn latency(repeat: Repeat) -> String {
@@ -247,55 +246,4 @@ fn fairness(repeat: Repeat) -> String {
          5.\
          \n\n{table}"
     )
-}
-
-/// Ours and the fastest peers, at 256 calls in flight, or what is nearest to that.
-fn time_per_item(timings: &[Timing]) -> String {
-    let workloads = [
-        ("ready", "Calls that are ready at once"),
-        ("yield once", "Calls that yield once"),
-        ("woken", "Calls that a reactor wakes, in random order"),
-        ("flat map, ready", "Flat map, four outputs an item"),
-        ("chain of 4 stages, ready", "A chain of four stages"),
-        ("tiny pipelines, ready", "Pipelines of ten items"),
-    ];
-    let groups = workloads.into_iter().filter_map(|(workload, title)| {
-        let rows = timings.iter().filter(|timing| timing.workload == workload);
-        let timing = rows.min_by_key(|timing| timing.in_flight.abs_diff(256))?;
-        let bars = fastest(timing, 6, 1.0);
-        let title = format!("{title}; {} in flight", timing.in_flight);
-        Some(Group { title, bars, floor: None })
-    });
-    chart("Time per item (shorter is better)", "ns", &groups.collect::<Vec<_>>())
-}
-
-fn slow_stage(timings: &[Timing]) -> String {
-    let rows = workload::rows();
-    let of = |timing: &&Timing| timing.workload == "slow stage";
-    let row = rows.iter().find(|row| row.workload == "slow stage");
-    let groups = timings.iter().find(of).zip(row).map(|(timing, row)| {
-        // The time is that of an item, and the chart's that of the run.
-        let bars = fastest(timing, usize::MAX, row.items as f64 / 1e6);
-        let floor = Some(workload::slow_stage_floor().as_secs_f64() * 1e3);
-        let title =
-            format!("{} items, 4 at a time for 50 ms, then 2 at a time for 25 ms", row.items);
-        Group { title, bars, floor }
-    });
-    chart(
-        "Wall time of a chain with a slow stage (the line: the least, if timers were exact)",
-        "ms",
-        groups.as_slice(),
-    )
-}
-
-/// Ours, and then the peers, the fastest first.
-fn fastest(timing: &Timing, number: usize, scale: f64) -> Vec<(&'static str, f64)> {
-    let timed = timing.contenders.iter().filter(|timed| timed.name != "plain loop");
-    let mut bars: Vec<_> =
-        timed.filter_map(|timed| Some((timed.name, timed.nanoseconds? * scale))).collect();
-    if let [_, peers @ ..] = bars.as_mut_slice() {
-        peers.sort_by(|a, b| a.1.total_cmp(&b.1));
-    }
-    bars.truncate(number);
-    bars
 }

@@ -15,7 +15,7 @@ mod spawned;
 mod task;
 mod tiny;
 
-pub use self::slow_stage::floor as slow_stage_floor;
+pub use self::slow_stage::{ITEMS as SLOW_STAGE_ITEMS, floor as slow_stage_floor};
 pub use self::task::work_for;
 use crate::Row;
 use crate::call::Call;

@@ -12,7 +12,8 @@ const FIRST: usize = 4;
 /// The second stage: so many calls at once, each with one wait of 25 ms.
 const SECOND: usize = 2;
 
-const ITEMS: u64 = 28;
+/// How many items a run has.
+pub const ITEMS: u64 = 28;
 
 /// A stage that is full while the calls of the one above have more waits to come: who does not drive
 /// them meanwhile loses wall time. Both stages need the same time for an item.
