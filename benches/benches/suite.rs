@@ -19,6 +19,12 @@ fn main() -> io::Result<ExitCode> {
     let arguments: Vec<String> = env::args().skip(1).filter(|a| a != "--bench").collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
+        [] | ["counts"] if !cfg!(feature = "spawning") => {
+            eprintln!(
+                "Built without the peers that spawn, this is other code: nothing of it is kept."
+            );
+            return Ok(ExitCode::FAILURE);
+        }
         [] => {
             let outcome = run(Extent::FULL, counted)?;
             keep(&outcome.counts)?;

@@ -29,7 +29,7 @@ fn time_per_item(timings: &[Timing], on: &str) -> String {
         let title = format!("{title}; {} in flight", timing.in_flight);
         Some(Group { title, bars, floor: None })
     });
-    let title = format!("Time per item on {on} (shorter is better)");
+    let title = format!("Time per item (shorter is better), {on}");
     chart(&title, "ns", &groups.collect::<Vec<_>>())
 }
 
@@ -40,12 +40,12 @@ fn slow_stage(timings: &[Timing], on: &str) -> String {
         // The time is that of an item, and the chart's that of the run.
         let bars = fastest(timing, usize::MAX, items as f64 / 1e6);
         let floor = Some(workload::slow_stage_floor().as_secs_f64() * 1e3);
-        let title = format!("{items} items, 4 at a time for 50 ms, then 2 at a time for 25 ms");
+        let title = format!(
+            "{items} items, 4 at a time for 50 ms, then 2 for 25 ms (the line: the least there can be)"
+        );
         Group { title, bars, floor }
     });
-    let title = format!(
-        "Wall time of a chain with a slow stage on {on} (the line: the least, if timers were exact)"
-    );
+    let title = format!("Wall time of a chain with a slow stage, {on}");
     chart(&title, "ms", groups.as_slice())
 }
 

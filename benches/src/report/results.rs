@@ -6,6 +6,9 @@ use crate::workload::MANY;
 /// More instructions than a plain loop that a stage with limit 1 may take for an item.
 const LIMIT_1: f64 = 100.0;
 
+/// Allocations an item may have: none. In thousandths they are lists that grow.
+const ALLOCATIONS: f64 = 0.004;
+
 /// How much more an event may cost with 65,536 calls in flight than with 16.
 const GROWTH: f64 = 1.2;
 
@@ -62,23 +65,30 @@ fn pointer(times: &Times) -> String {
     format!("- [{}](results/{}.md)\n", times.facts.get("processor"), times.slug())
 }
 
-/// What is known of the counts and of each run, in columns.
-fn facts(counts: &Counts, times: &[Times]) -> Table {
+/// What is known of the counts and of each run, in columns, and below them what is the same in all.
+fn facts(counts: &Counts, times: &[Times]) -> String {
     let columns: Vec<&Facts> =
         [&counts.facts].into_iter().chain(times.iter().map(|times| &times.facts)).collect();
-    let mut names: Vec<&str> = Vec::new();
-    for name in columns.iter().flat_map(|facts| facts.names()) {
-        // Versions of the peers differ only where a record is old.
-        if name != "processor" && !names.contains(&name) {
-            names.push(name);
-        }
-    }
     let runs = times.iter().map(|times| times.facts.get("processor"));
     let mut table = Table::new(["", "counts"].into_iter().chain(runs));
-    for name in names {
-        table.row([name].into_iter().chain(columns.iter().map(|facts| facts.get(name))));
+    let mut same = Vec::new();
+    let mut names: Vec<&str> = vec!["processor"];
+    for name in columns.iter().flat_map(|facts| facts.names()) {
+        if names.contains(&name) {
+            continue;
+        }
+        names.push(name);
+        let values: Vec<&str> = columns.iter().map(|facts| facts.get(name)).collect();
+        if columns.len() > 1 && values.iter().all(|value| *value == values[0]) {
+            same.push(format!("{name} {}", values[0]));
+        } else {
+            table.row([name].into_iter().chain(values));
+        }
     }
-    table
+    if same.is_empty() {
+        return table.to_string();
+    }
+    format!("{table}\nThe same in all: {}.\n", same.join(", "))
 }
 
 /// The line of a contender in a row: ours is the first one, whatever it is called.
@@ -126,7 +136,8 @@ fn other_bars(counts: &Counts) -> Table {
     row("peak heap with a million calls in flight, to futures-util's", peak, 1.0);
     let free = counts.rows().map(|row| &row[0]).filter(|count| !allocates(&count.workload));
     let most = free.filter_map(|count| count.allocations).reduce(f64::max);
-    row("allocations of an item, the most of all rows but batches and tiny pipelines", most, 0.0);
+    let figure = "allocations of an item, the most of all rows but batches and tiny pipelines";
+    row(figure, most, ALLOCATIONS);
     table
 }
 
@@ -230,7 +241,7 @@ fn cell(times: &Times, workload: &str, in_flight: usize, bar: Option<f64>) -> St
 mod tests {
     use super::*;
 
-    const COUNTS: &str = "# date: 2026-11-30\n# code: new\n\
+    const COUNTS: &str = "# date: 2026-11-30\n# code: new\n# tokio: 1.54.1\n\
                           workload;in flight;contender;instructions;allocations;bytes a call\n\
                           ready;1;flowlet;143;0;\nready;1;futures-util;428;1;\n\
                           ready;1;futures-buffered;140;0;\nready;1;plain loop;17;0;\n\
@@ -243,6 +254,7 @@ mod tests {
         let head = "workload;in flight;contender;ns an item;our part of it;low;high";
         let facts =
             format!("# processor: {processor}\n# date: {date}\n# flowlet: abc\n# code: {code}");
+        let facts = format!("{facts}\n# tokio: 1.54.1");
         Times::read(&format!("{facts}\n{head}\n{lines}")).unwrap()
     }
 
@@ -279,7 +291,9 @@ mod tests {
             "woken;16;flowlet;50;1;1;1\nwoken;16;futures-buffered;;;;\n\
              woken;256;flowlet;50;1;1;1\nwoken;256;futures-buffered;50;1;0.9;1.1\n",
         );
-        let table = compared(&counts, &[new, old]).to_string();
+        let runs = [new, old];
+        let facts = facts(&counts, &runs);
+        let table = compared(&counts, &runs).to_string();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
             lines,
@@ -294,5 +308,7 @@ mod tests {
                 "| woken: an event's time to that at 16 | 65536 | 1.2 | **3.00** | – |",
             ]
         );
+        assert!(facts.contains("| date | 2026-11-30 | 2026-11-30 | 2026-11-25 |"), "{facts}");
+        assert!(facts.ends_with("The same in all: tokio 1.54.1.\n"), "{facts}");
     }
 }
