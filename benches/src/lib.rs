@@ -3,12 +3,12 @@
 //! | command | what | takes |
 //! | --- | --- | --- |
 //! | `cargo bench -p flowlet-benches --bench suite` | everything; writes `results/`, `RESULTS.md` and `charts/` | 15 minutes, once built |
-//! | the same with `-- counts` | what can be counted; writes it as well | five minutes |
+//! | the same with `-- counts` | what can be counted; writes that as well | six minutes |
 //! | the same with `-- results` | measures nothing; writes `RESULTS.md` and `charts/` again from `results/` | |
 //! | the same with `-- quick` | fewer rounds and sizes; prints | three minutes |
 //! | the same with `-- check` | exact figures against `baseline.csv`; fails if one got worse | a minute |
 //! | the same with `-- check --record` | writes `baseline.csv` | a minute |
-//! | the same with `-- smoke` | every row once, with few items: does it all work? | a minute |
+//! | the same with `-- smoke` | every row once, with few items: does it all work? | two minutes |
 //! | the same with `-- fairness` | what the budget of a poll is chosen by; prints | a minute |
 //! | the same with `-- rows WORKLOAD` | the rows of one workload; prints | seconds |
 //! | the same with `-- WORKLOAD IN_FLIGHT CONTENDER ITEMS` | one contender once, for a profiler | |
