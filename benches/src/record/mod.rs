@@ -84,3 +84,20 @@ pub(crate) fn read_lines<T>(text: &str, f: impl Fn(&[&str]) -> Option<T>) -> io:
 fn optional(field: &str) -> Option<Option<f64>> {
     if field.is_empty() { Some(None) } else { field.parse().ok().map(Some) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::results;
+
+    #[test]
+    fn what_is_kept_can_be_read_and_is_what_the_results_are_written_from() {
+        let (counts, times) = read_all().unwrap();
+        for times in &times {
+            let kept = fs::read_to_string(folder().join(times.slug() + ".csv")).unwrap();
+            assert_eq!(times.to_string(), kept);
+        }
+        let written = fs::read_to_string(folder().join("../RESULTS.md")).unwrap();
+        assert!(results(&counts, &times) == written, "`-- results` writes it again");
+    }
+}
