@@ -112,10 +112,9 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
             }
             budget = budget.saturating_sub(1);
         }
-        let is_asked = answer.is_asked;
         answer.finish(budget, self.is_empty());
         // Between registering and waiting, look once more.
-        self.poller.register(cx.waker(), is_asked);
+        self.poller.register(cx.waker());
         if self.branches.any_queued() || self.poller.signals.any() {
             cx.waker().wake_by_ref();
         }

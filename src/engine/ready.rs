@@ -73,13 +73,9 @@ impl Signals {
 
     /// Has what is woken from now on wake the poller. What happened before must be looked at once more.
     #[inline]
-    fn wait(&self, is_asked: bool) {
-        // Whoever woke the poller has set the bit before. A stage learns of a wake by `upstream_wakes`,
-        // which makes that visible.
-        if is_asked && self.newest.load(Ordering::Relaxed) & AWAKE == 0 {
-            return;
-        }
-        // Other wakers need not make anything visible, so this is written even if it changes nothing.
+    fn wait(&self) {
+        // A waker need not make anything visible to the poll that answers it, so this is written even if
+        // it changes nothing.
         self.newest.fetch_and(!AWAKE, Ordering::AcqRel);
     }
 
@@ -114,15 +110,14 @@ impl Poller {
         Self { signals, known: None, table: 0 }
     }
 
-    /// Asks for the next wake to go to `waker`, which is a stage's if one [asked](super::marks::Answer).
-    /// What happened before must be looked at once more.
+    /// Asks for the next wake to go to `waker`. What happened before must be looked at once more.
     #[inline]
-    pub(crate) fn register(&mut self, waker: &Waker, is_asked: bool) {
+    pub(crate) fn register(&mut self, waker: &Waker) {
         if !self.knows(waker) {
             self.replace(Some(Arc::new(waker.clone())));
             self.table = table(waker);
         }
-        self.signals.wait(is_asked);
+        self.signals.wait();
     }
 
     #[inline]

@@ -453,7 +453,7 @@ where
             return;
         }
         // Between registering and waiting, look once more.
-        self.core.poller.register(cx.waker(), self.is_asked);
+        self.core.poller.register(cx.waker());
         let room = self.any_room();
         let in_flight = self.core.outputs.in_flight();
         let wants_room = !room && !self.upstream.is_over();

@@ -29,7 +29,7 @@ pin_project! {
         // The number of wakes when upstream was last polled.
         seen: usize,
 
-        due: Due,
+        due: DueFor,
 
         // Whether a stage is above.
         answers: Answers,
@@ -38,7 +38,7 @@ pin_project! {
 
 /// What upstream is due for without a wake.
 #[derive(Clone, Copy, PartialEq)]
-enum Due {
+enum DueFor {
     /// Nothing.
     Nothing,
     /// A pull: nobody has polled it, or it was advanced, and may keep outputs that nothing announces.
@@ -70,7 +70,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
             kept: None,
             waker: Waker::from(signals.clone()),
             seen: 0,
-            due: Due::Pull,
+            due: DueFor::Pull,
             answers: Answers::none(),
         }
     }
@@ -138,15 +138,15 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         // Acquires what those who woke did before: a stage above relies on it as it waits.
         *this.seen = signals.upstream_wakes();
         // Should the poll panic, upstream is still to be asked again.
-        *this.due = Due::Either;
+        *this.due = DueFor::Either;
         let mut asking = Asking::begin(this.waker, advance, this.answers, budget);
         let polled = stream.poll_next(&mut Context::from_waker(this.waker));
         *this.due = match polled {
-            Poll::Ready(Some(_)) => Due::Either,
-            _ if advance => Due::Pull,
-            _ => Due::Nothing,
+            Poll::Ready(Some(_)) => DueFor::Either,
+            _ if advance => DueFor::Pull,
+            _ => DueFor::Nothing,
         };
-        asking.gave_item = *this.due == Due::Either;
+        asking.gave_item = *this.due == DueFor::Either;
         drop(asking);
         if let Poll::Ready(None) = polled {
             this.stream.set(None);
@@ -157,13 +157,13 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
     /// Tells whether upstream may have something to do since it was last polled.
     #[inline]
     fn woken(&self, signals: &Signals) -> bool {
-        self.due == Due::Either || self.seen != signals.upstream_wakes()
+        self.due == DueFor::Either || self.seen != signals.upstream_wakes()
     }
 
     /// Tells whether a pull may give an item.
     #[inline]
     fn may_pull(&self, signals: &Signals) -> bool {
-        self.due != Due::Nothing || self.seen != signals.upstream_wakes()
+        self.due != DueFor::Nothing || self.seen != signals.upstream_wakes()
     }
 
     /// Tells whether an advance would stop at a stage, rather than pull a source that must wait.
@@ -201,7 +201,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         }
         if polled.is_pending() {
             // Between registering and waiting, look once more.
-            poller.register(cx.waker(), false);
+            poller.register(cx.waker());
             if self.is_due(&poller.signals, !advance) {
                 cx.waker().wake_by_ref();
             }
