@@ -1,7 +1,8 @@
 //! Many upstreams at once.
 //!
 //! Each is held as a stage holds its one upstream, in a slot of its own, and polled only when it was
-//! woken. An advance is passed on to those that have stages in them.
+//! woken. An advance goes on to those that were woken and answer. What it passes over, and what it advanced,
+//! is noted and pulled next, woken or not.
 
 use std::mem;
 use std::pin::Pin;

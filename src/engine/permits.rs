@@ -1,4 +1,19 @@
 //! When a stage may start a call.
+//!
+//! - A call is **in flight** from when it is started until its last output was yielded. Room is: in flight
+//!   below the limit.
+//! - In input order a call without output stays in flight until its turn, so that places cannot pile up.
+//! - With a **semaphore** there must be room under its limit as above, and a permit for each running
+//!   call. An item is pulled when a permit seems free, *without* taking it, because a stage above may need
+//!   the permit to produce the item. Should the permit be gone by then, the item is held, and the stage
+//!   waits for a permit. A permit is given back after its call was dropped, and by an expansion whenever it
+//!   gave an output: it **pauses**, and takes a permit again to go on.
+//! - A stage takes no permit for an expansion while it has an output to yield. So when it yields it
+//!   holds fewer permits than there are, and the stage below can have one.
+//! - A permit given back goes to whoever asks first. A stage that takes one lets those that wait go first
+//!   once: it wakes itself and tries again in its next turn. All that wait are woken by each permit, so one
+//!   that stops to wait must not pass its wake on: to one that began to wait since, it would be a wake for
+//!   nothing, passed on in turn.
 
 use std::collections::VecDeque;
 use std::future::Future;

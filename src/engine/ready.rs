@@ -6,6 +6,40 @@
 //!
 //! While the stage waits, a bit beside the stack says so. Whoever pushes a slot or wakes upstream
 //! then sets it, and wakes the stage; all others know that they need not.
+//!
+//! # Who wakes whom
+//!
+//! - A **slot's waker** (`SlotSignal`) counts the wake. If the slot was idle, so that the count was zero,
+//!   it pushes the slot's index onto the stack in `Signals`, and if the stage waits wakes the stage's
+//!   poller. A wake while the slot is being polled only adds to the count; the poll sees that when it
+//!   ends, and queues the slot for the next turn.
+//! - **Upstream** is polled with the stage's own waker (`Signals`), which counts the wake and, if the
+//!   stage waits, wakes the stage's poller.
+//! - The **poller** is whoever polled the stage last: a task, another stage's `Signals`, a slot of an
+//!   outer pipeline. Its waker is kept under a lock, which is taken only to replace it by another one and
+//!   to wake it. Whether the stage **waits** is a bit beside the stack: the stage clears it when it is about
+//!   to return `Pending`, and a wake that sets it again wakes the poller.
+//! - A **semaphore** wakes the poller directly, through an event listener that the stage keeps while it
+//!   waits.
+//!
+//! # Why no wake is lost
+//!
+//! - *Stack and poller*: the bit is in the same atomic as the stack, and both sides read and write it at
+//!   once. A push or a wake of upstream that comes after the stage cleared the bit finds it clear, and wakes
+//!   the poller; one that came before is seen when the stage looks once more. The bit is cleared even where
+//!   it seems clear already, because a waker need not make anything visible to the poll that answers it.
+//! - *Another poller*: the stage puts in its waker before it looks once more. A wake that took the former
+//!   waker has released the lock by then, so that look sees it.
+//! - *Slot's count*: a poll loads the count as it begins, and a pending one ends by exchanging just that
+//!   count for zero. So it sees what happened before each wake that it loaded (they are
+//!   read-modify-writes, so one load synchronizes with all of them), and any other wake makes the exchange
+//!   fail or, if it comes later, finds zero. The count starts over before it can overflow, and not at zero.
+//! - *A stale waker* of an earlier call in the slot wakes the present one: once too often, never too
+//!   rarely. The count of a slot without a call is not zero, so a stale wake queues nothing.
+//! - *Upstream*: the stage loads the number of wakes before it polls upstream and compares after
+//!   registering its poller. The number only grows, so nothing is cleared and nothing can be missed.
+//! - *Work that no wake announces* (a call that woke itself, one whose output was taken, a budget that
+//!   ran out) makes the stage wake its poller before it returns `Pending`.
 
 use std::mem;
 use std::ptr;

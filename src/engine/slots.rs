@@ -1,4 +1,18 @@
 //! Slots hold the running calls, and know which of them to poll next.
+//!
+//! Each slot is in one place, and moves only as the arrows say:
+//!
+//! ```text
+//!  vacant ──start──▶ polled ──pending──▶ idle ──wake──▶ woken ──collect──▶ queued ──next──▶ polled
+//!     ▲                │ │ │                                                  ▲
+//!     └───── over ─────┘ │ └────────── woken while it was polled ─────────────┤
+//!                        └─ output ──▶ kept, until that is yielded ──────────┘
+//! ```
+//!
+//! Vacant slots and queued ones are lists, linked through their signals. So is the stack of those that were
+//! woken, and `collect` turns it round, so that the oldest wake comes first. An idle slot is in no list, and
+//! only a wake may list it. With a semaphore a call that gave an output is paused, and goes on when it has a
+//! permit again. `Core::check` walks the lists after each turn where debug assertions are on.
 
 use std::fmt;
 use std::mem;

@@ -1,4 +1,60 @@
 //! One turn of a stage.
+//!
+//! Each `poll_next` is one turn, and ends with the first output that it can yield:
+//!
+//! 1. **Start.** While there is room an item is pulled, and its call made and polled at once.
+//! 2. **Go on.** The calls that were due when the turn began are polled, oldest first, each once. A call is
+//!    due if it was woken, or can go on after an output. Then step 1 comes once more, in the room that there
+//!    is by now.
+//! 3. **Advance** upstream if there is no room. Not if this turn makes some by yielding an output: then the
+//!    next turn pulls, which is an advance and more. The output of an open expansion makes no room, so a
+//!    stage of those advances before step 2.
+//! 4. **Yield** an output that waits, or end, or wait.
+//!
+//! An output is **direct or kept**. Either the poll that got it yields it, and no user code runs in between; or it
+//! waits in `outputs`, where no panic can lose it. It waits in an advance, behind others
+//! that wait, until its turn in input order, and while a permit is given back, which wakes others.
+//!
+//! If new calls and those that are due both have outputs at once, they take turns: a turn that yielded the
+//! output of a new call while others were due is followed by one that goes on first. Open expansions take
+//! turns as well, an output each, as one that gave an output is queued behind all that is due. So nothing
+//! keeps anything else waiting for more than a round.
+//!
+//! If open expansions are all there is, with nothing to start or to advance, a turn goes on with the first
+//! that is due, and need not split its budget.
+//!
+//! Most turns are **plain**: of a stage in completion order with a limit of its own, not in an advance, while
+//! no output waits. A plain turn need not ask about any of that, and is compiled by itself.
+//!
+//! All stages of a pipeline share one budget, 128 calls polled or started in a poll of the task: who polls
+//! a stage tells it what is left, and is told what is left afterwards. If calls are due then half of it is
+//! theirs, and half is for new ones and the stages above. Where it ends, the stage wakes itself and lets
+//! others run.
+//!
+//! # Failing
+//!
+//! Where outputs can [fail](Call::fails) their stage, as errors do in the `try_` stages, a failure ends
+//! it the moment the engine gets it, in a pull or in an advance: calls are dropped, then outputs that
+//! wait, then the held item, then upstream, and the failure is the last output. `Turn::fail` is the one
+//! place for that.
+//!
+//! - In **input order** only what comes after the failure is dropped. The calls before it go on, and a
+//!   failure of one of them cuts again. Slots whose calls were dropped may still be queued, and are
+//!   skipped; they are not used again, because nothing is started any more.
+//! - A **failed item** from upstream becomes a call that is over at its first poll. It needs neither room
+//!   nor a permit: a full stage finds it as the kept item of an advance.
+//! - So that it gets there, a failure with nothing before it is yielded in an **advance** too. It is the
+//!   only output that is. A stage below that is no `try_` stage keeps it as it keeps any item, and may
+//!   stop advancing: there is nothing left above that could go on.
+//! - A **panic** of what is dropped is caught, and goes on when all is dropped and the failure is in its
+//!   place, so that the next poll yields it.
+//!
+//! # Panics
+//!
+//! User code runs in polls of calls, in drops of calls, in the stage's function and in upstream. A call
+//! that panics is dropped at once, its slot vacated and its place ended, and its permit given back: dropping
+//! the `Turn` does that, which every turn that ends without a panic forgets. No
+//! output can be lost, as each is yielded at once or kept before other user code runs. Upstream is asked again.
 
 use std::mem;
 use std::pin::Pin;

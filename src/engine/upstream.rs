@@ -1,4 +1,29 @@
 //! What a stage holds its upstream in: the two ways to poll it, and when to.
+//!
+//! A stage polls upstream in two ways: a **pull** when there is room, an **advance** when there is none, so
+//! that the calls above go on. Both are `poll_next` with the stage's own waker, and [`marks`](super::marks)
+//! tell the stage above which it is. A stage that is advanced does all that it does in a turn, but keeps its
+//! outputs, and returns `Pending` (or its failure, or `None` at its end).
+//!
+//! Why no source is pulled past the bound:
+//!
+//! - Only what **answers** is advanced. An upstream in which all stages have ended, or that twice gave neither
+//!   an answer nor an item, is a plain source. (Twice, because `select` polls its two streams in turn; and an
+//!   item may have come from the other one.)
+//! - Where an advance brings out an item all the same, because an adaptor joins a stage with a plain
+//!   stream, the item is **kept**: it is the next to be pulled, and until it was, nothing is advanced.
+//!
+//! Why no call is starved:
+//!
+//! - After upstream gave an item it counts as woken: it may hold woken calls that it did not poll.
+//! - After an advance the next pull is always made, woken or not: outputs may be kept that nothing
+//!   announces.
+//!
+//! A stage that is **no engine** hands its poller's waker through, and the stage above answers for it. If it
+//! has something to yield that needs no item (a batch whose time has come, or that its first item
+//! filled), it must not do so in an advance: the stage below would keep it, and advance nothing any more.
+//! It waits for the pull that follows. And it polls its upstream before it yields something, so that no
+//! two polls go without an answer.
 
 use std::fmt;
 use std::pin::Pin;
