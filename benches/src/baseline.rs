@@ -46,10 +46,11 @@ impl Figure {
 }
 
 /// Workloads, and how many calls at once.
-const STEADY: [(&str, usize); 24] = [
+const STEADY: [(&str, usize); 27] = [
     ("ready", 1),
     ("ready", 16),
     ("ready", 256),
+    ("yield once", 1),
     ("yield once", 16),
     ("yield once", 256),
     ("four waits", 1),
@@ -64,9 +65,11 @@ const STEADY: [(&str, usize); 24] = [
     ("filter, woken", 16),
     ("flat map, ready", 16),
     ("flat map, woken", 16),
+    ("flat map of 64, ready", 16),
     ("flat map of streams, ready", 16),
     ("chain of 4 stages, ready", 16),
     ("chain of 4 stages, woken", 16),
+    ("chain of 4 stages, woken", 256),
     ("batched", 16),
     ("tiny pipelines, ready", 16),
     ("tiny pipelines, woken", 16),
