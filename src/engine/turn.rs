@@ -165,7 +165,8 @@ where
         }
         loop {
             // If both have outputs at once, they take turns.
-            if !(any_due && mem::take(&mut self.core.passed_over)) {
+            let mut owed = any_due && mem::take(&mut self.core.passed_over);
+            if !owed {
                 if let Some(value) = self.start_all(cx) {
                     if any_due {
                         self.core.passed_over = true;
@@ -180,12 +181,16 @@ where
             if C::MANY && !self.any_room() {
                 // Expansions may give outputs for long, and none of those makes room.
                 self.advance();
+                owed = false;
             }
             if let Some(value) = self.go_on_all(&mut due, cx) {
                 return Poll::Ready(Some(value));
             }
-            // Once more for new ones, in the room that there is by now.
-            self.budget = self.budget.max(1);
+            // Once more for new ones, in the room that there is by now. If those above had a part of the
+            // budget they get no other: else each stage would double the work of all above it.
+            if owed {
+                self.budget = self.budget.max(1);
+            }
         }
 
         if !self.frees_place() && !self.any_room() {
