@@ -263,6 +263,34 @@ fn a_source_that_is_always_ready_does_not_starve_a_woken_call() {
     }
 }
 
+/// Neither the source, which always has an item, nor many calls that were woken at once.
+#[test]
+fn new_calls_and_those_that_were_woken_take_turns() {
+    for stage in Stage::ALL {
+        let gate = Gate::default();
+        let mut stream = stage.of(pipe(0..), 100, |item| {
+            let passed = gate.passed();
+            async move {
+                if item < 8 {
+                    passed.await;
+                }
+            }
+        });
+        let task = Task::new();
+        assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(8)));
+        gate.open();
+        let mut are_new: Vec<bool> = Vec::new();
+        while are_new.iter().filter(|is_new| !**is_new).count() < 8 {
+            match task.poll_next(&mut stream) {
+                Poll::Ready(item) => are_new.push(item.unwrap() > 8),
+                Poll::Pending => panic!("there is always an output"),
+            }
+        }
+        let longest = are_new.chunk_by(|a, b| a == b).map(<[bool]>::len).max();
+        assert!(longest <= Some(3), "{stage:?}: {longest:?} in a row of {are_new:?}");
+    }
+}
+
 #[test]
 fn items_that_come_to_nothing_leave_the_executor_a_chance() {
     let mut stream = pin!(pipe(0..).filter_concurrent(2, async |_: &usize| false));
