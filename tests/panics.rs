@@ -527,6 +527,22 @@ fn of_a_waker_that_is_told_of_a_permit_loses_no_output_of_an_expansion() {
     }
 }
 
+/// The call came to nothing. Its place is free all the same, or no other call would ever start.
+#[test]
+fn of_a_waker_that_is_told_of_a_permit_takes_no_place_for_good() {
+    for in_order in [false, true] {
+        let semaphore = Semaphore::new(1);
+        let limit = if in_order { ordered(&semaphore) } else { Concurrency::from(&semaphore) };
+        let stream = pipe(0..2).filter_map_concurrent(limit, |n| {
+            if n == 0 {
+                wait_for_a_permit(&semaphore);
+            }
+            ready((n > 0).then_some(n))
+        });
+        assert_eq!(survive(stream), (vec![1], vec![0]), "in order: {in_order}");
+    }
+}
+
 #[test]
 fn an_output_that_a_panic_left_behind_is_expected() {
     for stage in Stage::ALL {
