@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use flowlet::prelude::*;
-use flowlet::{Concurrency, Semaphore, ordered};
+use flowlet::{Concurrency, Semaphore, merge, ordered};
 use futures_lite::future::block_on;
 
 #[path = "support/gate.rs"]
@@ -21,7 +21,7 @@ mod stages;
 mod waker;
 
 use gate::Gate;
-use stages::Stage;
+use stages::{Boxed, Stage};
 use waker::Task;
 
 fn limits() -> [Concurrency; 6] {
@@ -186,6 +186,55 @@ fn the_last_waker_is_the_one_to_wake() {
         }
         drop(sender);
         assert_eq!(tasks.last().unwrap().settle(&mut stream), (vec![], true));
+    }
+}
+
+/// Whoever polls puts in its waker, and the one before it is dropped. Who is woken by that comes just
+/// before the poll ends.
+#[test]
+fn a_wake_by_the_drop_of_the_former_waker_is_not_lost() {
+    struct Opens(Gate);
+
+    impl Wake for Opens {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Opens {
+        fn drop(&mut self) {
+            self.0.open();
+        }
+    }
+
+    for stage in Stage::ALL {
+        let ways: [fn(Boxed<'_>) -> Boxed<'_>; 4] = [
+            |calls| calls,
+            |calls| Box::pin(calls.driven()),
+            |calls| Box::pin(merge([calls])),
+            |calls| Box::pin(calls.map_concurrent(1, async |item| item)),
+        ];
+        for (way, below) in ways.into_iter().enumerate() {
+            let [first, second] = [(); 2].map(|()| Gate::default());
+            let mut stream = below(stage.of(pipe(0..2), 2, |item| {
+                let passed = [first.passed(), second.passed()];
+                async move {
+                    // The first one is woken before the second poll, so that this looks at its wakes.
+                    let [first, second] = passed;
+                    if item == 0 {
+                        first.await;
+                    }
+                    second.await;
+                }
+            }));
+            let former = Waker::from(Arc::new(Opens(second.clone())));
+            assert!(stream.poll_next(&mut Context::from_waker(&former)).is_pending());
+            drop(former);
+            first.open();
+            let task = Task::new();
+            assert!(task.poll_next(&mut stream).is_pending());
+            let (mut items, over) = task.settle(&mut stream);
+            items.sort_unstable();
+            assert_eq!((items, over), (vec![0, 1], true), "{stage:?}, way {way}");
+        }
     }
 }
 
