@@ -1,6 +1,6 @@
 //! The first error ends a stage: everything else is dropped before it comes out, and it comes once.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -170,6 +170,50 @@ fn semaphores_have_their_permits_back_when_the_error_comes() {
     }
 }
 
+/// Three outputs at once if `item` is 0, else an error when the gate is open.
+fn three_or_error(item: usize, gate: &Gate) -> impl Stream<Item = Result<usize, usize>> + use<> {
+    let (mut passed, mut outputs) = (gate.passed(), 0);
+    stream::poll_fn(move |cx| {
+        if item > 0 {
+            return Pin::new(&mut passed).poll(cx).map(|()| Some(Err(item)));
+        }
+        outputs += 1;
+        Poll::Ready((outputs <= 3).then_some(Ok(outputs)))
+    })
+}
+
+/// An expansion that gave an output waits for a permit to go on.
+#[test]
+fn an_expansion_that_waits_for_a_permit_takes_none_after_an_error() {
+    for in_turn in [false, true] {
+        let (gate, task, semaphore) = (Gate::default(), Task::new(), Semaphore::new(2));
+        let limit = if in_turn { errors_in_turn(&semaphore) } else { (&semaphore).into() };
+        let expand = |item| three_or_error(item, &gate);
+        let mut stage = Box::pin(pipe([1, 0]).map(Ok).try_flat_map_concurrent(limit, expand));
+        assert_eq!(next(&task, &mut stage), Some(Ok(1)));
+        let _permit = semaphore.try_acquire().expect("an output gives one back");
+        assert_eq!(task.settle(&mut stage), (vec![], false));
+        gate.open();
+        assert_eq!(task.settle(&mut stage), (vec![Err(1)], true));
+        assert_eq!(semaphore.in_use(), 1, "and that is not the stage's");
+    }
+}
+
+#[test]
+fn an_expansion_that_waits_for_a_permit_goes_on_before_an_error_that_is_not_its_own() {
+    let (gate, task, semaphore) = (Gate::default(), Task::new(), Semaphore::new(2));
+    let expand = |item| three_or_error(item, &gate);
+    let items = pipe([0, 1]).map(Ok);
+    let mut stage = Box::pin(items.try_flat_map_concurrent(ordered(&semaphore), expand));
+    assert_eq!(next(&task, &mut stage), Some(Ok(1)));
+    assert_eq!(next(&task, &mut stage), Some(Ok(2)));
+    let _permit = semaphore.try_acquire().expect("an output gives one back");
+    assert_eq!(task.settle(&mut stage), (vec![], false));
+    // It goes on with the permit of the one that fails.
+    gate.open();
+    assert_eq!(task.settle(&mut stage), (vec![Ok(3), Err(1)], true));
+}
+
 /// The error of the source is not given to the function, and needs no call to end.
 #[test]
 fn an_error_from_upstream_goes_ahead_of_calls_that_run() {
@@ -225,6 +269,33 @@ fn an_error_from_upstream_passes_a_stage_that_is_full() {
                 assert_eq!((world.left(), above.left()), ((0, 0), (0, 0)));
                 assert_eq!(task.settle(&mut stage), (vec![], true));
             }
+        }
+    }
+}
+
+/// An item before it was pulled when a permit seemed free, and may wait for one for long.
+#[test]
+fn an_error_from_upstream_passes_an_item_that_waits_for_a_permit() {
+    for kind in TryStage::ALL {
+        for in_turn in [false, true] {
+            let (world, above, task) = (World::default(), World::default(), Task::new());
+            let (semaphore, taken) = (Semaphore::new(1), RefCell::new(None));
+            let limit = if in_turn { errors_in_turn(&semaphore) } else { (&semaphore).into() };
+            // Someone takes the permit while the first item is on its way.
+            let upstream = above.stage(kind, 2, [1]).inspect(|item| {
+                if *item == Ok(0) {
+                    *taken.borrow_mut() = semaphore.try_acquire();
+                }
+            });
+            let mut stage = kind.of(upstream, limit, |item| world.call(item, false));
+            above.gates[0].open();
+            assert_eq!(task.settle(&mut stage), (vec![], false));
+            assert_eq!((taken.borrow().is_some(), world.calls.peak()), (true, 0), "it waits");
+
+            above.gates[1].open();
+            assert_eq!(next(&task, &mut stage), Some(Err(1)), "{kind:?} {in_turn}");
+            assert_eq!((world.left(), above.left()), ((0, 0), (0, 0)));
+            assert_eq!(task.settle(&mut stage), (vec![], true));
         }
     }
 }
