@@ -214,6 +214,34 @@ fn an_expansion_that_waits_for_a_permit_goes_on_before_an_error_that_is_not_its_
     assert_eq!(task.settle(&mut stage), (vec![Ok(3), Err(1)], true));
 }
 
+/// Or others could begin before it is gone, more than the limit allows.
+#[test]
+fn a_call_that_an_error_drops_has_its_permit_until_then() {
+    struct Running(Gauge, Semaphore, Option<Unit>);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            assert!(self.1.in_use() >= self.0.now(), "it gave its permit back");
+            self.2 = None;
+        }
+    }
+
+    for kind in TryStage::ALL {
+        let (semaphore, running, task) = (Semaphore::new(4), Gauge::default(), Task::new());
+        // The error has no permit of its own.
+        let items = stream::iter([Ok(0), Ok(1), Err(7)]);
+        let mut stage = kind.of(items, &semaphore, |_| {
+            let running = Running(running.clone(), semaphore.clone(), Some(running.unit()));
+            async move {
+                let _running = running;
+                future::pending().await
+            }
+        });
+        assert_eq!(next(&task, &mut stage), Some(Err(7)), "{kind:?}");
+        assert_eq!((running.peak(), running.now(), semaphore.in_use()), (2, 0, 0));
+    }
+}
+
 /// The error of the source is not given to the function, and needs no call to end.
 #[test]
 fn an_error_from_upstream_goes_ahead_of_calls_that_run() {
