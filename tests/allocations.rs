@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::hint::black_box;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -158,6 +159,30 @@ fn of_two_stages_of_which_one_is_full() {
                 item
             });
         assert_eq!(allocations(stream.driven(), || reactor.wake_all()), 0, "{limit:?}");
+    }
+}
+
+/// What a call that panicked was kept in is there for the next one.
+#[test]
+fn calls_that_panic_leave_nothing_behind() {
+    for limit in limits().into_iter().chain([Semaphore::new(16).into()]) {
+        let mut stream = pin!(pipe(0..).map_concurrent(limit.clone(), async |item: usize| {
+            yield_now().await;
+            if item % 2 == 0 {
+                resume_unwind(Box::new(item));
+            }
+            item
+        }));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut panics = |number: usize| {
+            let mut count = 0;
+            while count < number {
+                let polled = catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_next(&mut cx)));
+                count += usize::from(polled.is_err());
+            }
+        };
+        panics(3000);
+        assert_eq!(measure(|| panics(1000)).count_current, 0, "{limit:?}");
     }
 }
 
