@@ -386,6 +386,70 @@ fn no_branch_is_lost_that_is_woken_between_an_advance_and_a_pull() {
     }
 }
 
+/// An advance brings out an item of the plain stream that is joined with a stage. Until that is pulled
+/// the branch is not advanced again, whatever wakes it.
+#[test]
+fn a_branch_that_is_woken_while_an_item_of_it_is_kept_is_not_lost() {
+    let (above, below, fed, task) = (Gate::default(), Gate::default(), Fed::default(), Task::new());
+    let stage = Box::pin(pipe([3]).map_concurrent(1, |n| {
+        let passed = above.passed();
+        async move {
+            passed.await;
+            n
+        }
+    }));
+    let branch = futures_util::stream::select(stage, fed.stream());
+    let mut last = Box::pin(merge([branch]).map_concurrent(1, |n| {
+        let passed = below.passed();
+        async move {
+            passed.await;
+            n
+        }
+    }));
+    fed.feed([1]);
+    assert_eq!(task.settle(&mut last), (vec![], false), "it is full");
+    fed.feed([2]);
+    assert_eq!(task.settle(&mut last), (vec![], false), "one is kept");
+    above.open();
+    assert_eq!(task.settle(&mut last), (vec![], false));
+    below.open();
+    fed.end();
+    let (mut items, over) = task.settle(&mut last);
+    items.sort_unstable();
+    assert_eq!((items, over), (vec![1, 2, 3], true));
+}
+
+/// It has two sources, each of which wakes it.
+#[test]
+fn a_plain_branch_that_is_woken_before_and_after_an_advance_is_queued_once() {
+    let (gate, fed, task): (_, [Fed; 3], _) = (Gate::default(), Default::default(), Task::new());
+    let [one, other, beside] = fed.each_ref();
+    let both = futures_util::stream::select(one.stream(), other.stream()).boxed_local();
+    let branches = [both, beside.stream().boxed_local()];
+    let mut last = Box::pin(merge(branches).map_concurrent(1, |n| {
+        let passed = gate.passed();
+        async move {
+            passed.await;
+            n
+        }
+    }));
+    assert_eq!(task.settle(&mut last), (vec![], false));
+    beside.feed([0]);
+    assert_eq!(task.settle(&mut last), (vec![], false), "it is full");
+    one.feed([1]);
+    assert_eq!(task.settle(&mut last), (vec![], false));
+    other.feed([2]);
+    gate.open();
+    let (mut items, over) = task.settle(&mut last);
+    items.sort_unstable();
+    assert_eq!((items, over), (vec![0, 1, 2], false));
+
+    beside.feed([3]);
+    assert_eq!(task.settle(&mut last), (vec![3], false));
+    fed.iter().for_each(Fed::end);
+    assert_eq!(task.settle(&mut last), (vec![], true));
+}
+
 #[test]
 fn a_stream_that_panics_is_dropped_and_no_other() {
     let there = Gauge::default();
