@@ -137,6 +137,28 @@ fn an_acquirer_that_is_dropped_passes_its_wake_on() {
     assert_eq!(semaphore.in_use(), 0);
 }
 
+/// Its calls come to nothing, so that it starts others in the turn in which they end.
+#[test]
+fn a_stage_that_never_pauses_lets_one_that_acquires_go_first() {
+    for in_order in [false, true] {
+        let semaphore = Semaphore::new(1);
+        let limit = if in_order { ordered(&semaphore) } else { (&semaphore).into() };
+        let mut stream = pin!(pipe(0..).filter_map_concurrent(limit, async |_: usize| {
+            yield_now().await;
+            None::<usize>
+        }));
+        let (stage, task, mut waiting) = (Task::new(), Task::new(), acquire(&semaphore));
+        assert!(stage.poll_next(&mut stream).is_pending());
+        assert!(task.poll_next(&mut waiting).is_pending());
+        let mut acquired = false;
+        for _ in 0..4 {
+            assert!(stage.poll_next(&mut stream).is_pending());
+            acquired |= task.is_woken() && task.poll_next(&mut waiting).is_ready();
+        }
+        assert!(acquired, "in order: {in_order}");
+    }
+}
+
 #[test]
 fn a_dropped_acquirer_has_taken_nothing() {
     let semaphore = Semaphore::new(1);
