@@ -122,6 +122,16 @@ fn calls_that_are_refused_below_count() {
     each_below(make, |_, stream| check_polls(stream, &work));
 }
 
+#[test]
+fn calls_above_a_driven_stream_that_are_refused_below_count() {
+    let work = Work::default();
+    let make = || -> Boxed<'_> {
+        let driven = pipe(0..).map_concurrent(2, async |n| n).driven();
+        Box::pin(work.count(driven).filter(|_| false))
+    };
+    each_below(make, |_, stream| check_polls(stream, &work));
+}
+
 fn check_expansions(limit: impl Fn() -> Concurrency) {
     let work = Work::default();
     let make = || -> Boxed<'_> {
@@ -218,6 +228,30 @@ fn a_poll_goes_on_with_so_many_calls_at_most() {
             }
             assert!(task.is_woken());
         }
+    }
+}
+
+/// New calls never end, and must not leave each poll to them but for one call.
+#[test]
+fn new_calls_leave_those_that_were_woken_half_of_each_poll() {
+    let limits: [Concurrency; 3] = [MORE.into(), ordered(MORE), Semaphore::new(MORE).into()];
+    for limit in limits {
+        let (gate, done) = (Gate::default(), Cell::new(0));
+        let mut stream = pin!(pipe(0..).filter_map_concurrent(limit, |n| {
+            let (passed, done) = ((n < MUCH).then(|| gate.passed()), &done);
+            async move {
+                if let Some(passed) = passed {
+                    passed.await;
+                    done.set(done.get() + 1);
+                }
+                None::<usize>
+            }
+        }));
+        let task = Task::new();
+        (0..20).for_each(|_| assert!(task.poll_next(&mut stream).is_pending()));
+        gate.open();
+        (0..50).for_each(|_| assert!(task.poll_next(&mut stream).is_pending()));
+        assert_eq!(done.get(), MUCH);
     }
 }
 
