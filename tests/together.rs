@@ -298,6 +298,40 @@ fn busy_calls_in_each_of_many_stages_let_a_new_item_through() {
     assert!((0..1_000).any(|_| task.poll_next(&mut stages) == Poll::Ready(Some(STAGES))));
 }
 
+/// The work of a poll grows with the number of stages, and is not doubled by each.
+#[test]
+fn a_call_that_is_always_busy_in_each_of_many_stages_is_polled_a_few_times_in_a_poll() {
+    const STAGES: usize = 16;
+    let (sender, items) = async_channel::unbounded();
+    let (polls, staying) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+    let mut stages: Boxed<'_> = Box::pin(items);
+    for stage in 0..STAGES {
+        let (polls, staying) = (polls.clone(), staying.clone());
+        stages = Box::pin(stages.map_concurrent(4, move |n| {
+            let (polls, stays) = (polls.clone(), n == stage);
+            staying.set(staying.get() + usize::from(stays));
+            std::future::poll_fn(move |cx| {
+                polls.set(polls.get() + 1);
+                if !stays {
+                    return Poll::Ready(n);
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        }));
+    }
+    let task = Task::new();
+    // In the last stage first, so that they all get there.
+    for stage in (0..STAGES).rev() {
+        sender.try_send(stage).unwrap();
+        (0..10).for_each(|_| assert_eq!(task.poll_next(&mut stages), Poll::Pending));
+    }
+    assert_eq!(staying.get(), STAGES, "they did not all get there");
+    polls.set(0);
+    assert_eq!(task.poll_next(&mut stages), Poll::Pending);
+    assert!(polls.get() <= 100 * STAGES, "{} in one poll", polls.get());
+}
+
 /// A stage beside a plain stream is not taken for one, whatever the plain one gives.
 #[test]
 fn a_stage_behind_a_plain_stream_goes_on() {
