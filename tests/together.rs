@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use flowlet::prelude::*;
-use flowlet::{Permit, Semaphore, merge};
+use flowlet::{Permit, Semaphore, merge, ordered};
 use futures_lite::future::{block_on, yield_now};
 use futures_lite::stream;
 
@@ -298,38 +298,70 @@ fn busy_calls_in_each_of_many_stages_let_a_new_item_through() {
     assert!((0..1_000).any(|_| task.poll_next(&mut stages) == Poll::Ready(Some(STAGES))));
 }
 
-/// The work of a poll grows with the number of stages, and is not doubled by each.
-#[test]
-fn a_call_that_is_always_busy_in_each_of_many_stages_is_polled_a_few_times_in_a_poll() {
-    const STAGES: usize = 16;
+/// Returns how many polls of calls one poll of a pipeline makes, in which each stage has a call that is
+/// always busy. `add` adds a stage whose calls are made by the function that it gets.
+fn polls_of_busy_calls(
+    stages: usize,
+    full: bool,
+    add: impl for<'a> Fn(Boxed<'a>, usize, Rc<dyn Fn(usize) -> LocalCall + 'a>) -> Boxed<'a>,
+) -> usize {
     let (sender, items) = async_channel::unbounded();
     let (polls, staying) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-    let mut stages: Boxed<'_> = Box::pin(items);
-    for stage in 0..STAGES {
+    let mut pipeline: Boxed<'_> = Box::pin(items);
+    for stage in 0..stages {
         let (polls, staying) = (polls.clone(), staying.clone());
-        stages = Box::pin(stages.map_concurrent(4, move |n| {
+        let call = move |n| -> LocalCall {
             let (polls, stays) = (polls.clone(), n == stage);
             staying.set(staying.get() + usize::from(stays));
-            std::future::poll_fn(move |cx| {
+            Box::pin(std::future::poll_fn(move |cx| {
                 polls.set(polls.get() + 1);
                 if !stays {
                     return Poll::Ready(n);
                 }
                 cx.waker().wake_by_ref();
                 Poll::Pending
-            })
-        }));
+            }))
+        };
+        pipeline = add(pipeline, if full { 1 } else { 4 }, Rc::new(call));
     }
     let task = Task::new();
     // In the last stage first, so that they all get there.
-    for stage in (0..STAGES).rev() {
+    for stage in (0..stages).rev() {
         sender.try_send(stage).unwrap();
-        (0..10).for_each(|_| assert_eq!(task.poll_next(&mut stages), Poll::Pending));
+        (0..10).for_each(|_| assert_eq!(task.poll_next(&mut pipeline), Poll::Pending));
     }
-    assert_eq!(staying.get(), STAGES, "they did not all get there");
+    assert_eq!(staying.get(), stages, "they did not all get there");
     polls.set(0);
-    assert_eq!(task.poll_next(&mut stages), Poll::Pending);
-    assert!(polls.get() <= 100 * STAGES, "{} in one poll", polls.get());
+    assert_eq!(task.poll_next(&mut pipeline), Poll::Pending);
+    polls.get()
+}
+
+type LocalCall = std::pin::Pin<Box<dyn Future<Output = usize>>>;
+
+/// The work of a poll grows with the number of stages, and is not doubled by each.
+#[test]
+fn calls_that_are_always_busy_in_each_of_many_stages_are_polled_a_few_times_in_a_poll() {
+    const STAGES: usize = 16;
+    for full in [false, true] {
+        let maps = polls_of_busy_calls(STAGES, full, |above, limit, call| {
+            Box::pin(above.map_concurrent(limit, move |n| call(n)))
+        });
+        let filters = polls_of_busy_calls(STAGES, full, |above, limit, call| {
+            Box::pin(above.filter_map_concurrent(ordered(limit), move |n| {
+                let call = call(n);
+                async move { Some(call.await) }
+            }))
+        });
+        let flat_maps = polls_of_busy_calls(STAGES, full, |above, limit, call| {
+            Box::pin(above.flat_map_concurrent(limit, move |n| {
+                let call = call(n);
+                async move { [call.await] }
+            }))
+        });
+        for polls in [maps, filters, flat_maps] {
+            assert!(polls <= 100 * STAGES, "{maps}, {filters} and {flat_maps} in one poll: {full}");
+        }
+    }
 }
 
 /// A stage beside a plain stream is not taken for one, whatever the plain one gives.

@@ -186,14 +186,16 @@ where
             if let Some(value) = self.go_on_all(&mut due, cx) {
                 return Poll::Ready(Some(value));
             }
-            // Once more for new ones, in the room that there is by now. If those above had a part of the
-            // budget they get no other: else each stage would double the work of all above it.
+            // Once more for new ones, in the room that there is by now.
             if owed {
                 self.budget = self.budget.max(1);
             }
         }
 
         if !self.frees_place() && !self.any_room() {
+            // Those above have a part of a spent budget, but not two, or each stage would double the work of
+            // all above it. Above expansions they have had it.
+            self.budget = self.budget.max(usize::from(!C::MANY));
             self.advance();
         }
         if self.yields().is_some() {
