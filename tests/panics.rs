@@ -527,6 +527,27 @@ fn of_a_waker_that_is_told_of_a_permit_loses_no_output_of_an_expansion() {
     }
 }
 
+#[test]
+fn of_the_drop_of_a_call_that_is_over_costs_none_of_the_calls_that_come_after_it() {
+    for limit in limits() {
+        let gate = Gate::default();
+        let mut stream = pin!(pipe(0..4).map_concurrent(limit.clone(), |n| {
+            let (bomb, mut passed) = ((n == 0).then(|| Bomb(n)), gate.passed());
+            poll_fn(move |cx| match &bomb {
+                Some(_) => Poll::Ready(n),
+                None => Pin::new(&mut passed).poll(cx).map(|()| n),
+            })
+        }));
+        let task = Task::new();
+        catch_unwind(AssertUnwindSafe(|| task.poll_next(&mut stream))).unwrap_err();
+        assert!(task.poll_next(&mut stream).is_pending());
+        gate.open();
+        let (mut items, panics) = survive(stream);
+        items.sort_unstable();
+        assert_eq!((items, panics), (vec![1, 2, 3], vec![]), "{limit:?}");
+    }
+}
+
 /// The call came to nothing. Its place is free all the same, or no other call would ever start.
 #[test]
 fn of_a_waker_that_is_told_of_a_permit_takes_no_place_for_good() {
