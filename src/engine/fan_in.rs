@@ -97,6 +97,8 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
 
     /// One turn: polls the branches that were woken, once each, until one of them gives an item.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        #[cfg(debug_assertions)]
+        self.branches.check();
         let answer = answer(cx.waker());
         let mut budget = answer.budget;
         if !answer.advanced {

@@ -215,9 +215,8 @@ impl<T> Outputs<T> {
             false if keep => self.taken,
             false => 0,
         };
-        let last = self.in_flight.min(self.ring.len());
-        let cut: Vec<_> =
-            (kept..last).map(|offset| self.clear(self.first.wrapping_add(offset))).collect();
+        let cut = kept..self.ring.len();
+        let cut: Vec<_> = cut.map(|offset| self.clear(self.first.wrapping_add(offset))).collect();
         self.in_flight = kept + 1;
         if !self.is_ordered {
             for place in &mut self.ring {
