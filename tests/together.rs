@@ -263,10 +263,11 @@ fn busy_calls_leave_the_stages_above_their_part() {
     assert!(first.is_some());
 }
 
-/// Nor do they keep a new item out, when all of them are there.
+/// Nor do they keep a new item out, when all of them are there; nor one whose calls wait.
 #[test]
-fn busy_calls_in_each_of_many_stages_let_a_new_item_through() {
+fn busy_calls_in_each_of_many_stages_let_new_items_through() {
     const STAGES: usize = 12;
+    const WAITS: usize = STAGES + 1;
     let (sender, items) = async_channel::unbounded();
     let staying = Rc::new(Cell::new(0));
     let mut stages: Boxed<'_> = Box::pin(items);
@@ -275,8 +276,9 @@ fn busy_calls_in_each_of_many_stages_let_a_new_item_through() {
         stages = Box::pin(stages.map_concurrent(100, move |n| {
             let stays = n == stage;
             staying.set(staying.get() + usize::from(stays));
+            let mut waits = n == WAITS;
             std::future::poll_fn(move |cx| {
-                if !stays {
+                if !stays && !std::mem::take(&mut waits) {
                     return Poll::Ready(n);
                 }
                 cx.waker().wake_by_ref();
@@ -294,8 +296,10 @@ fn busy_calls_in_each_of_many_stages_let_a_new_item_through() {
         }
     }
     assert_eq!(staying.get(), 70 * STAGES, "they did not all get there");
-    sender.try_send(STAGES).unwrap();
-    assert!((0..1_000).any(|_| task.poll_next(&mut stages) == Poll::Ready(Some(STAGES))));
+    for item in [STAGES, WAITS] {
+        sender.try_send(item).unwrap();
+        assert!((0..5_000).any(|_| task.poll_next(&mut stages) == Poll::Ready(Some(item))));
+    }
 }
 
 /// Returns how many polls of calls one poll of a pipeline makes, in which each stage has a call that is
