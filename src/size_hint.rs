@@ -16,3 +16,18 @@ pub(crate) fn add_hints(one: SizeHint, other: SizeHint) -> SizeHint {
     };
     (one.0.saturating_add(other.0), upper)
 }
+
+/// What a number of items comes to, if each comes to so much.
+pub(crate) fn times(items: SizeHint, each: SizeHint) -> SizeHint {
+    let upper = match (items.1, each.1) {
+        (Some(0), _) => Some(0),
+        (Some(items), Some(each)) => items.checked_mul(each),
+        _ => None,
+    };
+    (items.0.saturating_mul(each.0), upper)
+}
+
+/// Of a stream that may end early with an error, which takes the place of an item.
+pub(crate) fn until_error(items: SizeHint) -> SizeHint {
+    (items.0.min(1), items.1)
+}

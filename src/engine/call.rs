@@ -3,6 +3,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::size_hint::SizeHint;
+
 /// A running call of a stage's function: a future, or the expansion it opened.
 pub(crate) trait Call {
     /// What the stage yields.
@@ -13,6 +15,14 @@ pub(crate) trait Call {
 
     /// Whether an output can [fail](Self::fails) the stage. If not, that costs nothing.
     const CAN_FAIL: bool = false;
+
+    /// Bounds the number of outputs of an item that no call was made of.
+    const OUTPUTS: SizeHint = (1, Some(1));
+
+    /// Bounds the number of outputs still to come.
+    fn size_hint(&self) -> SizeHint {
+        Self::OUTPUTS
+    }
 
     /// Goes on with the call.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Self::Output>>;

@@ -31,7 +31,7 @@ use self::permits::Permits;
 use self::slots::{Extra, Slots};
 use self::turn::Turn;
 use crate::concurrency::Concurrency;
-use crate::size_hint::{SizeHint, add_hints, exactly};
+use crate::size_hint::{SizeHint, add_hints, exactly, times, until_error};
 
 pin_project! {
     /// The calls of one stage: `C`, of items `I` of the stream `S`, with outputs `U`.
@@ -156,45 +156,18 @@ where
 }
 
 impl<S, I, C, U> Engine<S, I, C, U> {
-    /// Returns how many calls run, or are over and have an output that was not yielded.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.core.outputs.expected()
-    }
-
-    /// Bounds the number of items that no call was started for.
-    pub(crate) fn items_hint(&self) -> SizeHint
+    /// Bounds the number of outputs to come.
+    pub(crate) fn size_hint(&self) -> SizeHint
     where
         S: Stream,
+        C: Call<Output = U>,
     {
-        add_hints(exactly(usize::from(self.core.permits.holds_item())), self.upstream.size_hint())
-    }
-
-    /// Bounds the number of outputs to come of a stage whose calls have one each.
-    pub(crate) fn one_each_hint(&self) -> SizeHint
-    where
-        S: Stream,
-    {
-        add_hints(exactly(self.in_flight()), self.items_hint())
-    }
-
-    /// Bounds the number of outputs to come of a stage whose calls have one each, or none.
-    pub(crate) fn at_most_one_each_hint(&self) -> SizeHint
-    where
-        S: Stream,
-    {
-        (self.core.outputs.waiting(), self.one_each_hint().1)
-    }
-
-    /// Bounds the number of outputs to come of a stage whose calls have so many each.
-    pub(crate) fn many_each_hint(&self, of_call: impl Fn(&C) -> SizeHint) -> SizeHint
-    where
-        S: Stream,
-    {
-        let calls = self.core.slots.calls().map(of_call);
-        let (lower, upper) = calls.fold(exactly(self.core.outputs.waiting()), add_hints);
-        // An item yet to come may expand to anything.
-        let none_to_come = self.items_hint().1 == Some(0);
-        (lower, upper.filter(|_| none_to_come))
+        let Core { slots, outputs, permits, .. } = &self.core;
+        let held = exactly(permits.holds_item().into());
+        let items = times(add_hints(held, self.upstream.size_hint()), C::OUTPUTS);
+        let calls = slots.calls().map(C::size_hint).fold(exactly(outputs.waiting()), add_hints);
+        let hint = add_hints(calls, items);
+        if C::CAN_FAIL { until_error(hint) } else { hint }
     }
 
     /// Writes a stage of the given name, with what is in it.
@@ -202,9 +175,10 @@ impl<S, I, C, U> Engine<S, I, C, U> {
     where
         S: fmt::Debug,
     {
+        let Core { slots, outputs, concurrency, .. } = &self.core;
         f.debug_struct(name)
-            .field("concurrency", &self.core.concurrency)
-            .field("in_flight", &self.in_flight())
+            .field("concurrency", concurrency)
+            .field("in_flight", &(slots.calls().count() + outputs.waiting()))
             .field("upstream", &self.upstream)
             .finish_non_exhaustive()
     }

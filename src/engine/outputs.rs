@@ -1,6 +1,5 @@
 //! What a stage has in flight, and the outputs that wait, in completion order or in input order.
 
-use std::fmt;
 use std::iter;
 use std::mem;
 
@@ -228,11 +227,6 @@ impl<T> Outputs<T> {
         cut.into_iter().filter_map(Place::value)
     }
 
-    /// Returns how many of those in flight may still give an output.
-    pub(super) fn expected(&self) -> usize {
-        self.in_flight - self.count(|place| matches!(place, Place::Over))
-    }
-
     /// Returns how many outputs wait.
     pub(super) fn waiting(&self) -> usize {
         self.count(|place| matches!(place, Place::Given(_)))
@@ -259,14 +253,5 @@ impl<T> Place<T> {
             Self::Given(output) => Some(output.value),
             Self::Running | Self::Over => None,
         }
-    }
-}
-
-impl<T> fmt::Debug for Outputs<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outputs")
-            .field("in_flight", &self.in_flight)
-            .field("waiting", &self.waiting())
-            .finish()
     }
 }

@@ -14,7 +14,6 @@
 //! only a wake may list it. With a semaphore a call that gave an output is paused, and goes on when it has a
 //! permit again. `Core::check` walks the lists after each turn where debug assertions are on.
 
-use std::fmt;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -363,11 +362,5 @@ impl Due {
     #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.0 == NONE
-    }
-}
-
-impl<C> fmt::Debug for Slots<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Slots").field("made", &self.slots.len()).finish_non_exhaustive()
     }
 }

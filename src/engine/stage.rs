@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 
 use super::{Call, Engine};
 use crate::concurrency::Concurrency;
+use crate::size_hint::SizeHint;
 
 /// Polls an engine with the stage's function.
 type PollStage<S, I, C, F, U> =
@@ -17,7 +18,7 @@ type PollStage<S, I, C, F, U> =
 pin_project! {
     /// An engine with the function `F` of its stage.
     ///
-    /// How the two are polled is kept as a value. So the `Stream` of a stage asks for nothing, and
+    /// How the two are polled, and bounded, is kept as a value. So the `Stream` of a stage asks for nothing, and
     /// whoever needs its items in a future that is spawned need not prove again, with lifetimes erased,
     /// that `F` returns what is stored in the engine.
     pub(crate) struct Stage<S, I, C, F, U> {
@@ -25,6 +26,7 @@ pin_project! {
         engine: Engine<S, I, C, U>,
         f: F,
         poll: PollStage<S, I, C, F, U>,
+        size_hint: fn(&Engine<S, I, C, U>) -> SizeHint,
     }
 }
 
@@ -40,13 +42,17 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
         S: Stream<Item = I>,
         C: Call<Output = U>,
     {
-        Self { engine: Engine::new(stream, concurrency), f, poll }
+        Self { engine: Engine::new(stream, concurrency), f, poll, size_hint: Engine::size_hint }
     }
 
     #[inline]
     pub(crate) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let this = self.project();
         (this.poll)(this.engine, this.f, cx)
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        (self.size_hint)(&self.engine)
     }
 
     pub(crate) fn engine(&self) -> &Engine<S, I, C, U> {

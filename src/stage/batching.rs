@@ -7,9 +7,8 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
-use super::try_call::until_error;
 use crate::engine::{BUDGET, is_advance};
-use crate::size_hint::{SizeHint, add_hints, exactly};
+use crate::size_hint::{SizeHint, add_hints, exactly, until_error};
 
 /// The batch that is being collected.
 pub(super) trait Collect {

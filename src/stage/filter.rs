@@ -71,7 +71,7 @@ impl<S: Stream, P, Fut, T> Stream for FilterConcurrent<S, P, Fut, T> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stage.engine().at_most_one_each_hint()
+        self.stage.size_hint()
     }
 }
 

@@ -9,6 +9,7 @@ use super::call_future::CallFuture;
 use super::fused::fused;
 use crate::Concurrency;
 use crate::engine::{Call, Stage, Step};
+use crate::size_hint::SizeHint;
 
 pin_project! {
     /// Stream returned by [`FlowExt::filter_map_concurrent`](crate::FlowExt::filter_map_concurrent).
@@ -72,12 +73,14 @@ impl<S: Stream, F, Fut, U, T> Stream for FilterMapConcurrent<S, F, Fut, U, T> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stage.engine().at_most_one_each_hint()
+        self.stage.size_hint()
     }
 }
 
 impl<Fut: CallFuture<Output = Option<U>>, U> Call for Maybe<Fut> {
     type Output = U;
+
+    const OUTPUTS: SizeHint = (0, Some(1));
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<U>> {

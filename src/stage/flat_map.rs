@@ -43,7 +43,6 @@ pin_project! {
     > {
         #[pin]
         stage: Stage<S, T, Many<I>, F, U>,
-        hint: fn(&Many<I>) -> SizeHint,
         via: PhantomData<fn() -> (X, Via)>,
     }
 }
@@ -53,12 +52,6 @@ pin_project! {
     pub(super) struct Many<S> {
         #[pin]
         stream: S,
-    }
-}
-
-impl<S: Stream> Many<S> {
-    pub(super) fn size_hint(&self) -> SizeHint {
-        self.stream.size_hint()
     }
 }
 
@@ -80,7 +73,7 @@ where
         let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
             engine.poll_next(cx, |item| Many::new(f(item).expand()))
         });
-        Self { stage, hint: Many::size_hint, via: PhantomData }
+        Self { stage, via: PhantomData }
     }
 }
 
@@ -94,7 +87,7 @@ impl<S: Stream, F, X: Expand<Via>, Via, T, I, U> Stream
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stage.engine().many_each_hint(self.hint)
+        self.stage.size_hint()
     }
 }
 
@@ -102,6 +95,13 @@ impl<S: Stream> Call for Many<S> {
     type Output = S::Item;
 
     const MANY: bool = true;
+
+    // An item may expand to anything.
+    const OUTPUTS: SizeHint = (0, None);
+
+    fn size_hint(&self) -> SizeHint {
+        self.stream.size_hint()
+    }
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<S::Item>> {

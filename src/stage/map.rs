@@ -84,7 +84,7 @@ impl<S: Stream, F, Fut: CallFuture, T, U> Stream for MapConcurrent<S, F, Fut, T,
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stage.engine().one_each_hint()
+        self.stage.size_hint()
     }
 }
 

@@ -64,7 +64,7 @@ impl<S: TryStream, F, Fut, U, E, T> Stream for MapOkConcurrent<S, F, Fut, U, E, 
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stage.engine().one_each_hint()
+        self.stage.size_hint()
     }
 }
 

@@ -33,6 +33,15 @@ where
 
     const MANY: bool = C::MANY;
 
+    const OUTPUTS: SizeHint = C::OUTPUTS;
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Call { call } => call.size_hint(),
+            Self::Error { error } => exactly(error.is_some().into()),
+        }
+    }
+
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<T, E>>> {
         match self.project() {
@@ -56,14 +65,6 @@ impl<C, E> Try<C, E> {
     pub(super) fn new(call: Result<C, E>) -> Self {
         Self { call: OrError::new(call) }
     }
-
-    /// Bounds the number of outputs to come.
-    pub(super) fn hint(&self, of_call: impl FnOnce(&C) -> SizeHint) -> SizeHint {
-        match &self.call {
-            OrError::Call { call } => of_call(call),
-            OrError::Error { error } => exactly(usize::from(error.is_some())),
-        }
-    }
 }
 
 impl<C, T, E> Call for Try<C, E>
@@ -74,7 +75,13 @@ where
 
     const MANY: bool = C::MANY;
 
+    const OUTPUTS: SizeHint = C::OUTPUTS;
+
     const CAN_FAIL: bool = true;
+
+    fn size_hint(&self) -> SizeHint {
+        self.call.size_hint()
+    }
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<T, E>>> {
@@ -85,9 +92,4 @@ where
     fn fails(output: &Result<T, E>) -> bool {
         output.is_err()
     }
-}
-
-/// Of a stream that may end early with an error, which takes the place of an item.
-pub(super) fn until_error(items: SizeHint) -> SizeHint {
-    (items.0.min(1), items.1)
 }

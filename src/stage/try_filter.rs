@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::filter_map::Maybe;
 use super::fused::fused;
-use super::try_call::{Try, until_error};
+use super::try_call::Try;
 use crate::Concurrency;
 use crate::engine::Stage;
 
@@ -80,7 +80,7 @@ impl<S: TryStream, P, Fut, T, E> Stream for TryFilterConcurrent<S, P, Fut, T, E>
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        until_error(self.stage.engine().at_most_one_each_hint())
+        self.stage.size_hint()
     }
 }
 

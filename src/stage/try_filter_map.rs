@@ -8,9 +8,10 @@ use pin_project_lite::pin_project;
 
 use super::call_future::CallFuture;
 use super::fused::fused;
-use super::try_call::{Try, until_error};
+use super::try_call::Try;
 use crate::Concurrency;
 use crate::engine::{Call, Stage, Step};
+use crate::size_hint::SizeHint;
 
 pin_project! {
     /// Stream returned by [`TryFlowExt::try_filter_map_concurrent`](crate::TryFlowExt::try_filter_map_concurrent).
@@ -71,7 +72,7 @@ impl<S: TryStream, F, Fut, U, E, T> Stream for TryFilterMapConcurrent<S, F, Fut,
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        until_error(self.stage.engine().at_most_one_each_hint())
+        self.stage.size_hint()
     }
 }
 
@@ -80,6 +81,8 @@ where
     Fut: CallFuture<Output = Result<Option<U>, E>>,
 {
     type Output = Result<U, E>;
+
+    const OUTPUTS: SizeHint = (0, Some(1));
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Result<U, E>>> {

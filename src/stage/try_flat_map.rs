@@ -10,10 +10,9 @@ use pin_project_lite::pin_project;
 use super::TryExpand;
 use super::flat_map::Many;
 use super::fused::fused;
-use super::try_call::{Try, until_error};
+use super::try_call::Try;
 use crate::Concurrency;
 use crate::engine::Stage;
-use crate::size_hint::SizeHint;
 
 pin_project! {
     /// Stream returned by [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent).
@@ -50,7 +49,6 @@ pin_project! {
     > {
         #[pin]
         stage: Stage<S, Result<T, E>, Try<Many<I>, E>, F, Result<U, E>>,
-        hint: fn(&Try<Many<I>, E>) -> SizeHint,
         via: PhantomData<fn() -> (X, Via)>,
     }
 }
@@ -69,7 +67,7 @@ where
                 Try::new(item.map(|item| Many::new(f(item).try_expand())))
             })
         });
-        Self { stage, hint: |call| call.hint(Many::size_hint), via: PhantomData }
+        Self { stage, via: PhantomData }
     }
 }
 
@@ -83,7 +81,7 @@ impl<S: TryStream, F, X: TryExpand<Via>, Via, T, E, I, U> Stream
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        until_error(self.stage.engine().many_each_hint(self.hint))
+        self.stage.size_hint()
     }
 }
 

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use super::call_future::CallFuture;
 use super::fused::fused;
 use super::map::One;
-use super::try_call::{Try, until_error};
+use super::try_call::Try;
 use crate::Concurrency;
 use crate::engine::Stage;
 
@@ -61,7 +61,7 @@ impl<S: TryStream, F, Fut, U, E, T> Stream for TryMapConcurrent<S, F, Fut, U, E,
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        until_error(self.stage.engine().one_each_hint())
+        self.stage.size_hint()
     }
 }
 
