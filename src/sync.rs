@@ -8,3 +8,6 @@ pub(crate) use atomic_waker::AtomicWaker;
 /// How often a call is woken between two polls until the count starts over. (An overflow would make
 /// it idle, in 32 bits.)
 pub(crate) const MANY_WAKES: usize = usize::MAX / 2;
+
+/// How many signals of slots a thread keeps for the pipelines to come, of 56 bytes each.
+pub(crate) const SPARE_SIGNALS: usize = 64;

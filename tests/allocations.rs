@@ -162,6 +162,38 @@ fn of_two_stages_of_which_one_is_full() {
     }
 }
 
+/// A short pipeline has the wakers of one that is gone. Twenty calls at once need a box each, and a
+/// pipeline some more things; a waker each would be twenty more.
+#[test]
+fn of_short_pipelines_one_after_the_other() {
+    let reactor = Reactor::new();
+    let mut run = || {
+        let stage = pipe(0..20).map_concurrent(20, |_| reactor.call());
+        take(&mut pin!(stage), 20, || reactor.wake_all());
+    };
+    run();
+    let allocations = measure(&mut run).count_total;
+    assert!((20..40).contains(&allocations), "{allocations}");
+}
+
+/// Unless such a waker is still held: it belongs to the call that it was made for.
+#[test]
+fn a_waker_that_is_kept_is_not_that_of_a_later_call() {
+    let kept = RefCell::new(Vec::new());
+    for _ in 0..3 {
+        let mut first = pin!(pipe(0..10).map_concurrent(10, |_| poll_fn(|cx| {
+            kept.borrow_mut().push(cx.waker().clone());
+            Poll::<()>::Pending
+        })));
+        let _ = first.as_mut().poll_next(&mut Context::from_waker(Waker::noop()));
+    }
+    let wakers = kept.borrow();
+    assert_eq!(wakers.len(), 30);
+    for (n, waker) in wakers.iter().enumerate() {
+        assert!(!wakers[..n].iter().any(|other| other.will_wake(waker)));
+    }
+}
+
 /// What a call that panicked was kept in is there for the next one.
 #[test]
 fn calls_that_panic_leave_nothing_behind() {

@@ -54,6 +54,9 @@ mod sync {
     /// Few enough to be reached here.
     pub(crate) const MANY_WAKES: usize = 8;
 
+    /// What one execution leaves must not get into the next.
+    pub(crate) const SPARE_SIGNALS: usize = 0;
+
     const WAITING: usize = 0;
     const REGISTERING: usize = 1;
     const WAKING: usize = 2;
@@ -367,7 +370,7 @@ fn first_woken_on_another_thread_is_first_polled() {
     explore(3, || {
         let signals = Signals::new();
         let slots = [0, 1].map(|index| {
-            let slot = SlotSignal::new(signals.clone(), index);
+            let slot = Arc::new(SlotSignal::new(signals.clone(), index));
             assert!(!slot.end(slot.begin()));
             slot
         });
@@ -412,7 +415,7 @@ fn slot_is_listed_once_however_often_woken() {
     explore(3, || {
         let signals = Signals::new();
         let slots = [0, 1].map(|index| {
-            let slot = SlotSignal::new(signals.clone(), index);
+            let slot = Arc::new(SlotSignal::new(signals.clone(), index));
             assert!(!slot.end(slot.begin()));
             slot
         });
@@ -493,7 +496,7 @@ fn slot_is_listed_again_after_it_was_polled() {
 
 fn listed_again_after(wakes_before: usize) {
     let signals = Signals::new();
-    let slot = SlotSignal::new(signals.clone(), 0);
+    let slot = Arc::new(SlotSignal::new(signals.clone(), 0));
     assert!(!slot.end(slot.begin()));
     (0..wakes_before).for_each(|_| slot.clone().wake());
     let wakes = Arc::new(AtomicUsize::new(0));
@@ -528,7 +531,7 @@ fn listed_again_after(wakes_before: usize) {
 fn count_of_wakes_starts_over() {
     explore(3, || {
         let signals = Signals::new();
-        let slot = SlotSignal::new(signals.clone(), 0);
+        let slot = Arc::new(SlotSignal::new(signals.clone(), 0));
         assert!(!slot.end(slot.begin()));
         for _ in 0..3 * sync::MANY_WAKES {
             slot.clone().wake();

@@ -8,6 +8,7 @@ mod outputs;
 mod permits;
 mod ready;
 mod slots;
+mod spare;
 mod stage;
 mod turn;
 mod upstream;

@@ -223,13 +223,8 @@ pub(super) struct SlotSignal {
 }
 
 impl SlotSignal {
-    pub(super) fn new(signals: Arc<Signals>, index: u32) -> Arc<Self> {
-        Arc::new(Self {
-            signals,
-            index,
-            wakes: AtomicUsize::new(IDLE + 1),
-            next: AtomicU32::new(NONE),
-        })
+    pub(super) fn new(signals: Arc<Signals>, index: u32) -> Self {
+        Self { signals, index, wakes: AtomicUsize::new(IDLE + 1), next: AtomicU32::new(NONE) }
     }
 
     /// Begins a poll, of a call that is not idle. Returns how often it was woken before: what those

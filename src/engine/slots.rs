@@ -25,7 +25,9 @@ use pin_project_lite::pin_project;
 use super::call::Step;
 use super::cleanup::Cleanup;
 use super::ready::{NONE, Signals, SlotSignal};
+use super::spare;
 use crate::semaphore::Permit;
+use crate::sync::SPARE_SIGNALS;
 
 /// The running calls of a stage.
 pub(super) struct Slots<C> {
@@ -157,7 +159,7 @@ impl<C> Slots<C> {
         if self.slots.is_empty() {
             self.slots.reserve(LIKELY);
         }
-        let signal = SlotSignal::new(signals.clone(), index);
+        let signal = spare::signal(signals.clone(), index);
         self.slots.push(Box::pin(Slot { call: None, signal }));
         self.vacant = index;
     }
@@ -353,6 +355,16 @@ impl<C> SlotMut<'_, C> {
         self.call.set(None);
         self.signal.link(*vacant);
         *vacant = index;
+    }
+}
+
+impl<C> Drop for Slots<C> {
+    fn drop(&mut self) {
+        for slot in self.slots.drain(..).take(SPARE_SIGNALS) {
+            let signal = slot.signal.clone();
+            drop(slot);
+            spare::keep(signal);
+        }
     }
 }
 

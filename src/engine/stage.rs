@@ -18,7 +18,7 @@ type PollStage<S, I, C, F, U> =
 pin_project! {
     /// An engine with the function `F` of its stage.
     ///
-    /// How the two are polled, and bounded, is kept as a value. So the `Stream` of a stage asks for nothing, and
+    /// How the two are polled is kept as a value. So the `Stream` of a stage asks for nothing, and
     /// whoever needs its items in a future that is spawned need not prove again, with lifetimes erased,
     /// that `F` returns what is stored in the engine.
     pub(crate) struct Stage<S, I, C, F, U> {
