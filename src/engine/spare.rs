@@ -35,7 +35,7 @@ pub(super) fn keep(mut signal: Arc<SlotSignal>) {
     // A thread that ends needs none.
     let _ = SPARE.try_with(|spare| {
         let mut spare = spare.borrow_mut();
-        if spare.len() < SPARE_SIGNALS {
+        if (0..SPARE_SIGNALS).contains(&spare.len()) {
             spare.push(signal);
         }
     });
