@@ -167,12 +167,12 @@ fn of_two_stages_of_which_one_is_full() {
 #[test]
 fn of_short_pipelines_one_after_the_other() {
     let reactor = Reactor::new();
-    let mut run = || {
+    let run = || {
         let stage = pipe(0..20).map_concurrent(20, |_| reactor.call());
         take(&mut pin!(stage), 20, || reactor.wake_all());
     };
     run();
-    let allocations = measure(&mut run).count_total;
+    let allocations = measure(run).count_total;
     assert!((20..40).contains(&allocations), "{allocations}");
 }
 
