@@ -29,7 +29,8 @@
 //! All stages of a pipeline share one budget, 128 calls polled or started in a poll of the task: who polls
 //! a stage tells it what is left, and is told what is left afterwards. If calls are due then half of it is
 //! theirs, and half is for new ones and the stages above. Where it ends, the stage wakes itself and lets
-//! others run.
+//! others run. Neither half is ever empty, but nobody gets a second one in a turn: a stage that polled the one
+//! above twice on a spent budget would double the work of all above it.
 //!
 //! # Failing
 //!

@@ -32,7 +32,7 @@ impl Connections {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends a number, and gives what comes back.
+    /// Sends a number, and returns what comes back.
     ///
     /// # Panics
     ///

@@ -13,22 +13,22 @@ pub struct Counts {
     pub counts: Vec<Count>,
 }
 
-/// What was counted of a contender in a row.
+/// What was counted for one contender in a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Count {
     /// What was done.
     pub workload: String,
 
-    /// How many calls at once.
+    /// How many calls run at once.
     pub in_flight: usize,
 
     /// Who did it.
     pub contender: String,
 
-    /// Of an item.
+    /// An item's instructions.
     pub instructions: Option<f64>,
 
-    /// Of an item.
+    /// An item's allocations.
     pub allocations: Option<f64>,
 
     /// The peak of the heap, in bytes a call.

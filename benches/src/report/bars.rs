@@ -18,7 +18,7 @@ pub(super) fn of_counts(workload: &str) -> f64 {
     }
 }
 
-/// Our instructions, and the best peer's, in a row.
+/// Our instructions in a row, and those of the best peer.
 pub(super) fn instructions(row: &[Count]) -> Option<(f64, f64)> {
     let (ours, peers) = row.split_first()?;
     let peers = peers.iter().filter(|peer| peer.contender != sequential::NAME);
@@ -42,7 +42,7 @@ pub(super) fn of_times(workload: &str, in_flight: usize) -> Option<f64> {
     })
 }
 
-/// The peer that took least time in a row, and our time as a part of it.
+/// The peer that took the least time in a row, and the ratio of our time to its time.
 pub(super) fn best_peer(timing: &Timing) -> Option<(&str, Spread)> {
     let peers = timing
         .contenders
