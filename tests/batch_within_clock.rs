@@ -20,7 +20,7 @@ mod ext;
 mod flow;
 #[path = "../src/place/mod.rs"]
 mod place;
-#[path = "../src/semaphore.rs"]
+#[path = "../src/semaphore/mod.rs"]
 mod semaphore;
 #[path = "../src/size_hint.rs"]
 mod size_hint;
@@ -440,7 +440,7 @@ fn a_batch_that_becomes_due_in_an_advance_comes_at_the_next_pull() {
 }
 
 #[test]
-fn a_batch_that_is_due_lets_calls_above_go_on_without_a_permit() {
+fn a_batch_that_is_due_lets_calls_above_go_on_in_a_pause() {
     // The stage below has room when it asks for a batch, and has none when the batch is due.
     let (task, lock, gate) = (Task::new(), Fair::new(), Gate::default());
     let semaphore = Semaphore::new(1);
@@ -448,13 +448,13 @@ fn a_batch_that_is_due_lets_calls_above_go_on_without_a_permit() {
     let mut stored = Box::pin(batches.map_concurrent(&semaphore, async |batch: Vec<u32>| batch));
     assert_eq!(task.settle(&mut stored), (vec![], false));
 
-    let permit = semaphore.try_acquire().unwrap();
+    semaphore.set_limit(0);
     clock::pass(SECOND);
     assert_eq!(task.settle(&mut stored), (vec![], false));
-    // The permit comes back when the lock does.
+    // The pause ends when the lock comes back.
     let mut elsewhere = Box::pin(stream::once_future(async {
         drop(lock.clone().hold().await);
-        drop(permit);
+        semaphore.set_limit(1);
     }));
     let other = Task::new();
     assert_eq!(other.settle(&mut elsewhere).0.len(), 0);

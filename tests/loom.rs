@@ -39,7 +39,7 @@ mod handle;
 #[path = "../src/engine/ready.rs"]
 mod ready;
 #[allow(dead_code, unreachable_pub)]
-#[path = "../src/semaphore.rs"]
+#[path = "../src/semaphore/mod.rs"]
 mod semaphore;
 #[path = "../src/size_hint.rs"]
 mod size_hint;

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::iter;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Barrier;
@@ -435,25 +436,36 @@ fn an_acquirer_gets_its_turn_beside_a_busy_stage() {
     }
 }
 
+/// It waits for a permit, behind another one. Then it yields an output, and its consumer is busy.
 #[test]
-fn a_stage_that_nobody_polls_keeps_no_news_to_itself() {
-    for stage in Stage::ALL {
-        let semaphore = Semaphore::new(1);
-        let permit = semaphore.try_acquire();
-        let mut silent = stage.of(pipe(0..3), &semaphore, turns);
-        let mut stream = stage.of(pipe(0..3), &semaphore, turns);
-        let mut outside = acquire(&semaphore);
-        let tasks = [(); 3].map(|()| Task::new());
-        assert!(tasks[0].poll_next(&mut silent).is_pending());
-        assert!(tasks[1].poll_next(&mut stream).is_pending());
-        assert!(tasks[2].poll_next(&mut outside).is_pending());
-        drop(permit);
-        // It was woken, and is not polled.
-        assert!(tasks[0].is_woken());
-        assert_eq!(tasks[1].settle(&mut stream), (vec![0, 1, 2], true));
-        assert_eq!(tasks[2].settle(&mut outside).0.len(), 1);
-        assert_eq!(tasks[0].settle(&mut silent), (vec![0, 1, 2], true));
-    }
+fn a_stage_that_nobody_polls_keeps_no_turn_to_itself() {
+    let semaphore = Semaphore::new(3);
+    let gates: [Gate; 6] = Default::default();
+    let mut held = semaphore.try_acquire();
+    let mut silent =
+        pin!(pipe(0..6).map_concurrent(&semaphore, |item: usize| gates[item].passed()));
+    let (mut ahead, mut behind) = (acquire(&semaphore), acquire(&semaphore));
+    let tasks = [(); 3].map(|()| Task::new());
+    assert!(tasks[0].poll_next(&mut silent).is_pending());
+    assert!(tasks[1].poll_next(&mut ahead).is_pending());
+    gates[0].open();
+    assert!(tasks[0].poll_next(&mut silent).is_ready());
+    assert!(tasks[0].poll_next(&mut silent).is_pending());
+    assert!(tasks[2].poll_next(&mut behind).is_pending());
+    gates[1].open();
+    assert!(tasks[0].poll_next(&mut silent).is_ready());
+    let taken = tasks[1].poll_next(&mut ahead);
+    assert!(taken.is_ready());
+    assert!(!tasks[2].is_woken());
+    drop(held.take());
+    let taken_too = tasks[2].poll_next(&mut behind);
+    assert!(taken_too.is_ready(), "the stage would be before it, and steps aside");
+    // It has kept its place.
+    let mut last = acquire(&semaphore);
+    assert!(tasks[1].poll_next(&mut last).is_pending());
+    assert!(tasks[0].poll_next(&mut silent).is_pending());
+    drop(taken);
+    assert!(tasks[0].is_woken() && !tasks[1].is_woken());
 }
 
 #[test]
@@ -498,26 +510,28 @@ fn the_last_item_hears_of_its_permit() {
 #[test]
 fn all_stages_hear_of_a_higher_limit() {
     for stage in Stage::ALL {
-        let (semaphore, gate) = (Semaphore::new(2), Gate::default());
+        let (semaphore, gate) = (Semaphore::new(4), Gate::default());
         let started = [(); 3].map(|()| Cell::new(0));
         let mut streams = started.each_ref().map(|started| {
-            let stream = stage.of(pipe(0..9), ordered(&semaphore), |_| {
+            let stream = stage.of(pipe(0..9), ordered(&semaphore), |item| {
                 started.set(started.get() + 1);
-                gate.passed()
+                let gate = (item == 0).then(|| gate.passed());
+                async {
+                    if let Some(gate) = gate {
+                        gate.await;
+                    }
+                }
             });
             (Task::new(), stream)
         });
-        // Each has two calls, and with this limit that is as many as it may.
-        for limit in [2, 4, 6] {
+        // Each has a call that waits and three that are over, and with this limit that is as many as it may.
+        for limit in [4, 3] {
             semaphore.set_limit(limit);
-            let (task, stream) = &mut streams[limit / 2 - 1];
-            assert_eq!(task.settle(stream), (vec![], false));
-        }
-        assert_eq!(started.each_ref().map(Cell::get), [2, 2, 2]);
-        semaphore.set_limit(2);
-        for (task, stream) in &mut streams {
-            assert!(task.poll_next(stream).is_pending());
-            assert_eq!(task.settle(stream), (vec![], false));
+            for (task, stream) in &mut streams {
+                assert!(task.poll_next(stream).is_pending());
+                assert_eq!(task.settle(stream), (vec![], false));
+            }
+            assert_eq!(started.each_ref().map(Cell::get), [4, 4, 4], "{stage:?}");
         }
         semaphore.set_limit(usize::MAX);
         for (task, stream) in &mut streams {
@@ -528,25 +542,29 @@ fn all_stages_hear_of_a_higher_limit() {
 }
 
 #[test]
-fn one_that_has_its_permit_takes_no_news_from_others() {
-    let semaphore = Semaphore::new(1);
-    let held = semaphore.try_acquire();
-    let (mut first, mut second) = (semaphore.acquire(), semaphore.acquire());
-    let (mut first, mut second) = (
-        stream::poll_fn(|cx| Pin::new(&mut first).poll(cx).map(Some)),
-        stream::poll_fn(|cx| Pin::new(&mut second).poll(cx).map(Some)),
-    );
-    let tasks = [(); 2].map(|()| Task::new());
-    assert!(tasks[0].poll_next(&mut first).is_pending());
-    assert!(tasks[1].poll_next(&mut second).is_pending());
-    drop(held);
-    // It is the turn of the first, but the second one asks before it.
-    let Poll::Ready(permit) = tasks[1].poll_next(&mut second) else { panic!("it is free") };
-    assert!(tasks[0].poll_next(&mut first).is_pending());
-    assert!(!tasks[0].is_woken());
-    drop(permit);
-    assert!(tasks[0].is_woken(), "the second one is there, but waits no more");
-    assert!(tasks[0].poll_next(&mut first).is_ready());
+fn whoever_is_polled_early_is_served_in_its_turn() {
+    let semaphore = Semaphore::new(2);
+    let mut held = Vec::from_iter(iter::from_fn(|| semaphore.try_acquire()));
+    let mut waiting: Vec<_> = (0..5).map(|_| (Task::new(), acquire(&semaphore))).collect();
+    for (task, stream) in &mut waiting {
+        assert!(task.poll_next(stream).is_pending());
+    }
+    for turn in 0..5 {
+        drop(held.remove(0));
+        assert!(semaphore.try_acquire().is_none(), "the permit is another one's");
+        let woken = waiting[turn..].iter().map(|(task, _)| task.is_woken());
+        assert_eq!(Vec::from_iter(woken), Vec::from_iter((turn..5).map(|place| place == turn)));
+        for place in (turn..5).rev() {
+            let (task, stream) = &mut waiting[place];
+            match task.poll_next(stream) {
+                Poll::Ready(permit) => {
+                    assert_eq!(place, turn);
+                    held.extend(permit);
+                }
+                Poll::Pending => assert_ne!(place, turn),
+            }
+        }
+    }
 }
 
 #[test]

@@ -79,9 +79,13 @@ impl<I, C, U> Core<I, C, U> {
         self.outputs.in_flight() == 0 && !self.permits.holds_item()
     }
 
-    /// Drops the call that panicked in this turn, if one did, and after that its permit.
+    /// Ends a turn that panicked: drops the call that did, if one did, and after that its permit. Nobody may
+    /// poll the stage again for long.
     #[cold]
     fn end_panicked(&mut self) {
+        if let Some(share) = self.permits.shared() {
+            share.step_aside();
+        }
         if let Some(Extra { place, permit }) = self.slots.remove_panicked() {
             self.outputs.end(place);
             drop(permit);

@@ -4,16 +4,25 @@
 //!   below the limit.
 //! - In input order a call without output stays in flight until its turn, so that places cannot pile up.
 //! - With a **semaphore** there must be room under its limit as above, and a permit for each running
-//!   call. An item is pulled when a permit seems free, *without* taking it, because a stage above may need
-//!   the permit to produce the item. Should the permit be gone by then, the item is held, and the stage
-//!   waits for a permit. A permit is given back after its call was dropped, and by an expansion whenever it
-//!   gave an output: it **pauses**, and takes a permit again to go on.
+//!   call. An item is pulled without one, because a stage above may need the permit to produce the item; then
+//!   the item is **held** until there is a permit for it. A permit is given back after its call was dropped,
+//!   and by an expansion whenever it gave an output: it **pauses**, and takes a permit again to go on.
 //! - A stage takes no permit for an expansion while it has an output to yield. So when it yields it
 //!   holds fewer permits than there are, and the stage below can have one.
-//! - A permit given back goes to whoever asks first. A stage that takes one lets those that wait go first
-//!   once: it wakes itself and tries again in its next turn. All that wait are woken by each permit, so one
-//!   that stops to wait must not pass its wake on: to one that began to wait since, it would be a wake for
-//!   nothing, passed on in turn.
+//!
+//! # Why turns are fair, and nothing deadlocks
+//!
+//! A stage waits in the semaphore's line only while
+//!
+//! 1. it has something to start **in hand**: a held item, or an expansion that paused; and
+//! 2. it is **pending**. A stage whose turn ended with an output may not be polled for long, so it steps
+//!    aside until it is polled again. It keeps its place.
+//!
+//! So a stage that is granted a permit needs nobody else to use it. It was woken, its poller polls what was
+//! woken, and the next turn takes the permit: a turn starts before it yields. Permits are out
+//! for calls that run, which have all that they need and are polled, or are granted for a moment. So each
+//! comes back, at any limit, however many stages of one pipeline share the semaphore. And as no stage
+//! but one that can go on is ever before another, they are served in the order in which they asked.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -23,7 +32,7 @@ use std::task::Context;
 use event_listener::{EventListener, Listener};
 
 use crate::concurrency::Limit;
-use crate::semaphore::{Permit, Room, Semaphore};
+use crate::semaphore::{Permit, Taker, Waiter};
 
 /// The limit of one stage.
 pub(super) struct Permits<I> {
@@ -36,7 +45,7 @@ pub(super) struct Permits<I> {
 
 /// The part of one stage in a semaphore, with all that waits for a permit.
 pub(super) struct Share<I> {
-    semaphore: Semaphore,
+    waiter: Waiter,
 
     /// An item that was pulled and waits for a permit.
     pub(super) held: Option<I>,
@@ -44,21 +53,8 @@ pub(super) struct Share<I> {
     /// The slots of calls that go on after an output, and wait for a permit.
     pub(super) paused: VecDeque<u32>,
 
-    /// Set while the stage waits: for what, and the listener for it.
-    waiting: Option<(Room, EventListener)>,
-
-    courtesy: Courtesy,
-}
-
-/// Whether a stage has let those that wait go first since it last took a permit.
-#[derive(PartialEq)]
-enum Courtesy {
-    /// It has not.
-    Owed,
-    /// It does so in this turn.
-    Giving,
-    /// It has.
-    Given,
+    /// Set while the stage has as many items as the limit allows, and waits for a higher one.
+    raised: Option<EventListener>,
 }
 
 impl<I> Permits<I> {
@@ -67,11 +63,10 @@ impl<I> Permits<I> {
             Limit::Private(limit) => Self { private: limit, shared: None },
             Limit::Shared(semaphore) => {
                 let share = Share {
-                    semaphore,
+                    waiter: Waiter::new(semaphore, Taker::Stage),
                     held: None,
                     paused: VecDeque::new(),
-                    waiting: None,
-                    courtesy: Courtesy::Owed,
+                    raised: None,
                 };
                 Self { private: 0, shared: Some(Box::new(share)) }
             }
@@ -86,9 +81,9 @@ impl<I> Permits<I> {
 
     /// Tells whether there is room for one more item, with so many in flight.
     #[inline]
-    pub(super) fn any_room(&mut self, in_flight: usize) -> bool {
+    pub(super) fn any_room(&self, in_flight: usize) -> bool {
         self.any_private_room(in_flight)
-            || self.shared.as_mut().is_some_and(|it| it.held.is_none() && it.any_room(in_flight))
+            || self.shared.as_ref().is_some_and(|share| share.any_room(in_flight))
     }
 
     /// Tells whether an item waits for a permit.
@@ -110,84 +105,68 @@ impl<I> Permits<I> {
 }
 
 impl<I> Share<I> {
-    /// Begins a turn, in which way may be given to those that wait.
-    pub(super) fn begin_turn(&mut self) {
-        if self.courtesy == Courtesy::Giving {
-            self.courtesy = Courtesy::Given;
-        }
+    /// Tells whether there is room for one more item, with so many in flight.
+    pub(super) fn any_room(&self, in_flight: usize) -> bool {
+        self.held.is_none() && in_flight < self.waiter.limit()
     }
 
-    /// An item is pulled without a permit in hand, because the stages above may need it.
-    pub(super) fn any_room(&mut self, in_flight: usize) -> bool {
-        let any = self.semaphore.room(in_flight) == Room::Some;
-        if any {
-            self.stop_waiting();
-        }
-        any
+    /// Takes the permit for a call, if it is the stage's turn.
+    pub(super) fn try_take(&mut self) -> Option<Permit> {
+        self.waiter.try_take(1)
     }
 
-    /// Takes the permit for a call, if there is one.
-    pub(super) fn try_take(&mut self, cx: &mut Context<'_>) -> Option<Permit> {
-        // Whoever waits was woken when the permit was given back. Without this, a stage that takes
-        // it in the same turn would keep them out for ever.
-        self.stop_waiting();
-        if self.courtesy == Courtesy::Owed && self.semaphore.is_awaited() {
-            self.courtesy = Courtesy::Giving;
-            cx.waker().wake_by_ref();
-        }
-        if self.courtesy == Courtesy::Giving {
-            return None;
-        }
-        let permit = self.semaphore.try_acquire()?;
-        self.courtesy = Courtesy::Owed;
-        Some(permit)
+    /// Ends a turn that yields. Nobody may poll the stage for long.
+    pub(super) fn step_aside(&mut self) {
+        self.stop_listening();
+        self.waiter.step_aside();
     }
 
-    /// Stops to wait. All that wait are told of a permit, so the news is not to be passed on, as
-    /// dropping a listener would: to one that began to listen since, which would pass it on in turn.
-    fn stop_waiting(&mut self) {
-        if let Some((_, listener)) = self.waiting.take() {
-            listener.discard();
-        }
-    }
-
-    /// Tells whether what waits for a permit may have one by now, or whether there is room for an item
-    /// if the stage wants some, by someone else's doing. Has the task woken if not.
+    /// Ends a turn that does not. Waits for a permit, if there is anything to start with one, or for room,
+    /// if the stage wants some. Returns whether there is no need to wait.
     pub(super) fn poll_wait(
         &mut self,
         in_flight: usize,
         wants_room: bool,
         cx: &mut Context<'_>,
     ) -> bool {
-        let wants_permit = self.held.is_some() || !self.paused.is_empty();
-        if !wants_permit && !wants_room {
+        if self.held.is_some() || !self.paused.is_empty() {
+            self.stop_listening();
+            return !self.waiter.wait(1, cx.waker());
+        }
+        self.waiter.leave();
+        if !wants_room {
+            self.stop_listening();
             return false;
         }
-        let in_flight = if wants_permit { 0 } else { in_flight };
         loop {
-            let room = self.semaphore.room(in_flight);
-            match &mut self.waiting {
-                Some((why, listener)) if *why == room => {
+            match &mut self.raised {
+                Some(listener) => {
                     if Pin::new(listener).poll(cx).is_pending() {
                         return false;
                     }
-                    self.waiting = None;
+                    self.raised = None;
                 }
-                // Between listening and waiting, look once more.
-                _ => {
-                    self.stop_waiting();
-                    self.waiting = self.semaphore.listen(room).map(|listener| (room, listener));
-                    if self.waiting.is_none() {
+                None => {
+                    self.raised = self.waiter.listen_above(in_flight);
+                    if self.raised.is_none() {
                         return true;
                     }
                 }
             }
         }
     }
+
+    /// Stops to listen. All are told of a higher limit, so the news is not to be passed on, as dropping a
+    /// listener would.
+    fn stop_listening(&mut self) {
+        if let Some(listener) = self.raised.take() {
+            listener.discard();
+        }
+    }
 }
 
 impl<I> Drop for Share<I> {
     fn drop(&mut self) {
-        self.stop_waiting();
+        self.stop_listening();
     }
 }

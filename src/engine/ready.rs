@@ -19,7 +19,7 @@
 //!   outer pipeline. Its waker is kept under a lock, which is taken only to replace it by another one and
 //!   to wake it. Whether the stage **waits** is a bit beside the stack: the stage clears it when it is about
 //!   to return `Pending`, and a wake that sets it again wakes the poller.
-//! - A **semaphore** wakes the poller directly, through an event listener that the stage keeps while it
+//! - A **semaphore** wakes the poller directly, with the waker that the stage leaves in its line while it
 //!   waits.
 //!
 //! # Why no wake is lost

@@ -129,6 +129,9 @@ where
     #[inline(always)]
     pub(super) fn take(mut self, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let polled = self.run(cx);
+        if polled.is_ready() {
+            self.step_aside();
+        }
         #[cfg(debug_assertions)]
         self.core.check();
         let Self { is_asked, advanced, budget, .. } = self;
@@ -151,9 +154,9 @@ where
         }
         // An output counts, whatever brought it: what is downstream may refuse it and ask again.
         let most = self.budget - 1;
-        let mut due = self.begin(cx);
+        let mut due = self.begin();
         if PLAIN && C::MANY && !due.is_empty() {
-            if let Some(value) = self.go_on_first(&mut due, cx) {
+            if let Some(value) = self.go_on_first(&mut due) {
                 return Poll::Ready(Some(value));
             }
         }
@@ -168,7 +171,7 @@ where
             // If both have outputs at once, they take turns.
             let mut owed = any_due && mem::take(&mut self.core.passed_over);
             if !owed {
-                if let Some(value) = self.start_all(cx) {
+                if let Some(value) = self.start_all() {
                     if any_due {
                         self.core.passed_over = true;
                     }
@@ -184,7 +187,7 @@ where
                 self.advance();
                 owed = false;
             }
-            if let Some(value) = self.go_on_all(&mut due, cx) {
+            if let Some(value) = self.go_on_all(&mut due) {
                 return Poll::Ready(Some(value));
             }
             // Once more for new ones, in the room that there is by now.
@@ -216,31 +219,28 @@ where
 
     /// Gathers what goes on in this turn.
     #[inline]
-    fn begin(&mut self, cx: &mut Context<'_>) -> Due {
+    fn begin(&mut self) -> Due {
         if PLAIN && self.core.outputs.in_flight() == 0 {
             return Due::NONE; // As in all turns of a stage whose calls are ready at once.
         }
         if self.are_shared() {
-            self.begin_shared(cx);
+            self.begin_shared();
         }
         self.core.slots.due(&self.core.poller.signals)
     }
 
     #[cold]
-    fn begin_shared(&mut self, cx: &mut Context<'_>) {
-        if let Some(share) = self.core.permits.shared() {
-            share.begin_turn();
-        }
+    fn begin_shared(&mut self) {
         // Those that paused take turns with those that were woken.
-        if let Some(index) = self.resume(cx) {
+        if let Some(index) = self.resume() {
             self.core.slots.again(index, &self.core.poller.signals);
         }
     }
 
     /// Starts calls while there is room, until one gives an output to yield.
     #[inline(always)]
-    fn start_all(&mut self, cx: &mut Context<'_>) -> Option<U> {
-        while let Some((index, polled)) = self.start(cx) {
+    fn start_all(&mut self) -> Option<U> {
+        while let Some((index, polled)) = self.start() {
             let value = self.settle(index, polled);
             if value.is_some() || self.yields().is_some() {
                 return value;
@@ -251,8 +251,8 @@ where
 
     /// Goes on with the calls that are due, until one gives an output to yield.
     #[inline(always)]
-    fn go_on_all(&mut self, due: &mut Due, cx: &mut Context<'_>) -> Option<U> {
-        while let Some(index) = self.next_due(due, cx) {
+    fn go_on_all(&mut self, due: &mut Due) -> Option<U> {
+        while let Some(index) = self.next_due(due) {
             let value = self.go_on(index);
             if value.is_some() || self.yields().is_some() {
                 return value;
@@ -264,13 +264,13 @@ where
     /// Goes on with the first call that is due, if nothing comes before it: most turns of a stage with
     /// open expansions.
     #[inline(always)]
-    fn go_on_first(&mut self, due: &mut Due, cx: &mut Context<'_>) -> Option<U> {
+    fn go_on_first(&mut self, due: &mut Due) -> Option<U> {
         let room = self.any_room();
         if !self.core.passed_over && self.upstream.is_due(&self.core.poller.signals, room) {
             return None;
         }
         self.core.passed_over = false;
-        let index = self.next_due(due, cx)?;
+        let index = self.next_due(due)?;
         self.go_on(index)
     }
 
@@ -336,7 +336,7 @@ where
 
     /// Starts a call, if there is room for one and an item.
     #[inline(always)]
-    fn start(&mut self, cx: &mut Context<'_>) -> Option<(u32, Poll<Step<U>>)> {
+    fn start(&mut self) -> Option<(u32, Poll<Step<U>>)> {
         if self.budget == 0 {
             return None;
         }
@@ -344,7 +344,7 @@ where
         let (item, permit) = if self.core.permits.any_private_room(in_flight) {
             (self.pull()?, None)
         } else if self.are_shared() {
-            self.pull_shared(cx)?
+            self.pull_shared()?
         } else {
             return None;
         };
@@ -374,7 +374,7 @@ where
 
     /// Asks for an item and a permit, which an item that `failed` does without.
     #[inline(never)]
-    fn pull_shared(&mut self, cx: &mut Context<'_>) -> Option<(I, Option<Permit>)> {
+    fn pull_shared(&mut self) -> Option<(I, Option<Permit>)> {
         let in_flight = self.core.outputs.in_flight();
         let share = self.core.permits.shared()?;
         let item = match share.held.take() {
@@ -386,7 +386,7 @@ where
             return Some((item, None));
         }
         let share = self.core.permits.shared()?;
-        let permit = share.try_take(cx);
+        let permit = share.try_take();
         if permit.is_none() {
             share.held = Some(item);
             return None;
@@ -396,12 +396,12 @@ where
 
     /// Returns the next call that goes on.
     #[inline(always)]
-    fn next_due(&mut self, due: &mut Due, cx: &mut Context<'_>) -> Option<u32> {
+    fn next_due(&mut self, due: &mut Due) -> Option<u32> {
         if self.budget == 0 {
             return None;
         }
         let next = match self.core.slots.next(due) {
-            None if self.are_shared() => self.resume(cx),
+            None if self.are_shared() => self.resume(),
             next => next,
         };
         self.budget -= usize::from(next.is_some());
@@ -410,7 +410,7 @@ where
 
     /// Takes the next call that paused, if there is a permit for it to go on with.
     #[cold]
-    fn resume(&mut self, cx: &mut Context<'_>) -> Option<u32> {
+    fn resume(&mut self) -> Option<u32> {
         // The stage below may need the permit for what it is about to be handed.
         if self.yields().is_some() {
             return None;
@@ -419,7 +419,7 @@ where
         if share.paused.is_empty() {
             return None;
         }
-        let permit = share.try_take(cx)?;
+        let permit = share.try_take()?;
         let index = share.paused.pop_front()?;
         self.core.slots.set_permit(index, permit);
         Some(index)
@@ -502,22 +502,24 @@ where
 
     /// Tells whether one more item may be pulled.
     #[inline]
-    fn any_room(&mut self) -> bool {
+    fn any_room(&self) -> bool {
         let in_flight = self.core.outputs.in_flight();
-        let permits = &mut self.core.permits;
+        let permits = &self.core.permits;
         if PLAIN { permits.any_private_room(in_flight) } else { permits.any_room(in_flight) }
+    }
+
+    /// Leaves the turn in the semaphore to others, as nobody may poll the stage for long.
+    #[inline]
+    fn step_aside(&mut self) {
+        match self.core.permits.shared() {
+            Some(share) if !PLAIN => share.step_aside(),
+            _ => {}
+        }
     }
 
     /// Has the poller woken when there is something to do again.
     #[inline]
     fn wait(&mut self, cx: &mut Context<'_>) {
-        if self.budget == 0 || self.core.slots.any_queued() {
-            // Nothing else would announce them.
-            cx.waker().wake_by_ref();
-            return;
-        }
-        // Between registering and waiting, look once more.
-        self.core.poller.register(cx.waker());
         let room = self.any_room();
         let in_flight = self.core.outputs.in_flight();
         let wants_room = !room && !self.upstream.is_over();
@@ -525,6 +527,13 @@ where
             Some(share) if !PLAIN => share.poll_wait(in_flight, wants_room, cx),
             _ => false,
         };
+        if self.budget == 0 || self.core.slots.any_queued() {
+            // Nothing else would announce them.
+            cx.waker().wake_by_ref();
+            return;
+        }
+        // Between registering and waiting, look once more.
+        self.core.poller.register(cx.waker());
         let signals = &self.core.poller.signals;
         if may_start || signals.any() || self.upstream.is_due(signals, room) {
             cx.waker().wake_by_ref();

@@ -1,0 +1,233 @@
+//! A limit that is a value.
+
+mod acquire;
+mod line;
+mod permit;
+mod waiter;
+
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, PoisonError};
+
+use event_listener::Event;
+
+pub use self::acquire::Acquire;
+use self::line::Line;
+pub(crate) use self::line::Taker;
+pub use self::permit::Permit;
+pub(crate) use self::waiter::Waiter;
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
+
+/// A limit on what runs at once, shared by any number of stages and by code outside them.
+///
+/// Give it to stages in place of a number, as `&semaphore` or `semaphore.clone()`: together their
+/// running calls never exceed the limit. It can be [read](Self::in_use) and
+/// [changed](Self::set_limit) while they run, and code outside the stages takes part with
+/// [`acquire`](Self::acquire). Clones are handles to the same semaphore.
+///
+/// A stage takes a permit when it starts a call and gives it back when the call is over; an inner stream
+/// of a flat map gives it back whenever it yielded an output, and takes one to go on. A stage also
+/// keeps no more than [`limit`](Self::limit) items between pulled and yielded, outputs that wait for the
+/// consumer included, as a stage with a limit of its own does.
+///
+/// # Fairness
+///
+/// Permits are taken first come, first served, by stages and [`acquire`](Self::acquire) alike, in one task
+/// or in many. A permit that is given back is reserved for whoever is next, and wakes nobody else. With more
+/// users than permits everyone gets an equal share, whether it is a stage, which asks for the next permit
+/// at once, or a loop that asks again when its call is over.
+///
+/// A stage waits for a permit with an item in hand, never for an item with a permit in hand. So stages of
+/// one pipeline can share a semaphore of any limit, 1 included. (Adaptors between them that have items of
+/// their own to yield, as the plain `flat_map` has, can undo that, as with any lock:
+/// `flat_map_concurrent(1, f)` does not.)
+///
+/// # What can hang
+///
+/// - **Nested use**: a call that takes a permit of the semaphore that it runs under, as by a stage inside
+///   of it, may wait for its own caller. As with a lock that is taken twice, it hangs. Use two semaphores.
+/// - **Nobody polls**: a call runs, and a turn is taken, when the pipeline is polled. A pipeline that is
+///   neither polled nor dropped keeps the permits of its running calls, and so does one that was woken for its
+///   turn. One that has yielded and is not polled again keeps no turn from others.
+///   [`prefetch`](crate::FlowExt::prefetch) polls it in a task.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::Semaphore;
+/// use flowlet::prelude::*;
+///
+/// # futures_lite::future::block_on(async {
+/// let database = Semaphore::new(4);
+///
+/// let names: Vec<String> = pipe(1..=100)
+///     .map_concurrent(&database, async |id| format!("user {id}"))
+///     .filter_concurrent(&database, async |name| !name.ends_with('3'))
+///     .collect()
+///     .await;
+///
+/// assert_eq!(names.len(), 90);
+/// assert_eq!(database.in_use(), 0);
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Semaphore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    line: Mutex<Line>,
+
+    /// The limit of the line once more, to be read without the lock.
+    limit: AtomicUsize,
+
+    /// Notified when the limit is raised: the stages that have as many items as it allows.
+    raised: Event,
+}
+
+impl Semaphore {
+    /// Makes a semaphore with `limit` permits.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `limit` is 0. To begin with a pause, call [`set_limit`](Self::set_limit).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = flowlet::Semaphore::new(8);
+    /// assert_eq!(semaphore.limit(), 8);
+    /// ```
+    #[track_caller]
+    pub fn new(limit: usize) -> Self {
+        assert!(limit > 0, "a semaphore's limit must be at least 1");
+        Self {
+            shared: Arc::new(Shared {
+                line: Mutex::new(Line::new(limit)),
+                limit: AtomicUsize::new(limit),
+                raised: Event::new(),
+            }),
+        }
+    }
+
+    /// Returns how many permits can be in use at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(flowlet::Semaphore::new(8).limit(), 8);
+    /// ```
+    #[inline]
+    pub fn limit(&self) -> usize {
+        self.shared.limit.load(Ordering::Relaxed)
+    }
+
+    /// Changes how many permits can be in use at once, from now on.
+    ///
+    /// A higher limit wakes who waits. A lower one takes no permit away: nothing new is started
+    /// until enough were given back. 0 pauses everything that is not running already, until the
+    /// limit is raised again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = flowlet::Semaphore::new(1);
+    /// let _permit = semaphore.try_acquire().unwrap();
+    /// assert!(semaphore.try_acquire().is_none());
+    ///
+    /// semaphore.set_limit(2);
+    /// assert!(semaphore.try_acquire().is_some());
+    /// ```
+    pub fn set_limit(&self, limit: usize) {
+        let mut line = self.shared.line();
+        let raised = limit > line.limit();
+        line.set_limit(limit);
+        self.shared.limit.store(limit, Ordering::Relaxed);
+        self.shared.grant_all(line);
+        if raised {
+            self.shared.raised.notify(usize::MAX);
+        }
+    }
+
+    /// Returns how many permits are in use now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = flowlet::Semaphore::new(8);
+    /// let permit = semaphore.try_acquire();
+    /// assert_eq!(semaphore.in_use(), 1);
+    /// drop(permit);
+    /// assert_eq!(semaphore.in_use(), 0);
+    /// ```
+    pub fn in_use(&self) -> usize {
+        self.shared.line().in_use()
+    }
+
+    /// Waits for a permit, in turn. It is given back when it is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before it resolves has taken nothing, and its turn goes to the next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let semaphore = flowlet::Semaphore::new(1);
+    /// let permit = semaphore.acquire().await;
+    /// assert_eq!(semaphore.in_use(), 1);
+    /// # drop(permit);
+    /// # });
+    /// ```
+    pub fn acquire(&self) -> Acquire {
+        Acquire::new(self.clone())
+    }
+
+    /// Takes a permit if one is free, and nobody waits for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = flowlet::Semaphore::new(1);
+    /// let permit = semaphore.try_acquire();
+    /// assert!(permit.is_some());
+    /// assert!(semaphore.try_acquire().is_none());
+    /// ```
+    pub fn try_acquire(&self) -> Option<Permit> {
+        let left = self.shared.line().take(None, 1, Taker::Holder)?;
+        drop(left);
+        Some(Permit::new(self.shared.clone(), 1, Taker::Holder))
+    }
+}
+
+impl Shared {
+    fn line(&self) -> MutexGuard<'_, Line> {
+        // No code that could leave it half-changed runs under the lock.
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Grants permits to all that wait and fit, in their order, and wakes them.
+    fn grant_all<'a>(&'a self, mut line: MutexGuard<'a, Line>) {
+        while let Some(waker) = line.grant() {
+            drop(line);
+            waker.wake();
+            line = self.line();
+        }
+    }
+}
+
+impl From<NonZeroUsize> for Semaphore {
+    fn from(limit: NonZeroUsize) -> Self {
+        Self::new(limit.get())
+    }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = self.shared.line();
+        let (limit, in_use) = (line.limit(), line.in_use());
+        drop(line);
+        f.debug_struct("Semaphore").field("limit", &limit).field("in_use", &in_use).finish()
+    }
+}

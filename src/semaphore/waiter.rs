@@ -1,0 +1,91 @@
+//! Someone who takes permits one after the other, and waits in line for each.
+
+use std::task::Waker;
+
+use event_listener::EventListener;
+
+use super::line::{Taker, Ticket};
+use super::{Permit, Semaphore};
+
+/// One that takes part in a semaphore: a stage, or an [`acquire`](Semaphore::acquire).
+///
+/// It has one place in the line at a time. Dropped, it leaves the line, and its turn goes to the next.
+pub(crate) struct Waiter {
+    semaphore: Semaphore,
+    taker: Taker,
+    ticket: Option<Ticket>,
+
+    /// The ticket of the permits that it took last, if it had to wait for them.
+    last: Option<Ticket>,
+}
+
+impl Waiter {
+    pub(crate) fn new(semaphore: Semaphore, taker: Taker) -> Self {
+        Self { semaphore, taker, ticket: None, last: None }
+    }
+
+    pub(super) fn semaphore(&self) -> &Semaphore {
+        &self.semaphore
+    }
+
+    /// How many permits there are.
+    #[inline]
+    pub(crate) fn limit(&self) -> usize {
+        self.semaphore.limit()
+    }
+
+    /// Takes permits, if it is its turn.
+    pub(crate) fn try_take(&mut self, permits: usize) -> Option<Permit> {
+        let mut line = self.semaphore.shared.line();
+        let left = line.take(self.ticket, permits, self.taker);
+        self.semaphore.shared.grant_all(line);
+        drop(left?);
+        self.last = self.ticket.take().or(self.last);
+        Some(Permit::new(self.semaphore.shared.clone(), permits, self.taker))
+    }
+
+    /// Waits in line, to be woken when it is its turn. Returns false if it is by now.
+    pub(crate) fn wait(&mut self, permits: usize, waker: &Waker) -> bool {
+        // Before the lock, because it may run others' code.
+        let waker = waker.clone();
+        let mut line = self.semaphore.shared.line();
+        if line.is_turn(self.ticket, permits) {
+            drop(line);
+            return false;
+        }
+        let ticket = *self.ticket.get_or_insert_with(|| line.draw(self.last));
+        let left = line.wait(ticket, permits, waker);
+        drop(line);
+        drop(left);
+        true
+    }
+
+    /// Gives its turn on to the next, and keeps its place for when it asks again.
+    pub(crate) fn step_aside(&mut self) {
+        if let Some(ticket) = self.ticket {
+            let mut line = self.semaphore.shared.line();
+            let left = line.step_aside(ticket);
+            self.semaphore.shared.grant_all(line);
+            drop(left);
+        }
+    }
+
+    /// Leaves the line.
+    pub(crate) fn leave(&mut self) {
+        self.step_aside();
+        self.ticket = None;
+    }
+
+    /// Listens for a limit above `count`, unless it is by now.
+    pub(crate) fn listen_above(&self, count: usize) -> Option<EventListener> {
+        let listener = self.semaphore.shared.raised.listen();
+        // Between listening and waiting, look once more.
+        (count >= self.semaphore.shared.line().limit()).then_some(listener)
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
