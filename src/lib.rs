@@ -22,8 +22,6 @@ mod with;
 pub use crate::concurrency::{Concurrency, errors_in_turn, ordered};
 pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};
-#[cfg(all(feature = "process", unix))]
-pub use crate::place::process::{self, ProcessPool, in_process};
 pub use crate::place::{
     BlockingJob, InBlocking, InPool, InTask, InThread, ThreadLocal, ThreadPool, ThreadPoolBuilder,
     in_blocking, in_local_task, in_pool, in_task, in_thread,

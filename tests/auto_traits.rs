@@ -388,38 +388,6 @@ fn values_fit_everywhere() {
     traits!(some::<ThreadLocal<Yes, NoSync>>() => Send !Sync);
 }
 
-#[cfg(feature = "process")]
-#[test]
-fn processes_fit_everywhere() {
-    use flowlet::process::{AnyFunction, Builder, Error, Function, InProcess};
-    use flowlet::{ProcessPool, in_process};
-
-    traits!(some::<ProcessPool>() => Send Sync Unpin);
-    traits!(some::<Builder>() => Send Unpin);
-    traits!(some::<Function<No, NoSync>>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
-    traits!(some::<Error>() => Send Sync Unpin);
-    // Only the argument is kept, until it is encoded.
-    traits!(some::<InProcess<Yes, No>>() => Send Sync Unpin);
-    traits!(some::<InProcess<No, Yes>>() => !Send !Sync);
-    traits!(some::<InProcess<NoSync, Yes>>() => Send !Sync);
-    traits!(some::<InProcess<PhantomPinned, PhantomPinned>>() => Unpin);
-
-    const DOUBLE: Function<u8, u8> = Function::new("double", |n| 2 * n);
-    let pool = ProcessPool::builder().size(2).command(|| unreachable!()).build();
-    let double = in_process(&pool, DOUBLE);
-    traits!(&double => Send Sync Unpin);
-    // It borrows nothing, the pool included.
-    fn is_owned<T: Clone + 'static>(_: &T) {}
-    is_owned(&double);
-    assert_eq!(format!("{:?}", double(1)), "InProcess(Waiting)");
-    assert_eq!(format!("{pool:?}"), "ProcessPool { size: 2, alive: 0, idle: 0, waiting: 0 }");
-    let builder = ProcessPool::builder().size(2);
-    assert_eq!(format!("{builder:?}"), "Builder { size: Some(2), start_limit: 60s, .. }");
-    assert_eq!(format!("{DOUBLE:?}"), "Function(double: fn(u8) -> u8)");
-    let any: &dyn AnyFunction = &DOUBLE;
-    assert_eq!(format!("{any:?}"), "Function(double: fn(u8) -> u8)");
-}
-
 /// Not promised, but a change here should be seen.
 #[test]
 fn unwind_safety_is_what_it_is() {

@@ -83,8 +83,6 @@ fn it_is_the_callers() {
     fallible.try_with(|_| check(|| fallible.try_with(|_| ()))).unwrap();
 
     in_flows();
-    #[cfg(feature = "process")]
-    with_processes();
 }
 
 // Not a test of its own: there is one hook for all.
@@ -129,22 +127,4 @@ fn in_flows() {
     check(|| functional::try_filter_map_concurrent(0, async |item: i32| Ok(Some(item)))(results()));
     check(|| functional::try_flat_map_concurrent(0, async |item: i32| Ok([item]))(results()));
     check(|| functional::try_batched(0)(results()));
-}
-
-#[cfg(feature = "process")]
-fn with_processes() {
-    use flowlet::process::{Function, worker};
-    use flowlet::{ProcessPool, in_process};
-
-    const ONE: Function<u8, u8> = Function::new("one", |n| n);
-    const OTHER: Function<u8, u8> = Function::new("one", |n| n + 1);
-
-    check(|| ProcessPool::builder().size(0));
-    // `worker` was not called, ...
-    check(|| in_process(&ProcessPool::new(), ONE));
-    check(|| worker(&[&ONE, &OTHER]));
-    // ... was called without the function, and is called again.
-    worker(&[]);
-    check(|| in_process(&ProcessPool::new(), ONE));
-    check(|| worker(&[&ONE]));
 }

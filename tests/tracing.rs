@@ -1,53 +1,19 @@
-//! The span in which a call is made goes with it. No harness, because the test is its own worker.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! The span in which a call is made goes with it.
 
 use flowlet::prelude::*;
-use flowlet::{ProcessPool, ThreadPool, in_pool, in_process, in_task, in_thread, process};
+use flowlet::{ThreadPool, in_pool, in_task, in_thread};
 use futures_lite::future::block_on;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
-use tracing::{Span, Subscriber, info_span};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-
-/// The id that the last span of a call in a worker gave as its caller's.
-static CALLER: AtomicU64 = AtomicU64::new(0);
-
-/// Notes it.
-struct Note;
-
-impl<S: Subscriber> Layer<S> for Note {
-    fn on_new_span(&self, span: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
-        span.record(&mut Caller);
-    }
-}
-
-struct Caller;
-
-impl Visit for Caller {
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        if field.name() == "caller" {
-            CALLER.store(value, Ordering::SeqCst);
-        }
-    }
-
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
-}
+use tracing::{Span, info_span};
 
 fn current() -> Option<u64> {
     Span::current().id().map(|id| id.into_u64())
 }
 
-/// In a worker: the span it is in, and whose call it is.
-const SPANS: process::Function<(), (String, u64)> = process::Function::new("spans", |()| {
-    let name = Span::current().metadata().map(|metadata| metadata.name().to_owned());
-    (name.unwrap_or_default(), CALLER.load(Ordering::SeqCst))
-});
-
-fn main() {
-    let subscriber = tracing_subscriber::registry().with(Note);
-    tracing::subscriber::set_global_default(subscriber).expect("it is the first");
-    process::worker(&[&SPANS]);
+/// One test, because all threads have one subscriber.
+#[test]
+fn it_goes_where_the_call_runs() {
+    tracing::subscriber::set_global_default(tracing_subscriber::registry())
+        .expect("it is the first");
 
     let span = info_span!("caller");
     let id = span.id().map(|id| id.into_u64());
@@ -71,12 +37,6 @@ fn main() {
     assert_eq!(first, Some(id));
     assert_eq!(block_on(ids.collect::<Vec<_>>()), [id; 2]);
 
-    let processes = ProcessPool::builder().size(1).build();
-    let call = in_process(&processes, SPANS);
-    let inside = span.in_scope(|| call(()));
-    assert_eq!(block_on(inside).unwrap(), ("in_process".to_owned(), id.unwrap()));
-
     // Nothing of it stays behind.
     assert_eq!(block_on(flowlet::in_pool(&threads, |()| current())(())), None);
-    println!("6 passed; 0 failed");
 }

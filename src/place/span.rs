@@ -33,18 +33,6 @@ mod on {
         ) -> impl Future<Output = Fut::Output> + use<Fut> {
             future.instrument(self.0)
         }
-
-        /// What it is known by in other processes, if it is enabled.
-        #[cfg(all(feature = "process", unix))]
-        pub(crate) fn id(&self) -> Option<u64> {
-            self.0.id().map(|id| id.into_u64())
-        }
-
-        /// The span of a call in a worker, of a function, for the one with this id in the caller.
-        #[cfg(all(feature = "process", unix))]
-        pub(crate) fn in_worker(function: &str, caller: Option<u64>) -> Self {
-            Self(tracing::info_span!("in_process", function, caller))
-        }
     }
 }
 
@@ -66,16 +54,6 @@ mod off {
 
         pub(crate) fn follow<Fut: Future>(self, future: Fut) -> Fut {
             future
-        }
-
-        #[cfg(all(feature = "process", unix))]
-        pub(crate) fn id(&self) -> Option<u64> {
-            None
-        }
-
-        #[cfg(all(feature = "process", unix))]
-        pub(crate) fn in_worker(_: &str, _: Option<u64>) -> Self {
-            Self
         }
     }
 }

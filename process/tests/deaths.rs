@@ -7,8 +7,7 @@ use std::process::Stdio;
 use std::{env, fs, panic};
 
 use flowlet::prelude::*;
-use flowlet::process::{Error, Function};
-use flowlet::{ProcessPool, in_process, process};
+use flowlet_process::{Error, Function, ProcessPool, in_process};
 use futures_lite::future::{self, block_on};
 
 #[path = "support/begin.rs"]
@@ -38,7 +37,7 @@ const ABORT: Function<(), ()> = Function::new("abort", |()| std::process::abort(
 const SPIN: Function<(PathBuf, u32), u32> = Function::new("spin", spin);
 
 fn main() {
-    process::worker(&[&DOUBLE, &ID, &PANIC, &EXIT, &ABORT, &SPIN, &HOLD, &KEEP]);
+    flowlet_process::worker(&[&DOUBLE, &ID, &PANIC, &EXIT, &ABORT, &SPIN, &HOLD, &KEEP]);
     match role::role().as_deref() {
         None => {}
         Some("owner") => owner(),

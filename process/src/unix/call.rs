@@ -12,15 +12,15 @@ use serde::de::DeserializeOwned;
 use super::child::Answer;
 use super::frame::{Frame, Kind};
 use super::function::{Signature, decode, explain};
+use super::span::CallSpan;
 use super::workers::Workers;
 use super::{Error, Function, ProcessPool, serve};
-use crate::place::span::CallSpan;
 
 /// Makes a function one that a stage can call: each call runs in a worker process of the pool.
 ///
 /// The call's future gives what the function returned, or an [`Error`] if it panicked, if the worker
-/// died of it, or if something did not go over. See [the module](super) for when that is worth its
-/// price, and [`worker`](super::worker) for what a function finds in a worker.
+/// died of it, or if something did not go over. See [the crate](crate) for when that is worth its
+/// price, and [`worker`](crate::worker) for what a function finds in a worker.
 ///
 /// The pool bounds what runs at once, whatever the limit of the stage: calls wait for a worker in
 /// the order in which their futures were first polled. A stage with a somewhat higher limit than the
@@ -35,28 +35,30 @@ use crate::place::span::CallSpan;
 ///
 /// # Panics
 ///
-/// Panics if the function was not given to [`worker`](super::worker), or if that was not called. If
-/// the pool has a [command](super::Builder::command) of its own, it cannot be known here, and is an
+/// Panics if the function was not given to [`worker`](crate::worker), or if that was not called. If
+/// the pool has a [command](crate::Builder::command) of its own, it cannot be known here, and is an
 /// [error](Error::NotRegistered) of the call.
 ///
 /// A panic of the function does not come out as a panic, as it would with
-/// [`in_thread`](crate::in_thread): its payload cannot leave the process, only its message can, and
+/// flowlet's [`in_thread`]: its payload cannot leave the process, only its message can, and
 /// where panics abort it is the end of the worker. So it is one of the ways for a call to fail.
+///
+/// [`in_thread`]: https://docs.rs/flowlet/latest/flowlet/fn.in_thread.html
 ///
 /// # Examples
 ///
 /// ```
 /// use flowlet::prelude::*;
-/// use flowlet::{ProcessPool, in_process, process};
+/// use flowlet_process::{Function, ProcessPool, in_process};
 ///
 /// fn parse(text: String) -> u32 {
 ///     text.parse().unwrap()
 /// }
 ///
-/// const PARSE: process::Function<String, u32> = process::Function::new("parse", parse);
+/// const PARSE: Function<String, u32> = Function::new("parse", parse);
 ///
 /// fn main() {
-///     process::worker(&[&PARSE]);
+///     flowlet_process::worker(&[&PARSE]);
 ///
 ///     let pool = ProcessPool::new();
 ///     let numbers = pipe(["1", "two", "3"])
@@ -91,12 +93,12 @@ where
 /// # Examples
 ///
 /// ```
-/// use flowlet::{ProcessPool, in_process, process};
+/// use flowlet_process::{Function, ProcessPool, in_process};
 ///
-/// const DOUBLE: process::Function<u32, u32> = process::Function::new("double", |n| 2 * n);
+/// const DOUBLE: Function<u32, u32> = Function::new("double", |n| 2 * n);
 ///
-/// fn main() -> Result<(), process::Error> {
-///     process::worker(&[&DOUBLE]);
+/// fn main() -> Result<(), flowlet_process::Error> {
+///     flowlet_process::worker(&[&DOUBLE]);
 ///
 ///     let pool = ProcessPool::new();
 ///     let double = in_process(&pool, DOUBLE);

@@ -1,13 +1,12 @@
 //! Counts primes in worker processes, one a core. One of the calls aborts, as a bug in a C library
 //! would have it, and only that call fails.
 //!
-//! Run it with `cargo run --release --features process --example processes`.
+//! Run it with `cargo run --release -p flowlet-process --example processes`.
 
 use std::time::Instant;
 
 use flowlet::prelude::*;
-use flowlet::process::{Error, Function};
-use flowlet::{ProcessPool, in_process, process};
+use flowlet_process::{Error, Function, ProcessPool, in_process};
 
 const RANGE: u32 = 10_000;
 const RANGES: u32 = 40;
@@ -32,7 +31,7 @@ fn is_prime(n: u32) -> bool {
 
 fn main() {
     // In a worker this does not return.
-    process::worker(&[&COUNT_PRIMES]);
+    flowlet_process::worker(&[&COUNT_PRIMES]);
 
     let all = ProcessPool::new();
     for pool in [ProcessPool::builder().size(1).build(), all] {

@@ -10,24 +10,24 @@ use std::{error, fmt, io};
 /// # Examples
 ///
 /// ```
-/// use flowlet::process;
+/// use flowlet_process::Error;
 ///
 /// /// Whether the same call may do better the next time.
-/// fn is_worth_a_retry(error: &process::Error) -> bool {
-///     matches!(error, process::Error::Died { .. } | process::Error::Start(_))
+/// fn is_worth_a_retry(error: &Error) -> bool {
+///     matches!(error, Error::Died { .. } | Error::Start(_))
 /// }
 ///
-/// assert!(!is_worth_a_retry(&process::Error::Panicked("index out of bounds".to_owned())));
+/// assert!(!is_worth_a_retry(&Error::Panicked("index out of bounds".to_owned())));
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// No worker could be started: the system refused, or the function given to
-    /// [`Builder::command`](super::Builder::command) panicked.
+    /// [`Builder::command`](crate::Builder::command) panicked.
     Start(io::Error),
 
     /// A process was started, but it ended, or its time was up, before it called
-    /// [`worker`](super::worker).
+    /// [`worker`](crate::worker).
     #[non_exhaustive]
     NotAWorker {
         /// How it ended. `None` if it was ended because its time was up.
@@ -39,7 +39,7 @@ pub enum Error {
     },
 
     /// The worker does not know the function, or knows another one by its name. The text says which
-    /// it knows. For workers that run the same program, [`in_process`](super::in_process) finds this
+    /// it knows. For workers that run the same program, [`in_process`](crate::in_process) finds this
     /// out and panics.
     NotRegistered(String),
 
@@ -82,7 +82,7 @@ impl fmt::Display for Error {
                     }
                 }
                 f.write_str(
-                    " before it called `flowlet::process::worker`: call it first in `main`",
+                    " before it called `flowlet_process::worker`: call it first in `main`",
                 )?;
                 last_words(f, stderr)
             }

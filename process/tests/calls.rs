@@ -9,9 +9,9 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
+use flowlet::ordered;
 use flowlet::prelude::*;
-use flowlet::process::{Command, Error, Function};
-use flowlet::{ProcessPool, in_process, ordered, process};
+use flowlet_process::{Command, Error, Function, ProcessPool, in_process};
 use futures_lite::future::block_on;
 
 #[path = "support/begin.rs"]
@@ -37,7 +37,7 @@ const ECHO: Function<String, String> = Function::new("echo", |text| text);
 const ECHO_BYTES: Function<Vec<u8>, Vec<u8>> = Function::new("echo bytes", |bytes| bytes);
 
 fn main() {
-    process::worker(&[&DOUBLE, &COUNT, &OWNED, &ID, &ECHO, &ECHO_BYTES, &HOLD, &KEEP]);
+    flowlet_process::worker(&[&DOUBLE, &COUNT, &OWNED, &ID, &ECHO, &ECHO_BYTES, &HOLD, &KEEP]);
     program::run(tests![
         outputs_come,
         it_works_in_every_stage,

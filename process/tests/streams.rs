@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use flowlet::prelude::*;
-use flowlet::process::{Error, Function};
-use flowlet::{ProcessPool, in_process, process};
+use flowlet_process::{Error, Function, ProcessPool, in_process};
 use futures_lite::future::block_on;
 
 #[path = "support/begin.rs"]
@@ -37,7 +36,7 @@ const NEST: Function<u32, (u32, u32)> = Function::new("nest", nest);
 type Surroundings = (Vec<String>, Option<String>, PathBuf);
 
 fn main() {
-    process::worker(&[
+    flowlet_process::worker(&[
         &DOUBLE,
         &ID,
         &ABORT,
@@ -124,7 +123,7 @@ fn arguments_are_not_passed_on_the_rest_is() {
 
 fn a_command_sets_the_surroundings() {
     let make = || {
-        let mut command = process::Command::new(env::current_exe().unwrap());
+        let mut command = flowlet_process::Command::new(env::current_exe().unwrap());
         command.args(["one", "two"]).env("PATH", "nowhere").current_dir("/");
         command
     };
@@ -144,7 +143,7 @@ fn write_file(path: PathBuf) -> usize {
 
 fn a_command_sets_limits() {
     let make = || {
-        let mut command = process::Command::new("sh");
+        let mut command = flowlet_process::Command::new("sh");
         command.arg("-c").arg("ulimit -f 1 && exec \"$0\" \"$@\"");
         command.arg(env::current_exe().unwrap());
         command

@@ -150,7 +150,7 @@ impl Worker {
         match or(hello, or(ended, late)).await {
             Some(Ok(Received { kind: Kind::Hello, body, .. })) if body == HELLO => Ok(()),
             Some(Ok(Received { kind: Kind::Hello, body, .. })) => Err(Error::Protocol(format!(
-                "it says \"{}\", not \"{}\": it was built with another version of flowlet",
+                "it says \"{}\", not \"{}\": it was built with another version of flowlet-process",
                 body.escape_ascii(),
                 HELLO.escape_ascii(),
             ))),

@@ -9,8 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{self as system, Child, ExitStatus, Stdio};
 use std::time::Duration;
 
-use flowlet::process::{Command, Error, Function};
-use flowlet::{ProcessPool, in_process, process};
+use flowlet_process::{Command, Error, Function, ProcessPool, in_process};
 use futures_lite::future::block_on;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -42,7 +41,7 @@ fn main() {
         Some("fake") => return fake(),
         _ => {}
     }
-    process::worker(&[
+    flowlet_process::worker(&[
         &DOUBLE,
         &ECHO,
         &FLAT,
@@ -86,9 +85,9 @@ fn pool() -> ProcessPool {
 }
 
 fn it_takes_all_functions_at_once() {
-    let again = || process::worker(&[&UNKNOWN]);
+    let again = || flowlet_process::worker(&[&UNKNOWN]);
     assert!(message_of(again).contains("called a second time"));
-    let said = message_of(|| process::worker(&[&DOUBLE, &ECHO, &OTHER_DOUBLE]));
+    let said = message_of(|| flowlet_process::worker(&[&DOUBLE, &ECHO, &OTHER_DOUBLE]));
     assert!(said.starts_with("two functions have the same name: `double: fn(u32) -> u32`"));
 }
 
@@ -122,7 +121,7 @@ fn a_program_must_call_worker() {
     let output = role::act("forgetful", &[]).output().unwrap();
     assert_eq!(output.status.code(), Some(101));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("`flowlet::process::worker` was not called"), "{said}");
+    assert!(said.contains("`flowlet_process::worker` was not called"), "{said}");
     assert!(said.contains("with `double`"), "{said}");
 }
 
@@ -253,7 +252,7 @@ fn a_program_that_ends_is_no_worker() {
     let Error::NotAWorker { status, stderr, .. } = &error else { panic!("{error}") };
     assert_eq!(status.unwrap().code(), Some(7));
     assert_eq!(stderr, "I am a shell\n");
-    assert!(error.to_string().contains("`flowlet::process::worker`"), "{error}");
+    assert!(error.to_string().contains("`flowlet_process::worker`"), "{error}");
 }
 
 fn a_program_that_does_not_become_a_worker_is_ended() {
@@ -369,7 +368,7 @@ fn a_worker_of_another_version_is_refused() {
     let pool = pool_of_strangers(&write(&frame(1, b"flowlet worker, protocol 0")));
     for _ in 0..2 {
         let error = block_on(in_process(&pool, DOUBLE)(1)).unwrap_err();
-        assert_protocol(error, "another version of flowlet");
+        assert_protocol(error, "another version of flowlet-process");
     }
 }
 

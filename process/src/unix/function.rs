@@ -10,17 +10,17 @@ use super::frame::{Frame, Kind};
 /// A function that can be called in worker processes, and the name it is found by there.
 ///
 /// A process cannot be handed an address, so both sides go by the name. Make it a constant, and use
-/// the constant in both places: in the list given to [`worker`](super::worker), and with
-/// [`in_process`](super::in_process). Then name and types cannot disagree; should they, because the
-/// worker is another program, it is an [error](super::Error::NotRegistered).
+/// the constant in both places: in the list given to [`worker`](crate::worker), and with
+/// [`in_process`](crate::in_process). Then name and types cannot disagree; should they, because the
+/// worker is another program, it is an [error](crate::Error::NotRegistered).
 ///
 /// The function takes one argument, which may be a tuple, and captures nothing. Both types must be
-/// owned and go through [serde]; see [the module](super#what-crosses-over) for what that means.
+/// owned and go through [serde]; see [the crate](crate#what-crosses-over) for what that means.
 ///
 /// # Examples
 ///
 /// ```
-/// use flowlet::process::Function;
+/// use flowlet_process::Function;
 ///
 /// fn resize((image, width): (Vec<u8>, u32)) -> Result<Vec<u8>, String> {
 ///     # let _ = width;
@@ -42,7 +42,7 @@ impl<T, U> Function<T, U> {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::process::Function;
+    /// use flowlet_process::Function;
     ///
     /// const DOUBLE: Function<u64, u64> = Function::new("double", |n| 2 * n);
     /// ```
@@ -55,7 +55,7 @@ impl<T, U> Function<T, U> {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::process::Function;
+    /// use flowlet_process::Function;
     ///
     /// const DOUBLE: Function<u64, u64> = Function::new("double", |n| 2 * n);
     /// assert_eq!(DOUBLE.name(), "double");
@@ -79,14 +79,14 @@ impl<T, U> fmt::Debug for Function<T, U> {
     }
 }
 
-/// Any [`Function`], of whatever types: what [`worker`](super::worker) takes a list of.
+/// Any [`Function`], of whatever types: what [`worker`](crate::worker) takes a list of.
 ///
 /// It cannot be implemented outside of this crate.
 ///
 /// # Examples
 ///
 /// ```
-/// use flowlet::process::{AnyFunction, Function};
+/// use flowlet_process::{AnyFunction, Function};
 ///
 /// const DOUBLE: Function<u64, u64> = Function::new("double", |n| 2 * n);
 /// const LENGTH: Function<String, usize> = Function::new("length", |text| text.len());
@@ -135,14 +135,14 @@ impl<'a> Signature<'a> {
             let known: Vec<String> = known.map(|known| format!("`{}`", known.name)).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             return Err(format!(
-                "the function `{}` was not given to `flowlet::process::worker`, which knows {known}",
+                "the function `{}` was not given to `flowlet_process::worker`, which knows {known}",
                 self.name,
             ));
         };
         if found == self {
             return Ok(index);
         }
-        Err(format!("`{self}` is called, but `flowlet::process::worker` was given `{found}`"))
+        Err(format!("`{self}` is called, but `flowlet_process::worker` was given `{found}`"))
     }
 }
 

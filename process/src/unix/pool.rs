@@ -12,18 +12,18 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// A number of worker processes, shared by as many stages as wanted.
 ///
-/// Each call made by [`in_process`](super::in_process) gets a worker of its own for as long as it
+/// Each call made by [`in_process`](crate::in_process) gets a worker of its own for as long as it
 /// takes. There are never more workers than the pool's size, those that are just being ended
 /// included. One is started when a call finds none that is idle; it stays until the pool is dropped,
 /// and is replaced, when there is need, if it dies.
 ///
-/// See [the module](super) for when to use it and for an example.
+/// See [the crate](crate) for when to use it and for an example.
 ///
 /// # When the pool is dropped
 ///
 /// All workers are killed, in the middle of a call or not, and `drop` waits until they have ended,
 /// which takes the system a moment. No process is left, not even as a zombie. Calls that run or wait
-/// give [`Error::Closed`](super::Error::Closed), as do later ones: keep the pool for as long as the
+/// give [`Error::Closed`](crate::Error::Closed), as do later ones: keep the pool for as long as the
 /// pipeline, in an [`Arc`] or a `static` if that is easier.
 ///
 /// [`shutdown`](Self::shutdown) waits for the calls instead. When the program dies, of whatever, the
@@ -39,13 +39,13 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// # Examples
 ///
 /// ```
-/// use flowlet::{ProcessPool, in_process, process};
+/// use flowlet_process::{Function, ProcessPool, in_process};
 ///
-/// const DOUBLE: process::Function<u32, u32> = process::Function::new("double", |n| 2 * n);
-/// const SQUARE: process::Function<u32, u32> = process::Function::new("square", |n| n * n);
+/// const DOUBLE: Function<u32, u32> = Function::new("double", |n| 2 * n);
+/// const SQUARE: Function<u32, u32> = Function::new("square", |n| n * n);
 ///
 /// fn main() {
-///     process::worker(&[&DOUBLE, &SQUARE]);
+///     flowlet_process::worker(&[&DOUBLE, &SQUARE]);
 ///
 ///     let pool = ProcessPool::builder().size(2).build();
 ///     let (double, square) = (in_process(&pool, DOUBLE), in_process(&pool, SQUARE));
@@ -66,7 +66,7 @@ impl ProcessPool {
     /// # Examples
     ///
     /// ```
-    /// let pool = flowlet::ProcessPool::new();
+    /// let pool = flowlet_process::ProcessPool::new();
     /// assert!(pool.size() >= 1);
     /// ```
     pub fn new() -> Self {
@@ -78,7 +78,7 @@ impl ProcessPool {
     /// # Examples
     ///
     /// ```
-    /// let pool = flowlet::ProcessPool::builder().size(4).build();
+    /// let pool = flowlet_process::ProcessPool::builder().size(4).build();
     /// assert_eq!(pool.size(), 4);
     /// ```
     pub fn builder() -> Builder {
@@ -90,7 +90,7 @@ impl ProcessPool {
     /// # Examples
     ///
     /// ```
-    /// assert_eq!(flowlet::ProcessPool::builder().size(4).build().size(), 4);
+    /// assert_eq!(flowlet_process::ProcessPool::builder().size(4).build().size(), 4);
     /// ```
     pub fn size(&self) -> usize {
         self.workers.size
@@ -102,12 +102,12 @@ impl ProcessPool {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::{ProcessPool, in_process, process};
+    /// use flowlet_process::{Function, ProcessPool, in_process};
     ///
-    /// const DOUBLE: process::Function<u32, u32> = process::Function::new("double", |n| 2 * n);
+    /// const DOUBLE: Function<u32, u32> = Function::new("double", |n| 2 * n);
     ///
     /// fn main() {
-    ///     process::worker(&[&DOUBLE]);
+    ///     flowlet_process::worker(&[&DOUBLE]);
     ///
     ///     let pool = ProcessPool::builder().size(4).build();
     ///     assert_eq!(pool.alive(), 0);
@@ -121,7 +121,7 @@ impl ProcessPool {
 
     /// Lets the calls that run or wait finish, and then the workers exit, and waits for that.
     ///
-    /// Calls that come later give [`Error::Closed`](super::Error::Closed). Unlike workers that are
+    /// Calls that come later give [`Error::Closed`](crate::Error::Closed). Unlike workers that are
     /// killed, those that exit run what was registered with the system for that, such as the writing
     /// of coverage data.
     ///
@@ -132,19 +132,19 @@ impl ProcessPool {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::{ProcessPool, in_process, process};
+    /// use flowlet_process::{Function, ProcessPool, in_process};
     ///
-    /// const DOUBLE: process::Function<u32, u32> = process::Function::new("double", |n| 2 * n);
+    /// const DOUBLE: Function<u32, u32> = Function::new("double", |n| 2 * n);
     ///
     /// fn main() {
-    ///     process::worker(&[&DOUBLE]);
+    ///     flowlet_process::worker(&[&DOUBLE]);
     ///
     ///     let pool = ProcessPool::new();
     ///     let double = in_process(&pool, DOUBLE);
     ///     futures_lite::future::block_on(async {
     ///         assert_eq!(double(1).await.unwrap(), 2);
     ///         pool.shutdown().await;
-    ///         assert!(matches!(double(2).await, Err(process::Error::Closed)));
+    ///         assert!(matches!(double(2).await, Err(flowlet_process::Error::Closed)));
     ///     });
     /// }
     /// ```
@@ -187,7 +187,7 @@ impl fmt::Debug for ProcessPool {
 /// # Examples
 ///
 /// ```
-/// use flowlet::ProcessPool;
+/// use flowlet_process::ProcessPool;
 ///
 /// let pool = ProcessPool::builder().size(4).build();
 /// assert_eq!(pool.size(), 4);
@@ -210,7 +210,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// let pool = flowlet::ProcessPool::builder().size(4).build();
+    /// let pool = flowlet_process::ProcessPool::builder().size(4).build();
     /// assert_eq!(pool.size(), 4);
     /// ```
     #[track_caller]
@@ -224,7 +224,7 @@ impl Builder {
     /// of its own. `make` is called for each worker, on a thread of the pool.
     ///
     /// The pool adds a last argument and sets standard input and standard error. Whatever the
-    /// command does must end in a program that calls [`worker`](super::worker), with that argument
+    /// command does must end in a program that calls [`worker`](crate::worker), with that argument
     /// and those streams. If it replaces itself by the program, as the usual wrappers do, killing
     /// the one kills the other; if not, the program still sees that its pool is gone.
     ///
@@ -234,8 +234,7 @@ impl Builder {
     /// ends the worker but not the program:
     ///
     /// ```no_run
-    /// use flowlet::ProcessPool;
-    /// use flowlet::process::Command;
+    /// use flowlet_process::{Command, ProcessPool};
     ///
     /// let program = std::env::current_exe().unwrap();
     /// let pool = ProcessPool::builder()
@@ -250,8 +249,7 @@ impl Builder {
     /// Where there is no `prlimit`, any shell can do it:
     ///
     /// ```no_run
-    /// use flowlet::ProcessPool;
-    /// use flowlet::process::Command;
+    /// use flowlet_process::{Command, ProcessPool};
     ///
     /// let program = std::env::current_exe().unwrap();
     /// let pool = ProcessPool::builder()
@@ -267,8 +265,7 @@ impl Builder {
     /// calls, and which print nothing:
     ///
     /// ```no_run
-    /// use flowlet::ProcessPool;
-    /// use flowlet::process::Command;
+    /// use flowlet_process::{Command, ProcessPool};
     /// use std::os::unix::process::CommandExt;
     /// use std::process::Stdio;
     ///
@@ -292,13 +289,13 @@ impl Builder {
     }
 
     /// Sets how long a process may take to become a worker, from its start until `main` calls
-    /// [`worker`](super::worker). Then it is killed, and a call fails. It is one minute if nothing
+    /// [`worker`](crate::worker). Then it is killed, and a call fails. It is one minute if nothing
     /// else is said.
     ///
     /// # Examples
     ///
     /// ```
-    /// use flowlet::ProcessPool;
+    /// use flowlet_process::ProcessPool;
     /// use std::time::Duration;
     ///
     /// let pool = ProcessPool::builder().start_limit(Duration::from_secs(5)).build();
@@ -313,7 +310,7 @@ impl Builder {
     /// # Examples
     ///
     /// ```
-    /// let pool = flowlet::ProcessPool::builder().build();
+    /// let pool = flowlet_process::ProcessPool::builder().build();
     /// assert_eq!(pool.alive(), 0);
     /// ```
     pub fn build(self) -> ProcessPool {

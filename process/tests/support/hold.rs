@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, process};
 
-use flowlet::process::Function;
+use flowlet_process::Function;
 
 /// Where calls report to.
 pub(crate) struct Desk {

@@ -16,7 +16,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use super::AnyFunction;
 use super::frame::{self, Frame, HELLO, Kind, Received};
 use super::function::Signature;
-use crate::place::span::CallSpan;
+use super::span::CallSpan;
 
 /// The last argument of a worker process. Unlike the environment, arguments are not passed on to the
 /// processes that a worker starts.
@@ -28,19 +28,19 @@ const NO_POOL: i32 = 2;
 /// What this process can be asked for when it is a worker.
 static REGISTERED: OnceLock<Vec<Signature<'static>>> = OnceLock::new();
 
-/// Turns this process into a worker, if a [`ProcessPool`](super::ProcessPool) started it; else does
+/// Turns this process into a worker, if a [`ProcessPool`](crate::ProcessPool) started it; else does
 /// nothing.
 ///
-/// Call it first in `main`, with all functions that are called [`in_process`](super::in_process):
+/// Call it first in `main`, with all functions that are called [`in_process`](crate::in_process):
 /// what comes before it also happens in each worker, and a worker never gets past it. It runs the
 /// calls on the main thread, one after the other, and exits with the pool.
 ///
 /// # What a function finds there
 ///
 /// - **Standard input** is empty; standard output is that of the program that owns the pool, unless
-///   [`Builder::command`](super::Builder::command) says otherwise, and is flushed after each call;
+///   [`Builder::command`](crate::Builder::command) says otherwise, and is flushed after each call;
 ///   standard error is passed on to that of the program, and the end of it kept for
-///   [errors](super::Error::Died).
+///   [errors](crate::Error::Died).
 /// - **Arguments** are not those of the program; there is one that marks the worker. Environment and
 ///   working directory are the program's.
 /// - **Nothing else is shared** with the program, nor with other workers. Statics live as long as
@@ -58,12 +58,12 @@ static REGISTERED: OnceLock<Vec<Signature<'static>>> = OnceLock::new();
 /// # Examples
 ///
 /// ```
-/// use flowlet::process;
+/// use flowlet_process::Function;
 ///
-/// const DOUBLE: process::Function<u64, u64> = process::Function::new("double", |n| 2 * n);
+/// const DOUBLE: Function<u64, u64> = Function::new("double", |n| 2 * n);
 ///
 /// fn main() {
-///     process::worker(&[&DOUBLE]);
+///     flowlet_process::worker(&[&DOUBLE]);
 ///     // The program begins here.
 /// }
 /// ```
@@ -77,7 +77,7 @@ pub fn worker(functions: &[&dyn AnyFunction]) {
     }
     assert!(
         REGISTERED.set(signatures).is_ok(),
-        "`flowlet::process::worker` is called a second time: give it all functions at once",
+        "`flowlet_process::worker` is called a second time: give it all functions at once",
     );
     if is_started_as_worker() {
         process::exit(serve(functions));
@@ -90,11 +90,11 @@ pub(super) fn check(signature: Signature<'static>, foreign: bool) -> Result<(), 
     match REGISTERED.get() {
         // Each worker would start workers of its own, and so on.
         None if is_started_as_worker() => Err("this process was started as a worker, but did not \
-             call `flowlet::process::worker`: call it first in `main`"
+             call `flowlet_process::worker`: call it first in `main`"
             .to_owned()),
         _ if foreign => Ok(()),
         None => Err(format!(
-            "`flowlet::process::worker` was not called: call it first in `main`, with `{}`",
+            "`flowlet_process::worker` was not called: call it first in `main`, with `{}`",
             signature.name,
         )),
         Some(known) => signature.find(known.iter().copied()).map(drop),
