@@ -1,35 +1,39 @@
-//! Looks up rows of an SQLite file from a pool of threads, each with a connection of its own.
+//! Looks up rows of a file from a pool of threads, each of which opens the file for itself.
+//!
+//! A file has one position, so threads that share it would have to take turns. It is the same with a
+//! connection to a database.
 
-use std::error::Error;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::{env, fs, process};
 
 use flowlet::prelude::*;
 use flowlet::{ThreadLocal, ThreadPool, in_pool};
-use rusqlite::{Connection, Result};
 
-const SQUARES: &str = "
-    CREATE TABLE squares (n INTEGER PRIMARY KEY, square INTEGER);
-    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT 10000)
-        INSERT INTO squares SELECT n, n * n FROM numbers;
-";
+const ROWS: u64 = 10_000;
+
+/// How many bytes a row takes.
+const ROW: usize = 8;
 
 /// How many sessions are open.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
-struct Session(Connection);
+struct Session(File);
 
 impl Session {
-    fn open(path: &Path) -> Result<Self> {
-        let connection = Connection::open(path)?;
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
         OPEN.fetch_add(1, SeqCst);
-        Ok(Self(connection))
+        Ok(Self(file))
     }
 
-    fn square(&mut self, n: u32) -> Result<i64> {
-        let mut select = self.0.prepare_cached("SELECT square FROM squares WHERE n = ?")?;
-        select.query_row([n], |row| row.get(0))
+    fn look_up(&mut self, row: u64) -> io::Result<u64> {
+        self.0.seek(SeekFrom::Start(row * ROW as u64))?;
+        let mut bytes = [0; ROW];
+        self.0.read_exact(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
     }
 }
 
@@ -39,17 +43,18 @@ impl Drop for Session {
     }
 }
 
-async fn run(file: &Path) -> std::result::Result<(), Box<dyn Error>> {
-    Connection::open(file)?.execute_batch(SQUARES)?;
-    let pool = ThreadPool::builder(4).name("sqlite").build()?;
+async fn run(path: &Path) -> io::Result<()> {
+    let squares: Vec<u8> = (0..ROWS).flat_map(|n| (n * n).to_le_bytes()).collect();
+    fs::write(path, squares)?;
+    let pool = ThreadPool::builder(4).name("lookup").build()?;
 
     // Each thread opens a session for its first call and uses it for all others.
-    let file = file.to_owned();
-    let sessions = ThreadLocal::new(move || Session::open(&file));
-    let square = in_pool(&pool, move |n| sessions.try_with(|session| session.square(n))?);
+    let path = path.to_owned();
+    let sessions = ThreadLocal::new(move || Session::open(&path));
+    let look_up = in_pool(&pool, move |row| sessions.try_with(|session| session.look_up(row))?);
 
-    let squares: Vec<i64> = pipe(1..=10_000).map_concurrent(8, square).try_collect().await?;
-    assert_eq!(squares.iter().sum::<i64>(), 10_000 * 10_001 * 20_001 / 6);
+    let squares: Vec<u64> = pipe(0..ROWS).map_concurrent(8, look_up).try_collect().await?;
+    assert_eq!(squares.iter().sum::<u64>(), (ROWS - 1) * ROWS * (2 * ROWS - 1) / 6);
 
     let open = OPEN.load(SeqCst);
     assert!((1..=pool.size()).contains(&open));
@@ -59,9 +64,9 @@ async fn run(file: &Path) -> std::result::Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn main() -> std::result::Result<(), Box<dyn Error>> {
-    let file = env::temp_dir().join(format!("flowlet-thread-pool-{}.sqlite", process::id()));
-    let done = smol::block_on(run(&file));
-    fs::remove_file(file)?;
+fn main() -> io::Result<()> {
+    let path = env::temp_dir().join(format!("flowlet-thread-pool-{}", process::id()));
+    let done = smol::block_on(run(&path));
+    fs::remove_file(path)?;
     done
 }

@@ -1,7 +1,7 @@
 //! Crawls a web site, and stores its pages and links in an SQLite file.
 //!
-//! `cargo run --release --example crawl` starts a small site of its own and crawls that;
-//! `cargo run --release --example crawl -- --help` tells the rest.
+//! `cargo run --release -p crawl` starts a small site of its own and crawls that;
+//! `cargo run --release -p crawl -- --help` tells the rest.
 //!
 //! [`crawl`] is the whole pipeline. Each kind of work has a limit of its own: the network, the
 //! processor and the database. A stage that cannot keep up slows down those above it.
