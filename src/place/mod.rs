@@ -3,6 +3,7 @@ mod call;
 pub(crate) mod handle;
 mod local;
 mod pool;
+pub(crate) mod queue;
 mod slots;
 pub(crate) mod span;
 mod task;

@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use async_channel::{Receiver, Sender};
 use futures_lite::future::{Boxed, FutureExt, yield_now};
 use futures_lite::{Stream, StreamExt};
 
 use super::fused::fused;
 use crate::engine;
 use crate::place::handle::{Handle, task};
+use crate::place::queue::{Receiver, Sender, queue};
 use crate::place::span::CallSpan;
 use crate::semaphore::{Permit, Semaphore};
 use crate::size_hint::{SizeHint, exactly};
@@ -68,7 +68,8 @@ struct Running<T, H> {
     /// What `spawn` returned. Dropping it may cancel the task.
     _spawned: H,
 
-    pulled: Pulled<T>,
+    /// What was pulled, in its order.
+    pulled: Receiver<Message<T>>,
 
     /// An item that came in an advance.
     kept: Option<(T, Permit)>,
@@ -90,16 +91,6 @@ struct Places {
 /// What comes of asking upstream, an item or a panic, with the place it takes.
 type Message<T> = Result<(T, Permit), (Box<dyn Any + Send>, Permit)>;
 
-/// What was pulled, in its order. Dropped, it drops what waits at once, not when the task goes.
-struct Pulled<T>(Pin<Box<Receiver<Message<T>>>>);
-
-impl<T> Drop for Pulled<T> {
-    fn drop(&mut self) {
-        self.0.close();
-        while self.0.try_recv().is_ok() {}
-    }
-}
-
 impl<S, Spawn, H, T> Prefetch<S, Spawn, H, T>
 where
     S: Stream<Item = T> + Send + 'static,
@@ -117,11 +108,9 @@ where
         let expected = stream.size_hint();
         let places = Places { items: Semaphore::new(limit), panics: Semaphore::new(PANICS) };
         // It never holds more than there are places.
-        let (sender, receiver) = async_channel::unbounded();
+        let (sender, pulled) = queue();
         let (task, handle) =
             task(CallSpan::current().follow(fill(Driven::new(stream), places.clone(), sender)));
-        // Made first: should `spawn` panic, what it dropped is told to nobody.
-        let pulled = Pulled(Box::pin(receiver));
         let spawned = spawn(task.boxed());
         Running { task: handle, _spawned: spawned, pulled, kept: None, places, expected }
     }
@@ -143,7 +132,7 @@ where
                 Err((panic, place))
             }
         };
-        if pulled.try_send(message).is_err() {
+        if pulled.push(message).is_err() {
             return;
         }
         if count % BUDGET == 0 {
@@ -165,7 +154,7 @@ where
 impl<T, H> Running<T, H> {
     /// Returns how many items were pulled and not handed on.
     fn waiting(&self) -> usize {
-        let waiting = self.pulled.0.len().saturating_sub(self.places.panics.in_use());
+        let waiting = self.pulled.len().saturating_sub(self.places.panics.in_use());
         waiting + usize::from(self.kept.is_some())
     }
 
@@ -233,7 +222,7 @@ where
         };
         let item = match running.kept.take() {
             Some(item) => item,
-            None => match ready!(running.pulled.0.as_mut().poll_next(cx)) {
+            None => match ready!(running.pulled.poll_pop(cx)) {
                 Some(Ok(item)) => item,
                 Some(Err((panic, place))) => {
                     // Nobody knows what is still to come.
