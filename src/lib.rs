@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+// Its examples need the feature `threads`, and are no tests without.
+#![cfg_attr(any(feature = "threads", not(doctest)), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "time")]
@@ -23,9 +24,10 @@ pub use crate::concurrency::{Concurrency, errors_in_turn, ordered};
 pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};
 pub use crate::place::{
-    BlockingJob, InBlocking, InPool, InTask, InThread, ThreadLocal, ThreadPool, ThreadPoolBuilder,
-    in_blocking, in_local_task, in_pool, in_task, in_thread,
+    BlockingJob, InBlocking, InTask, ThreadLocal, in_blocking, in_local_task, in_task,
 };
+#[cfg(feature = "threads")]
+pub use crate::place::{InPool, InThread, ThreadPool, ThreadPoolBuilder, in_pool, in_thread};
 pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::{
@@ -42,6 +44,7 @@ pub use crate::try_ext::TryFlowExt;
 pub use crate::with::with;
 
 #[doc = include_str!("guide.md")]
+#[cfg_attr(doctest, cfg(feature = "threads"))] // which its examples need
 pub mod guide {
     #[doc = include_str!("when_it_does_not_compile.md")]
     pub mod when_it_does_not_compile {}

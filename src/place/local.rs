@@ -43,6 +43,8 @@ use super::slots::{self, Found, Owner};
 /// # Examples
 ///
 /// ```
+/// # #[cfg(feature = "threads")]
+/// # fn main() {
 /// use flowlet::prelude::*;
 /// use flowlet::{ThreadLocal, ThreadPool, in_pool};
 ///
@@ -70,6 +72,9 @@ use super::slots::{self, Found, Owner};
 /// pool.shutdown().await; // each thread has closed its connection
 /// # std::io::Result::Ok(())
 /// # }).unwrap();
+/// # }
+/// # #[cfg(not(feature = "threads"))]
+/// # fn main() {}
 /// ```
 pub struct ThreadLocal<R, F = fn() -> R> {
     factory: F,

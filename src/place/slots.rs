@@ -113,6 +113,7 @@ pub(super) fn sweep() {
 /// Drops all that this thread has, the latest first, and lets it have nothing more.
 ///
 /// Returns the first panic that came of it.
+#[cfg(feature = "threads")]
 pub(super) fn end() -> thread::Result<()> {
     SLOTS.try_with(Slots::end).unwrap_or(Ok(()))
 }
