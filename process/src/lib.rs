@@ -12,6 +12,6 @@ pub use self::unix::{
 #[cfg(not(unix))]
 compile_error!(
     "flowlet-process is for Unix: elsewhere the way to a worker would have to be a network port, and \
-     nothing would be certain about what is left behind. Name it in Cargo.toml under \
+     nothing would be certain about what is left behind. Put it in Cargo.toml under \
      `[target.'cfg(unix)'.dependencies]`"
 );
