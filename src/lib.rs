@@ -5,12 +5,13 @@
 #[cfg(feature = "time")]
 mod clock;
 mod concurrency;
-mod discard;
 mod engine;
 mod ext;
 mod flow;
 pub mod functional;
 pub mod op;
+#[doc(hidden)]
+pub mod panics;
 mod place;
 mod semaphore;
 mod size_hint;

@@ -10,14 +10,14 @@ extern crate self as flowlet;
 
 #[path = "../src/concurrency.rs"]
 mod concurrency;
-#[path = "../src/discard.rs"]
-mod discard;
 #[path = "../src/engine/mod.rs"]
 mod engine;
 #[path = "../src/ext.rs"]
 mod ext;
 #[path = "../src/flow/mod.rs"]
 mod flow;
+#[path = "../src/panics.rs"]
+mod panics;
 #[path = "../src/place/mod.rs"]
 mod place;
 #[path = "../src/semaphore/mod.rs"]

@@ -26,15 +26,15 @@ use self::semaphore::Semaphore;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../src/concurrency.rs"]
 mod concurrency;
-#[allow(dead_code)]
-#[path = "../src/discard.rs"]
-mod discard;
 #[allow(dead_code, unreachable_pub, unused_imports, clippy::duplicate_mod)]
 #[path = "../src/engine/mod.rs"]
 mod engine;
 #[allow(dead_code)]
 #[path = "../src/place/handle.rs"]
 mod handle;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../src/panics.rs"]
+mod panics;
 #[allow(dead_code, unreachable_pub, clippy::duplicate_mod)]
 #[path = "../src/engine/ready.rs"]
 mod ready;

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 
+use flowlet::panics::{discard, text};
 use futures_lite::future::Boxed;
 
 /// Runs a future to its end or to its panic, whose message it gives. Whatever it holds is dropped by
@@ -26,27 +27,16 @@ pub(crate) async fn catch<T>(future: Boxed<T>) -> Result<T, String> {
     match output {
         Ok(output) => dropped.map(|()| output).map_err(message_of),
         Err(panic) => {
-            if let Err(second) = dropped {
-                // It may be one that panics when it is dropped, and then there is no end of it.
-                std::mem::forget(second);
-            }
+            discard(dropped);
             Err(message_of(panic))
         }
     }
 }
 
 fn message_of(panic: Box<dyn Any + Send>) -> String {
-    let message = match panic.downcast_ref::<&str>() {
-        Some(text) => (*text).to_owned(),
-        None => match panic.downcast_ref::<String>() {
-            Some(text) => text.clone(),
-            None => "no text".to_owned(),
-        },
-    };
+    let message = text(&*panic).unwrap_or("no text").to_owned();
     // The payload is someone else's, and may panic itself.
-    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(second);
-    }
+    discard(panic);
     message
 }
 

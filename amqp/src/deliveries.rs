@@ -79,8 +79,8 @@ impl Intake {
 
     async fn session(&self, is_first: bool) -> Result<Session, Error> {
         let prepare = async |link: Link| {
-            self.dead_letters.declare(&link).await?;
-            self.target.declare(&link).await?;
+            link.declare(&self.dead_letters).await?;
+            link.declare(&self.target).await?;
             let channel = &link.channel;
             channel.basic_qos(self.prefetch, BasicQosOptions::default()).await?;
             let options = BasicConsumeOptions::default();

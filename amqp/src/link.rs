@@ -9,9 +9,12 @@ use std::{fmt, pin::pin};
 use async_channel::Receiver;
 use async_io::Timer;
 use futures_lite::future;
-use lapin::options::BasicPublishOptions;
+use lapin::options::{
+    BasicPublishOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
 use lapin::publisher_confirm::Confirmation;
-use lapin::{BasicProperties, Channel, Connection, ErrorKind};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ErrorKind, ExchangeKind};
 
 use crate::queue::Target;
 use crate::{Error, Runtime};
@@ -63,6 +66,26 @@ impl Link {
     pub(crate) async fn outcome<T>(&self, outcome: impl Future<Output = T>) -> Option<T> {
         let lost = async { self.lost.recv().await.ok().map(|never| match never {}) };
         future::or(async { Some(outcome.await) }, lost).await
+    }
+
+    /// Declares a queue, or looks whether it is there.
+    pub(crate) async fn declare(&self, target: &Target) -> lapin::Result<()> {
+        let Target { name, exchange, arguments } = target;
+        let passive = arguments.is_none();
+        let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
+        self.channel.queue_declare(name, options, arguments.clone().unwrap_or_default()).await?;
+        if exchange.is_empty() {
+            return Ok(());
+        }
+        let look = ExchangeDeclareOptions { passive: true, ..Default::default() };
+        // Of one that is only looked for the kind does not matter.
+        let (kind, none) = (ExchangeKind::Direct, FieldTable::default());
+        self.channel.exchange_declare(exchange, kind, look, none.clone()).await?;
+        if !passive {
+            let bind = QueueBindOptions::default();
+            self.channel.queue_bind(name, exchange, name, bind, none).await?;
+        }
+        Ok(())
     }
 
     /// Publishes a message for a queue and waits for the broker's word on it.

@@ -46,7 +46,7 @@ impl Outlet {
     async fn connect(&self) -> Result<Arc<Link>, Error> {
         let is_first = self.is_first.load(Ordering::Relaxed);
         let prepare = async |link: Link| {
-            self.target.declare(&link).await?;
+            link.declare(&self.target).await?;
             link.channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok(link)
         };

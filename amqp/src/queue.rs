@@ -1,8 +1,4 @@
-use lapin::ExchangeKind;
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
-
-use crate::link::Link;
 
 /// How often a job may come back without an answer.
 const DELIVERY_LIMIT: u32 = 20;
@@ -205,27 +201,5 @@ pub(crate) struct Target {
     /// The exchange that messages for it go to; the default one has no name, and needs nothing.
     pub(crate) exchange: String,
     /// `None` if it is only looked for.
-    arguments: Option<FieldTable>,
-}
-
-impl Target {
-    pub(crate) async fn declare(&self, link: &Link) -> lapin::Result<()> {
-        let passive = self.arguments.is_none();
-        let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
-        let arguments = self.arguments.clone().unwrap_or_default();
-        let Self { name, exchange, .. } = self;
-        link.channel.queue_declare(name, options, arguments).await?;
-        if exchange.is_empty() {
-            return Ok(());
-        }
-        let look = ExchangeDeclareOptions { passive: true, ..Default::default() };
-        // Of one that is only looked for the kind does not matter.
-        let (kind, none) = (ExchangeKind::Direct, FieldTable::default());
-        link.channel.exchange_declare(exchange, kind, look, none.clone()).await?;
-        if !passive {
-            let bind = QueueBindOptions::default();
-            link.channel.queue_bind(name, exchange, name, bind, none).await?;
-        }
-        Ok(())
-    }
+    pub(crate) arguments: Option<FieldTable>,
 }

@@ -4,7 +4,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
-use crate::discard::first_panic;
+use crate::panics::first_panic;
 
 /// Runs one destructor after the other, whatever the one before did.
 #[must_use = "a panic that was caught has to go on"]

@@ -9,7 +9,7 @@ use std::thread;
 
 use super::slots;
 use super::span::CallSpan;
-use crate::discard::discard;
+use crate::panics::discard;
 
 /// A call of a blocking function, as its future sees it: it is given to threads at the first poll.
 ///

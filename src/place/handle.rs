@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::discard::discard;
+use crate::panics::discard;
 use crate::sync::AtomicWaker;
 
 /// Splits a future into the task that runs it, and the handle that gets what comes of it.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 
-use crate::discard::{discard, first_panic};
+use crate::panics::{discard, first_panic};
 
 /// How many owners are gone, in the whole process. By it threads know when to look for resources
 /// that nobody can use any more.

@@ -138,7 +138,7 @@ impl<C: Codec> Worker<C> {
         ];
         let prepare = async |link: Link| {
             for target in targets.iter().flatten() {
-                target.declare(&link).await?;
+                link.declare(target).await?;
             }
             Ok(link)
         };

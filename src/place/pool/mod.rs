@@ -16,7 +16,7 @@ pub use self::builder::ThreadPoolBuilder;
 pub use self::calls::{InPool, in_pool};
 use self::threads::Threads;
 use self::workers::Workers;
-use crate::discard::discard;
+use crate::panics::discard;
 
 /// A fixed number of threads for calls that block, shared by as many stages as wanted.
 ///

@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle, ThreadId};
 
 use event_listener::Event;
 
-use crate::discard::first_panic;
+use crate::panics::first_panic;
 
 /// The threads of a pool, to be waited for.
 ///
