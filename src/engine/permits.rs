@@ -32,7 +32,7 @@ use std::task::Context;
 use event_listener::{EventListener, Listener};
 
 use crate::concurrency::Limit;
-use crate::semaphore::{Permit, Taker, Waiter};
+use crate::semaphore::{CountedBy, Permit, Waiter};
 
 /// The limit of one stage.
 pub(super) struct Permits<I> {
@@ -63,7 +63,7 @@ impl<I> Permits<I> {
             Limit::Private(limit) => Self { private: limit, shared: None },
             Limit::Shared(semaphore) => {
                 let share = Share {
-                    waiter: Waiter::new(semaphore, Taker::Stage),
+                    waiter: Waiter::new(semaphore, CountedBy::Line),
                     held: None,
                     paused: VecDeque::new(),
                     raised: None,

@@ -3,9 +3,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::{Permit, Semaphore, Taker, Waiter};
+use super::{CountedBy, Permit, Semaphore, Waiter};
 
-/// Future returned by [`Semaphore::acquire`].
+/// Future returned by [`Semaphore::acquire`] and [`Semaphore::acquire_many`].
 ///
 /// # Examples
 ///
@@ -22,11 +22,12 @@ use super::{Permit, Semaphore, Taker, Waiter};
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct Acquire {
     waiter: Waiter,
+    permits: usize,
 }
 
 impl Acquire {
-    pub(super) fn new(semaphore: Semaphore) -> Self {
-        Self { waiter: Waiter::new(semaphore, Taker::Holder) }
+    pub(super) fn new(semaphore: Semaphore, permits: usize) -> Self {
+        Self { waiter: Waiter::new(semaphore, CountedBy::Permits), permits }
     }
 }
 
@@ -34,11 +35,12 @@ impl Future for Acquire {
     type Output = Permit;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Permit> {
+        let Self { waiter, permits } = &mut *self;
         loop {
-            if let Some(permit) = self.waiter.try_take(1) {
+            if let Some(permit) = waiter.try_take(*permits) {
                 return Poll::Ready(permit);
             }
-            if self.waiter.wait(1, cx.waker()) {
+            if waiter.wait(*permits, cx.waker()) {
                 return Poll::Pending;
             }
         }

@@ -8,8 +8,7 @@
 //!   free. So permits are taken in the order of the tickets.
 //! - Who cannot use its turn **steps aside**: its grant goes to the next, it waits no more, and it keeps
 //!   its ticket. When it asks again, it comes before all that drew theirs later.
-//! - A lower limit takes back grants that it has no room for, the last first. Who had one was woken, keeps
-//!   its ticket, and waits again when it is polled.
+//! - A lower limit takes back grants that it has no room for, the last first. Who had one waits again.
 //! - Who asks for more permits than there are is served when all are free. So it is not kept waiting for
 //!   ever, and nothing runs beside it.
 //!
@@ -49,20 +48,20 @@ pub(super) struct Line {
     granted: BTreeMap<Ticket, usize>,
     waiting: BTreeMap<Ticket, Waiting>,
 
-    /// How many times permits are out to a [`Taker::Holder`].
+    /// How many are counted by their permits.
     holders: usize,
 
     /// How many tickets were drawn.
     drawn: u64,
 }
 
-/// Who takes permits.
+/// What stands for someone in a round.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Taker {
-    /// A stage, which asks for others while it has some.
-    Stage,
-    /// One that has what it asked for, and comes back when it is done.
-    Holder,
+pub(crate) enum CountedBy {
+    /// Its permits: it asks for no others until it has given them back.
+    Permits,
+    /// Its place in the line, where it waits for the next permits while it has some.
+    Line,
 }
 
 /// Someone who waits.
@@ -103,8 +102,10 @@ impl Line {
     pub(super) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
         while self.in_use.saturating_add(self.reserved) > limit {
-            let Some((_, permits)) = self.granted.pop_last() else { break };
+            let Some((ticket, permits)) = self.granted.pop_last() else { break };
             self.reserved -= permits;
+            // It was woken, and leaves its waker when it is polled.
+            self.waiting.insert(ticket, Waiting { permits, waker: Waker::noop().clone() });
         }
     }
 
@@ -128,16 +129,14 @@ impl Line {
         &mut self,
         ticket: Option<Ticket>,
         permits: usize,
-        taker: Taker,
+        counted_by: CountedBy,
     ) -> Option<Left> {
-        if let Some(ticket) = ticket {
-            self.give_up(ticket);
-        }
-        if !self.is_first(ticket) || !self.any_free(permits) {
+        let granted = ticket.and_then(|ticket| self.give_up(ticket));
+        if granted != Some(permits) && !(self.is_first(ticket) && self.any_free(permits)) {
             return None;
         }
         self.in_use += permits;
-        self.holders += usize::from(taker == Taker::Holder);
+        self.holders += usize::from(counted_by == CountedBy::Permits);
         Some(self.forget(ticket))
     }
 
@@ -170,9 +169,9 @@ impl Line {
     }
 
     /// Takes permits back. Grants for those that fit by now are still to be [made](Self::grant).
-    pub(super) fn give_back(&mut self, permits: usize, taker: Taker) {
+    pub(super) fn give_back(&mut self, permits: usize, counted_by: CountedBy) {
         self.in_use -= permits;
-        self.holders -= usize::from(taker == Taker::Holder);
+        self.holders -= usize::from(counted_by == CountedBy::Permits);
     }
 
     /// Grants the first that waits its permits, if they are free. Returns whom to wake.
@@ -187,8 +186,11 @@ impl Line {
         Some(waker)
     }
 
-    fn give_up(&mut self, ticket: Ticket) {
-        self.reserved -= self.granted.remove(&ticket).unwrap_or(0);
+    /// Gives up a grant, and returns what was granted.
+    fn give_up(&mut self, ticket: Ticket) -> Option<usize> {
+        let granted = self.granted.remove(&ticket)?;
+        self.reserved -= granted;
+        Some(granted)
     }
 
     fn forget(&mut self, ticket: Option<Ticket>) -> Left {

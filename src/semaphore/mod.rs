@@ -12,8 +12,8 @@ use std::sync::{Arc, PoisonError};
 use event_listener::Event;
 
 pub use self::acquire::Acquire;
+pub(crate) use self::line::CountedBy;
 use self::line::Line;
-pub(crate) use self::line::Taker;
 pub use self::permit::Permit;
 pub(crate) use self::waiter::Waiter;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
@@ -181,7 +181,30 @@ impl Semaphore {
     /// # });
     /// ```
     pub fn acquire(&self) -> Acquire {
-        Acquire::new(self.clone())
+        self.acquire_many(1)
+    }
+
+    /// Waits for so many permits, in turn. They are given back when they are dropped.
+    ///
+    /// Whoever asks for many is not overtaken by those that ask for few later: these wait until it has what
+    /// it needs. More permits than there are can be had when all are free. Then nothing runs beside it.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before it resolves has taken nothing, and its turn goes to the next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures_lite::future::block_on(async {
+    /// let megabytes = flowlet::Semaphore::new(64);
+    /// let file = megabytes.acquire_many(48).await;
+    /// assert_eq!(megabytes.in_use(), 48);
+    /// # drop(file);
+    /// # });
+    /// ```
+    pub fn acquire_many(&self, permits: usize) -> Acquire {
+        Acquire::new(self.clone(), permits)
     }
 
     /// Takes a permit if one is free, and nobody waits for it.
@@ -195,9 +218,25 @@ impl Semaphore {
     /// assert!(semaphore.try_acquire().is_none());
     /// ```
     pub fn try_acquire(&self) -> Option<Permit> {
-        let left = self.shared.line().take(None, 1, Taker::Holder)?;
+        self.try_acquire_many(1)
+    }
+
+    /// Takes so many permits if they are free, and nobody waits for any.
+    ///
+    /// More permits than there are can be had when all are free.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = flowlet::Semaphore::new(8);
+    /// let five = semaphore.try_acquire_many(5);
+    /// assert!(five.is_some());
+    /// assert!(semaphore.try_acquire_many(5).is_none());
+    /// ```
+    pub fn try_acquire_many(&self, permits: usize) -> Option<Permit> {
+        let left = self.shared.line().take(None, permits, CountedBy::Permits)?;
         drop(left);
-        Some(Permit::new(self.shared.clone(), 1, Taker::Holder))
+        Some(Permit::new(self.shared.clone(), permits, CountedBy::Permits))
     }
 }
 

@@ -4,7 +4,7 @@ use std::task::Waker;
 
 use event_listener::EventListener;
 
-use super::line::{Taker, Ticket};
+use super::line::{CountedBy, Ticket};
 use super::{Permit, Semaphore};
 
 /// One that takes part in a semaphore: a stage, or an [`acquire`](Semaphore::acquire).
@@ -12,7 +12,7 @@ use super::{Permit, Semaphore};
 /// It has one place in the line at a time. Dropped, it leaves the line, and its turn goes to the next.
 pub(crate) struct Waiter {
     semaphore: Semaphore,
-    taker: Taker,
+    counted_by: CountedBy,
     ticket: Option<Ticket>,
 
     /// The ticket of the permits that it took last, if it had to wait for them.
@@ -20,8 +20,8 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    pub(crate) fn new(semaphore: Semaphore, taker: Taker) -> Self {
-        Self { semaphore, taker, ticket: None, last: None }
+    pub(crate) fn new(semaphore: Semaphore, counted_by: CountedBy) -> Self {
+        Self { semaphore, counted_by, ticket: None, last: None }
     }
 
     pub(super) fn semaphore(&self) -> &Semaphore {
@@ -37,11 +37,11 @@ impl Waiter {
     /// Takes permits, if it is its turn.
     pub(crate) fn try_take(&mut self, permits: usize) -> Option<Permit> {
         let mut line = self.semaphore.shared.line();
-        let left = line.take(self.ticket, permits, self.taker);
+        let left = line.take(self.ticket, permits, self.counted_by);
         self.semaphore.shared.grant_all(line);
         drop(left?);
         self.last = self.ticket.take().or(self.last);
-        Some(Permit::new(self.semaphore.shared.clone(), permits, self.taker))
+        Some(Permit::new(self.semaphore.shared.clone(), permits, self.counted_by))
     }
 
     /// Waits in line, to be woken when it is its turn. Returns false if it is by now.
