@@ -6,6 +6,7 @@
 //! what happened before a wake visible to the poll that answers it.
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -21,7 +22,7 @@ use self::concurrency::Concurrency;
 use self::engine::{Call, Engine, Step};
 use self::handle::{Outcome, task};
 use self::ready::{NONE, Signals, SlotSignal};
-use self::semaphore::Semaphore;
+use self::semaphore::{Acquire, Permit, Semaphore};
 
 #[allow(dead_code, unreachable_pub)]
 #[path = "../src/concurrency.rs"]
@@ -220,8 +221,8 @@ where
     C: Call,
     F: FnMut(S::Item) -> C,
 {
-    fn new(upstream: S, limit: usize, start: F) -> Self {
-        let engine = Engine::new(upstream, Concurrency::from(limit));
+    fn new(upstream: S, limit: impl Into<Concurrency>, start: F) -> Self {
+        let engine = Engine::new(upstream, limit.into());
         Self { engine, start, poller: Poller::new(), outputs: Vec::new(), over: false }
     }
 
@@ -907,6 +908,111 @@ fn task_learns_that_its_consumer_is_gone() {
             }
             assert!(polled.is_ready());
             assert_eq!(Arc::strong_count(&held), 1, "all it held is dropped");
+        });
+    }
+}
+
+/// Polls an `acquire` as a task of its own.
+fn acquired(acquire: &mut Acquire, poller: &Arc<Poller>) -> Option<Permit> {
+    let waker = Waker::from(poller.clone());
+    match Pin::new(acquire).poll(&mut Context::from_waker(&waker)) {
+        Poll::Ready(permit) => Some(permit),
+        Poll::Pending => None,
+    }
+}
+
+#[test]
+fn permit_given_back_on_another_thread_reaches_the_first_that_waits() {
+    explore(3, || {
+        let semaphore = Semaphore::new(1);
+        let permit = semaphore.try_acquire();
+        let other = thread::spawn(move || drop(permit));
+        let pollers = [Poller::new(), Poller::new()];
+        let mut askers = [semaphore.acquire(), semaphore.acquire()];
+        let mut first = acquired(&mut askers[0], &pollers[0]);
+        let second = acquired(&mut askers[1], &pollers[1]);
+        assert!(second.is_none(), "it is the turn of the first");
+        join([other]);
+        if first.is_none() {
+            assert!(pollers[0].was_woken());
+            first = acquired(&mut askers[0], &pollers[0]);
+        }
+        assert!(first.is_some() && !pollers[1].was_woken());
+        drop(first);
+        assert!(pollers[1].was_woken());
+        assert!(acquired(&mut askers[1], &pollers[1]).is_some());
+    });
+}
+
+#[test]
+fn turn_of_one_that_is_dropped_goes_to_the_next() {
+    explore(3, || {
+        let semaphore = Semaphore::new(1);
+        let permit = semaphore.try_acquire();
+        let pollers = [Poller::new(), Poller::new()];
+        let mut askers = [semaphore.acquire(), semaphore.acquire()];
+        for (asker, poller) in askers.iter_mut().zip(&pollers) {
+            assert!(acquired(asker, poller).is_none());
+        }
+        let other = thread::spawn(move || drop(permit));
+        let [dropped, mut next] = askers;
+        drop(dropped);
+        join([other]);
+        assert!(pollers[1].was_woken());
+        assert!(acquired(&mut next, &pollers[1]).is_some());
+        assert_eq!(semaphore.in_use(), 0);
+    });
+}
+
+#[test]
+fn grant_that_a_lower_limit_takes_back_comes_again() {
+    explore(3, || {
+        let semaphore = Semaphore::new(1);
+        let permit = semaphore.try_acquire();
+        let (poller, mut asker) = (Poller::new(), semaphore.acquire());
+        assert!(acquired(&mut asker, &poller).is_none());
+        let others = [thread::spawn(move || drop(permit)), {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || {
+                semaphore.set_limit(0);
+                semaphore.set_limit(1);
+            })
+        }];
+        let mut permit = None;
+        if poller.was_woken() {
+            permit = acquired(&mut asker, &poller);
+        }
+        join(others);
+        if permit.is_none() {
+            assert!(poller.was_woken(), "nobody told it of its grant");
+            permit = acquired(&mut asker, &poller);
+        }
+        assert!(permit.is_some());
+    });
+}
+
+#[test]
+fn stage_hears_of_its_permit_and_of_a_higher_limit() {
+    for pause in [false, true] {
+        explore(2, move || {
+            let semaphore = Semaphore::new(1);
+            let permit = if pause { None } else { semaphore.try_acquire() };
+            if pause {
+                semaphore.set_limit(0);
+            }
+            let other = {
+                let semaphore = semaphore.clone();
+                thread::spawn(move || {
+                    drop(permit);
+                    semaphore.set_limit(1);
+                })
+            };
+            let start = |number| Waits { number, all: vec![] };
+            let mut stage = Stage::new(stream::iter([7]), &semaphore, start);
+            stage.run();
+            join([other]);
+            stage.finish();
+            assert_eq!(stage.outputs, [7]);
         });
     }
 }
