@@ -30,6 +30,11 @@ pub fn first_panic(one: thread::Result<()>, other: thread::Result<()>) -> thread
 }
 
 /// Returns what a panic said, if that was a text.
+///
+/// ```
+/// let panic = std::panic::catch_unwind(|| panic!("no {}", "luck")).unwrap_err();
+/// assert_eq!(flowlet::panics::text(&*panic), Some("no luck"));
+/// ```
 pub fn text(payload: &(dyn Any + Send)) -> Option<&str> {
     match payload.downcast_ref::<String>() {
         Some(text) => Some(text),
