@@ -1,20 +1,17 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::mem;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use futures_lite::Stream;
-use pin_project_lite::pin_project;
 
 use super::batching::{Batching, Collect, Count};
-use super::fused::fused;
+use super::shell::shell;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
 /// The room that a batch is given at first, at most: sizes may be huge.
 const INITIAL_CAPACITY: usize = 1024;
 
-pin_project! {
+shell! {
     /// Stream returned by [`FlowExt::batched`](crate::FlowExt::batched).
     ///
     /// The items `T` follow from the upstream `S`.
@@ -28,41 +25,35 @@ pin_project! {
     /// let batches: Batched<Pipe<stream::Repeat<u8>>> = pipe(stream::repeat(0)).batched(100);
     /// # drop(batches);
     /// ```
-    #[must_use = "streams do nothing unless polled"]
     pub struct Batched<S: Stream, T = <S as Stream>::Item> {
-        #[pin]
-        batching: Batching<S, Batch<T>, Infallible, T>,
+        inner: Batching<S, Batch<T>, Infallible, Vec<T>>,
     }
+
+    type Item = Vec<T>;
 }
 
 impl<S: Stream<Item = T>, T> Batched<S, T> {
     #[track_caller]
     pub(crate) fn new(stream: S, size: usize) -> Self {
-        Self { batching: Batching::new(stream, Batch::new(size)) }
+        Self { inner: Batching::new(stream, Batch::new(size)) }
     }
 }
 
-impl<S: Stream, T> Stream for Batched<S, T> {
-    type Item = Vec<T>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
-        self.project().batching.poll_next(cx)
+shell! {
+    /// Stream returned by [`TryFlowExt::try_batched`](crate::TryFlowExt::try_batched).
+    ///
+    /// `S` is the upstream of values `T` and errors `E`.
+    pub struct TryBatched<S, T, E> {
+        inner: Batching<S, Batch<T>, E, Result<Vec<T>, E>>,
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.batching.size_hint()
-    }
+    type Item = Result<Vec<T>, E>;
 }
 
-fused!([S: Stream, T] Batched<S, T>: |stage| stage.batching.is_over());
-
-impl<S: Stream + fmt::Debug, T> fmt::Debug for Batched<S, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batched")
-            .field("size", &self.batching.batch.size)
-            .field("waiting", &self.batching.batch.started())
-            .field("upstream", &self.batching.stream)
-            .finish()
+impl<S: Stream<Item = Result<T, E>>, T, E> TryBatched<S, T, E> {
+    #[track_caller]
+    pub(crate) fn new(stream: S, size: usize) -> Self {
+        Self { inner: Batching::of_results(stream, Batch::new(size)) }
     }
 }
 
@@ -115,5 +106,18 @@ impl<T> Count for Batch<T> {
     fn size_hint(&self, items: SizeHint) -> SizeHint {
         let (lower, upper) = add_hints(items, exactly(self.started()));
         (lower.div_ceil(self.size), upper.map(|upper| upper.div_ceil(self.size)))
+    }
+
+    fn fmt_as(
+        &self,
+        name: &str,
+        upstream: &dyn fmt::Debug,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        f.debug_struct(name)
+            .field("size", &self.size)
+            .field("waiting", &self.started())
+            .field("upstream", upstream)
+            .finish()
     }
 }

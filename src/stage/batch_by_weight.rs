@@ -1,17 +1,15 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::mem;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use futures_lite::Stream;
-use pin_project_lite::pin_project;
 
 use super::batching::{Batching, Collect, Count};
-use super::fused::fused;
+use super::shell::shell;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
-pin_project! {
+shell! {
     /// Stream returned by [`FlowExt::batched_by_weight`](crate::FlowExt::batched_by_weight).
     ///
     /// `S` is the upstream and `F` the function that weighs. The items `T` follow from the upstream.
@@ -29,11 +27,11 @@ pin_project! {
     ///     pipe(stream::repeat(line)).batched_by_weight(1000, String::len);
     /// # drop(batches);
     /// ```
-    #[must_use = "streams do nothing unless polled"]
     pub struct BatchedByWeight<S: Stream, F, T = <S as Stream>::Item> {
-        #[pin]
-        batching: Batching<S, Weighed<T, F>, Infallible, T>,
+        inner: Batching<S, Weighed<T, F>, Infallible, Vec<T>>,
     }
+
+    type Item = Vec<T>;
 }
 
 impl<S, F, T> BatchedByWeight<S, F, T>
@@ -43,37 +41,35 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, max: usize, weight: F) -> Self {
-        Self { batching: Batching::new(stream, Weighed::new(max, weight)) }
+        Self { inner: Batching::new(stream, Weighed::new(max, weight)) }
     }
 }
 
-impl<S: Stream, F, T> Stream for BatchedByWeight<S, F, T> {
-    type Item = Vec<T>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
-        self.project().batching.poll_next(cx)
+shell! {
+    /// Stream returned by [`TryFlowExt::try_batched_by_weight`](crate::TryFlowExt::try_batched_by_weight).
+    ///
+    /// `S` is the upstream of values `T` and errors `E`, and `F` the function that weighs.
+    pub struct TryBatchedByWeight<S, F, T, E> {
+        inner: Batching<S, Weighed<T, F>, E, Result<Vec<T>, E>>,
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.batching.size_hint()
-    }
+    type Item = Result<Vec<T>, E>;
 }
 
-fused!([S: Stream, F, T] BatchedByWeight<S, F, T>: |stage| stage.batching.is_over());
-
-impl<S: Stream + fmt::Debug, F, T> fmt::Debug for BatchedByWeight<S, F, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchedByWeight")
-            .field("max", &self.batching.batch.max)
-            .field("waiting", &self.batching.batch.started())
-            .field("upstream", &self.batching.stream)
-            .finish_non_exhaustive()
+impl<S, F, T, E> TryBatchedByWeight<S, F, T, E>
+where
+    S: Stream<Item = Result<T, E>>,
+    F: FnMut(&T) -> usize,
+{
+    #[track_caller]
+    pub(crate) fn new(stream: S, max: usize, weight: F) -> Self {
+        Self { inner: Batching::of_results(stream, Weighed::new(max, weight)) }
     }
 }
 
 /// A batch of items that weigh so much together.
 pub(super) struct Weighed<T, F> {
-    pub(super) max: usize,
+    max: usize,
     weight: F,
     items: Vec<T>,
 
@@ -131,5 +127,17 @@ impl<T, F> Count for Weighed<T, F> {
         let more = usize::from(items.0 > 0);
         let lower = if self.is_full() { first + more } else { first.max(more) };
         (lower, add_hints(items, exactly(first)).1)
+    }
+    fn fmt_as(
+        &self,
+        name: &str,
+        upstream: &dyn fmt::Debug,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        f.debug_struct(name)
+            .field("max", &self.max)
+            .field("waiting", &self.started())
+            .field("upstream", upstream)
+            .finish_non_exhaustive()
     }
 }

@@ -1,20 +1,18 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_lite::Stream;
-use pin_project_lite::pin_project;
 
 use super::batch::Batch;
 use super::batching::{Batching, Collect, Count};
-use super::fused::fused;
+use super::shell::shell;
 use super::timer::{DefaultTimer, SleepTimer, Timer};
 use crate::size_hint::{SizeHint, add_hints, exactly};
 
-pin_project! {
+shell! {
     /// Stream returned by [`FlowExt::batched_within`](crate::FlowExt::batched_within).
     ///
     /// `S` is the upstream and `Timer` what tells the time. The items `T` follow from the upstream.
@@ -31,17 +29,17 @@ pin_project! {
     ///     pipe(stream::repeat(0)).batched_within(100, second);
     /// # drop(batches);
     /// ```
-    #[must_use = "streams do nothing unless polled"]
     pub struct BatchedWithin<S: Stream, Timer = DefaultTimer, T = <S as Stream>::Item> {
-        #[pin]
-        batching: Batching<S, Within<T, Timer>, Infallible, T>,
+        inner: Batching<S, Within<T, Timer>, Infallible, Vec<T>>,
     }
+
+    type Item = Vec<T>;
 }
 
 impl<S: Stream<Item = T>, T> BatchedWithin<S, DefaultTimer, T> {
     #[track_caller]
     pub(crate) fn new(stream: S, size: usize, duration: Duration) -> Self {
-        Self { batching: Batching::new(stream, Within::new(size, duration)) }
+        Self { inner: Batching::new(stream, Within::new(size, duration)) }
     }
 }
 
@@ -78,39 +76,64 @@ impl<S: Stream<Item = T>, C: Timer, T> BatchedWithin<S, C, T> {
         F: FnMut(Duration) -> Fut,
         Fut: Future,
     {
-        BatchedWithin { batching: self.batching.map_batch(|batch| batch.sleep(sleep)) }
+        BatchedWithin { inner: self.inner.map_batch(|batch| batch.sleep(sleep)) }
     }
 }
 
-impl<S: Stream, C, T> Stream for BatchedWithin<S, C, T> {
-    type Item = Vec<T>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
-        self.project().batching.poll_next(cx)
+shell! {
+    /// Stream returned by [`TryFlowExt::try_batched_within`](crate::TryFlowExt::try_batched_within).
+    ///
+    /// `S` is the upstream of values `T` and errors `E`, and `Timer` what tells the time.
+    pub struct TryBatchedWithin<S, T, E, Timer = DefaultTimer> {
+        inner: Batching<S, Within<T, Timer>, E, Result<Vec<T>, E>>,
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.batching.size_hint()
+    type Item = Result<Vec<T>, E>;
+}
+
+impl<S: Stream<Item = Result<T, E>>, T, E> TryBatchedWithin<S, T, E> {
+    #[track_caller]
+    pub(crate) fn new(stream: S, size: usize, duration: Duration) -> Self {
+        Self { inner: Batching::of_results(stream, Within::new(size, duration)) }
     }
 }
 
-fused!([S: Stream, C, T] BatchedWithin<S, C, T>: |stage| stage.batching.is_over());
-
-impl<S: Stream + fmt::Debug, C, T> fmt::Debug for BatchedWithin<S, C, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchedWithin")
-            .field("size", &self.batching.batch.batch.size)
-            .field("duration", &self.batching.batch.duration)
-            .field("waiting", &self.batching.batch.batch.started())
-            .field("upstream", &self.batching.stream)
-            .finish()
+impl<S, T, E, C> TryBatchedWithin<S, T, E, C>
+where
+    S: Stream<Item = Result<T, E>>,
+    C: Timer,
+{
+    /// Waits with `sleep` instead of the timers of `async-io`: see
+    /// [`BatchedWithin::sleep`](crate::BatchedWithin::sleep).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+    /// let batches: Result<Vec<Vec<u32>>, &str> = pipe([Ok(1), Ok(2), Ok(3)])
+    ///     .try_batched_within(2, Duration::from_secs(3600))
+    ///     .sleep(tokio::time::sleep)
+    ///     .try_collect()
+    ///     .await;
+    /// assert_eq!(batches, Ok(vec![vec![1, 2], vec![3]]));
+    /// # });
+    /// ```
+    pub fn sleep<F, Fut>(self, sleep: F) -> TryBatchedWithin<S, T, E, SleepTimer<F, Fut>>
+    where
+        F: FnMut(Duration) -> Fut,
+        Fut: Future,
+    {
+        TryBatchedWithin { inner: self.inner.map_batch(|batch| batch.sleep(sleep)) }
     }
 }
 
 /// A batch of so many items, that is due so long after its first.
 pub(super) struct Within<T, C> {
-    pub(super) batch: Batch<T>,
-    pub(super) duration: Duration,
+    batch: Batch<T>,
+    duration: Duration,
 
     /// Runs while there are items.
     timer: C,
@@ -180,5 +203,18 @@ impl<T, C> Count for Within<T, C> {
         // It may be that all that come are late.
         let started = exactly(usize::from(self.batch.started() > 0));
         (lower, add_hints(items, started).1)
+    }
+    fn fmt_as(
+        &self,
+        name: &str,
+        upstream: &dyn fmt::Debug,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result {
+        f.debug_struct(name)
+            .field("size", &self.batch.size)
+            .field("duration", &self.duration)
+            .field("waiting", &self.started())
+            .field("upstream", upstream)
+            .finish()
     }
 }

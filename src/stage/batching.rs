@@ -1,6 +1,7 @@
 //! What all stages that make batches have in common: how batches, the end and an error come out.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -42,92 +43,143 @@ pub(super) trait Count {
 
     /// Bounds the number of batches that come of so many more items.
     fn size_hint(&self, items: SizeHint) -> SizeHint;
+
+    /// Writes a stage that fills it.
+    fn fmt_as(
+        &self,
+        name: &str,
+        upstream: &dyn fmt::Debug,
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result;
 }
 
 /// Polls upstream for batches.
-type PollBatch<S, B, E, T> =
-    fn(Pin<&mut Batching<S, B, E, T>>, &mut Context<'_>) -> Poll<Option<Result<Vec<T>, E>>>;
+type PollBatch<S, B, E, U> =
+    fn(Pin<&mut Batching<S, B, E, U>>, &mut Context<'_>) -> Poll<Option<U>>;
 
 pin_project! {
-    /// Upstream, and the batch `B` of its items `T`.
-    pub(super) struct Batching<S, B, E, T> {
+    /// Upstream, the batch `B` of its items, and the error `E` that ends it. Yields `U`.
+    pub(super) struct Batching<S, B, E, U> {
         // Dropped as soon as it has ended or failed.
         #[pin]
-        pub(super) stream: Option<S>,
-        pub(super) batch: B,
+        stream: Option<S>,
+        batch: B,
         // Comes after the batch that it broke off.
         error: Option<E>,
         // A value, as in a `Stage` of the engine, and for the same reason.
-        poll: PollBatch<S, B, E, T>,
+        poll: PollBatch<S, B, E, U>,
     }
 }
 
-impl<S, B, T> Batching<S, B, Infallible, T>
-where
-    S: Stream<Item = T>,
-    B: Collect<Item = T>,
-{
-    pub(super) fn new(stream: S, batch: B) -> Self {
+/// Of items that are no errors.
+impl<S, B, T> Batching<S, B, Infallible, Vec<T>> {
+    pub(super) fn new(stream: S, batch: B) -> Self
+    where
+        S: Stream<Item = T>,
+        B: Collect<Item = T>,
+    {
         Self { stream: Some(stream), batch, error: None, poll: Self::poll_items }
     }
 
     /// The same with the batch in another form.
     #[cfg(feature = "time")]
-    pub(super) fn map_batch<C>(self, f: impl FnOnce(B) -> C) -> Batching<S, C, Infallible, T>
+    pub(super) fn map_batch<C>(self, f: impl FnOnce(B) -> C) -> Batching<S, C, Infallible, Vec<T>>
     where
+        S: Stream<Item = T>,
         C: Collect<Item = T>,
     {
-        let poll = Batching::poll_items;
-        Batching { stream: self.stream, batch: f(self.batch), error: self.error, poll }
+        let poll = Batching::<S, C, Infallible, Vec<T>>::poll_items;
+        Batching { stream: self.stream, batch: f(self.batch), error: None, poll }
     }
 
     #[inline]
-    fn poll_items(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Vec<T>, Infallible>>> {
-        self.poll_batch(cx, Ok)
+    fn poll_items(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>>
+    where
+        S: Stream<Item = T>,
+        B: Collect<Item = T>,
+    {
+        self.poll_batch(cx, Ok).map(|batch| {
+            batch.map(|batch| {
+                let Ok(batch) = batch;
+                batch
+            })
+        })
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint
+    where
+        S: Stream,
+        B: Count,
+    {
+        self.batch.size_hint(self.stream.as_ref().map_or(exactly(0), Stream::size_hint))
     }
 }
 
 /// Of items that may be errors, the first of which ends the stream.
-impl<S, B, E, T> Batching<S, B, E, T>
-where
-    S: Stream<Item = Result<T, E>>,
-    B: Collect<Item = T>,
-{
-    pub(super) fn of_results(stream: S, batch: B) -> Self {
+impl<S, B, T, E> Batching<S, B, E, Result<Vec<T>, E>> {
+    pub(super) fn of_results(stream: S, batch: B) -> Self
+    where
+        S: Stream<Item = Result<T, E>>,
+        B: Collect<Item = T>,
+    {
         Self { stream: Some(stream), batch, error: None, poll: Self::poll_results }
     }
 
     /// The same with the batch in another form.
     #[cfg(feature = "time")]
-    pub(super) fn try_map_batch<C>(self, f: impl FnOnce(B) -> C) -> Batching<S, C, E, T>
+    pub(super) fn map_batch<C>(self, f: impl FnOnce(B) -> C) -> Batching<S, C, E, Result<Vec<T>, E>>
     where
+        S: Stream<Item = Result<T, E>>,
         C: Collect<Item = T>,
     {
-        let poll = Batching::poll_results;
+        let poll = Batching::<S, C, E, Result<Vec<T>, E>>::poll_results;
         Batching { stream: self.stream, batch: f(self.batch), error: self.error, poll }
     }
 
     #[inline]
-    fn poll_results(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Vec<T>, E>>> {
+    fn poll_results(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Vec<T>, E>>>
+    where
+        S: Stream<Item = Result<T, E>>,
+        B: Collect<Item = T>,
+    {
         self.poll_batch(cx, |item| item)
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint
+    where
+        S: Stream,
+        B: Count,
+    {
+        let error = exactly(usize::from(self.error.is_some()));
+        let Some(stream) = &self.stream else {
+            return add_hints(self.batch.size_hint(exactly(0)), error);
+        };
+        let (lower, upper) = stream.size_hint();
+        let (lower, _) = until_error(self.batch.size_hint((lower, None)));
+        // An error takes the place of an item, and has none in a batch.
+        let items = upper.map(|upper| upper.saturating_sub(1));
+        let (_, batches) = self.batch.size_hint((0, items));
+        let error = usize::from(upper != Some(0));
+        (lower, batches.and_then(|batches| batches.checked_add(error)))
     }
 }
 
-impl<S: Stream, B: Collect<Item = T>, E, T> Batching<S, B, E, T> {
+impl<S, B, E, U> Batching<S, B, E, U> {
     /// Collects items until a batch is complete. `split` tells items from errors.
     ///
     /// Upstream is polled in every poll until it has ended, also if there is a batch to hand on: it
     /// has to answer the stage below. And a batch that is due is no reason to keep that stage from
     /// advancing those above, so it waits here for a pull.
     #[inline]
-    fn poll_batch(
+    fn poll_batch<T>(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         split: impl Fn(S::Item) -> Result<T, E>,
-    ) -> Poll<Option<Result<Vec<T>, E>>> {
+    ) -> Poll<Option<Result<Vec<T>, E>>>
+    where
+        S: Stream,
+        B: Collect<Item = T>,
+    {
         let mut this = self.project();
         let batch = this.batch;
         let mut left = BUDGET;
@@ -164,14 +216,8 @@ impl<S: Stream, B: Collect<Item = T>, E, T> Batching<S, B, E, T> {
         let rest = batch.take_rest().map(Ok);
         Poll::Ready(rest.or_else(|| this.error.take().map(Err)))
     }
-}
-
-impl<S, B, E, T> Batching<S, B, E, T> {
     #[inline]
-    pub(super) fn try_poll_next(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Vec<T>, E>>> {
+    pub(super) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
         (self.poll)(self, cx)
     }
 
@@ -182,36 +228,12 @@ impl<S, B, E, T> Batching<S, B, E, T> {
     {
         self.stream.is_none() && self.error.is_none() && self.batch.started() == 0
     }
-}
 
-impl<S, B, T> Batching<S, B, Infallible, T> {
-    #[inline]
-    pub(super) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Vec<T>>> {
-        self.try_poll_next(cx).map(|batch| {
-            batch.map(|batch| {
-                let Ok(batch) = batch;
-                batch
-            })
-        })
-    }
-}
-
-impl<S: Stream, B: Count, E, T> Batching<S, B, E, T> {
-    pub(super) fn size_hint(&self) -> SizeHint {
-        self.batch.size_hint(self.stream.as_ref().map_or(exactly(0), Stream::size_hint))
-    }
-
-    pub(super) fn try_size_hint(&self) -> SizeHint {
-        let error = exactly(usize::from(self.error.is_some()));
-        let Some(stream) = &self.stream else {
-            return add_hints(self.batch.size_hint(exactly(0)), error);
-        };
-        let (lower, upper) = stream.size_hint();
-        let (lower, _) = until_error(self.batch.size_hint((lower, None)));
-        // An error takes the place of an item, and has none in a batch.
-        let items = upper.map(|upper| upper.saturating_sub(1));
-        let (_, batches) = self.batch.size_hint((0, items));
-        let error = usize::from(upper != Some(0));
-        (lower, batches.and_then(|batches| batches.checked_add(error)))
+    pub(super) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result
+    where
+        S: fmt::Debug,
+        B: Count,
+    {
+        self.batch.fmt_as(name, &self.stream, f)
     }
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -43,5 +44,50 @@ impl<S: Stream> Future for Drain<S> {
             }
         }
         Poll::Ready(())
+    }
+}
+
+pin_project! {
+    /// Future returned by [`TryFlowExt::try_drain`](crate::TryFlowExt::try_drain).
+    #[must_use = "futures do nothing unless polled or awaited"]
+    pub struct TryDrain<S, E> {
+        // Dropped as soon as it has ended or failed.
+        #[pin]
+        stream: Option<S>,
+        error: Option<E>,
+    }
+}
+
+impl<S, E> TryDrain<S, E> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream: Some(stream), error: None }
+    }
+}
+
+impl<S, T, E> Future for TryDrain<S, E>
+where
+    S: Stream<Item = Result<T, E>>,
+{
+    type Output = Result<(), E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        let mut this = self.project();
+        while let Some(stream) = this.stream.as_mut().as_pin_mut() {
+            match ready!(stream.poll_next(cx)) {
+                Some(Ok(_)) => {}
+                end => {
+                    // First, so that it is not lost if the stream panics when it is dropped.
+                    *this.error = end.and_then(Result::err);
+                    this.stream.set(None);
+                }
+            }
+        }
+        Poll::Ready(this.error.take().map_or(Ok(()), Err))
+    }
+}
+
+impl<S: fmt::Debug, E> fmt::Debug for TryDrain<S, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryDrain").field("stream", &self.stream).finish_non_exhaustive()
     }
 }

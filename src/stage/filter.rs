@@ -1,18 +1,16 @@
-use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
+use futures_core::TryStream;
 use futures_lite::Stream;
-use pin_project_lite::pin_project;
 
 use super::filter_map::Maybe;
-use super::fused::fused;
+use super::shell::shell;
+use super::try_call::Try;
 use crate::Concurrency;
 use crate::engine::Stage;
 
-pin_project! {
+shell! {
     /// Stream returned by [`FlowExt::filter_concurrent`](crate::FlowExt::filter_concurrent).
     ///
     /// `S` is the upstream and `P` the predicate. `Fut`, the future of a call, has no name. The items `T` follow
@@ -30,11 +28,11 @@ pin_project! {
     /// assert_eq!(stage.size_hint(), (0, Some(2)));
     /// # });
     /// ```
-    #[must_use = "streams do nothing unless polled"]
     pub struct FilterConcurrent<S: Stream, P, Fut, T = <S as Stream>::Item> {
-        #[pin]
-        stage: Stage<S, T, Maybe<Fut>, Arc<P>, T>,
+        inner: Stage<S, T, Maybe<Fut>, Arc<P>, T>,
     }
+
+    type Item = T;
 }
 
 /// Makes the stage. Only here the future of its calls is known.
@@ -48,10 +46,10 @@ where
     S: Stream<Item = T>,
     P: AsyncFn(&T) -> bool,
 {
-    let stage = Stage::new(stream, concurrency, Arc::new(predicate), |engine, predicate, cx| {
+    let inner = Stage::new(stream, concurrency, Arc::new(predicate), |engine, predicate, cx| {
         engine.poll_next(cx, |item| Maybe::new(test(item, predicate.clone())))
     });
-    FilterConcurrent { stage }
+    FilterConcurrent { inner }
 }
 
 /// A call. The predicate's future borrows the predicate and the item, so it owns a share of the one and
@@ -63,25 +61,47 @@ where
     predicate(&item).await.then_some(item)
 }
 
-impl<S: Stream, P, Fut, T> Stream for FilterConcurrent<S, P, Fut, T> {
-    type Item = T;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.project().stage.poll_next(cx)
+shell! {
+    /// Stream returned by [`TryFlowExt::try_filter_concurrent`](crate::TryFlowExt::try_filter_concurrent).
+    ///
+    /// `S` is the upstream and `P` the predicate. `Fut`, the future of a call, has no name. The values `T` and
+    /// the errors `E` follow from the upstream.
+    pub struct TryFilterConcurrent<
+        S: TryStream,
+        P,
+        Fut,
+        T = <S as TryStream>::Ok,
+        E = <S as TryStream>::Error,
+    > {
+        inner: Stage<S, Result<T, E>, Try<Maybe<Fut>, E>, Arc<P>, Result<T, E>>,
     }
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stage.size_hint()
-    }
+    type Item = Result<T, E>;
 }
 
-fused!([S: Stream, P, Fut, T] FilterConcurrent<S, P, Fut, T>: |stage| stage.stage.engine().is_over());
-
-impl<S, P, Fut, T> fmt::Debug for FilterConcurrent<S, P, Fut, T>
+/// Makes the stage. Only here the future of its calls is known.
+#[track_caller]
+pub(crate) fn try_filter_concurrent<S, P, T, E>(
+    stream: S,
+    concurrency: Concurrency,
+    predicate: P,
+) -> TryFilterConcurrent<S, P, impl Future<Output = Option<Result<T, E>>>, T, E>
 where
-    S: Stream + fmt::Debug,
+    S: Stream<Item = Result<T, E>>,
+    P: AsyncFn(&T) -> Result<bool, E>,
 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stage.fmt_as("FilterConcurrent", f)
-    }
+    let inner = Stage::new(stream, concurrency, Arc::new(predicate), |engine, predicate, cx| {
+        engine.try_poll_next(cx, |item| {
+            Try::new(item.map(|item| Maybe::new(try_test(item, predicate.clone()))))
+        })
+    });
+    TryFilterConcurrent { inner }
+}
+
+/// A call that can fail.
+async fn try_test<T, E, P>(item: T, predicate: Arc<P>) -> Option<Result<T, E>>
+where
+    P: AsyncFn(&T) -> Result<bool, E>,
+{
+    predicate(&item).await.map(|keep| keep.then_some(item)).transpose()
 }

@@ -1,18 +1,19 @@
-use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_core::TryStream;
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
-use super::Expand;
-use super::fused::fused;
-use crate::Concurrency;
+use super::expand::Expand;
+use super::shell::shell;
+use super::try_call::Try;
+use super::try_expand::TryExpand;
 use crate::engine::{Call, Stage, Step};
 use crate::size_hint::SizeHint;
 
-pin_project! {
+shell! {
     /// Stream returned by [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent).
     ///
     /// `S` is the upstream, `F` the function, `X` what it returns, and `Via` is a type of
@@ -31,7 +32,6 @@ pin_project! {
     /// assert!(first.contains(&1) && first.contains(&2));
     /// # });
     /// ```
-    #[must_use = "streams do nothing unless polled"]
     pub struct FlatMapConcurrent<
         S: Stream,
         F,
@@ -41,10 +41,50 @@ pin_project! {
         I = <X as Expand<Via>>::Stream,
         U = <X as Expand<Via>>::Item,
     > {
-        #[pin]
-        stage: Stage<S, T, Many<I>, F, U>,
+        inner: Stage<S, T, Many<I>, F, U>,
         via: PhantomData<fn() -> (X, Via)>,
     }
+
+    type Item = U;
+
+    polled by |engine, f, cx| engine.poll_next(cx, |item| Many::new(f(item).expand())),
+    where
+        S: Stream<Item = T>,
+        F: FnMut(T) -> X,
+        X: Expand<Via, Item = U, Stream = I>,
+        I: Stream<Item = U>,
+}
+
+shell! {
+    /// Stream returned by [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent).
+    ///
+    /// `S` is the upstream, `F` the function, `X` what it returns, and `Via` is a type of
+    /// [`via`](crate::via) that says what `X` is. The values `T`, the errors `E`, the inner streams `I`
+    /// and the outputs `U` follow from them. To keep one in a struct it is simpler to box it.
+    pub struct TryFlatMapConcurrent<
+        S: TryStream,
+        F,
+        X: TryExpand<Via>,
+        Via,
+        T = <S as TryStream>::Ok,
+        E = <X as TryExpand<Via>>::Error,
+        I = <X as TryExpand<Via>>::Stream,
+        U = <X as TryExpand<Via>>::Ok,
+    > {
+        inner: Stage<S, Result<T, E>, Try<Many<I>, E>, F, Result<U, E>>,
+        via: PhantomData<fn() -> (X, Via)>,
+    }
+
+    type Item = Result<U, E>;
+
+    polled by |engine, f, cx| {
+        engine.try_poll_next(cx, |item| Try::new(item.map(|item| Many::new(f(item).try_expand()))))
+    },
+    where
+        S: Stream<Item = Result<T, E>>,
+        F: FnMut(T) -> X,
+        X: TryExpand<Via, Ok = U, Error = E, Stream = I>,
+        I: Stream<Item = Result<U, E>>,
 }
 
 pin_project! {
@@ -58,36 +98,6 @@ pin_project! {
 impl<S> Many<S> {
     pub(super) fn new(stream: S) -> Self {
         Self { stream }
-    }
-}
-
-impl<S, F, X, Via, T, I, U> FlatMapConcurrent<S, F, X, Via, T, I, U>
-where
-    S: Stream<Item = T>,
-    F: FnMut(T) -> X,
-    X: Expand<Via, Item = U, Stream = I>,
-    I: Stream<Item = U>,
-{
-    #[track_caller]
-    pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
-        let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
-            engine.poll_next(cx, |item| Many::new(f(item).expand()))
-        });
-        Self { stage, via: PhantomData }
-    }
-}
-
-impl<S: Stream, F, X: Expand<Via>, Via, T, I, U> Stream
-    for FlatMapConcurrent<S, F, X, Via, T, I, U>
-{
-    type Item = U;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
-        self.project().stage.poll_next(cx)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stage.size_hint()
     }
 }
 
@@ -109,17 +119,5 @@ impl<S: Stream> Call for Many<S> {
             Some(output) => Step::Output(output),
             None => Step::End,
         })
-    }
-}
-
-fused!([S: Stream, F, X: Expand<Via>, Via, T, I, U] FlatMapConcurrent<S, F, X, Via, T, I, U>: |stage| stage.stage.engine().is_over());
-
-impl<S, F, X, Via, T, I, U> fmt::Debug for FlatMapConcurrent<S, F, X, Via, T, I, U>
-where
-    S: Stream + fmt::Debug,
-    X: Expand<Via>,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stage.fmt_as("FlatMapConcurrent", f)
     }
 }

@@ -1,17 +1,17 @@
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_core::TryStream;
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::call_future::CallFuture;
-use super::fused::fused;
-use crate::Concurrency;
+use super::shell::shell;
+use super::try_call::Try;
 use crate::engine::{Call, Stage, Step};
 
-pin_project! {
+shell! {
     /// Stream returned by [`FlowExt::map_concurrent`](crate::FlowExt::map_concurrent).
     ///
     /// `S` is the upstream, `F` the function and `Fut` the future of a call. The items `T` and the outputs `U`
@@ -34,7 +34,6 @@ pin_project! {
     /// let mut doubled = Doubled { stage: stream::once(21).map_concurrent(8, double) };
     /// assert_eq!(future::block_on(doubled.stage.next()), Some(42));
     /// ```
-    #[must_use = "streams do nothing unless polled"]
     pub struct MapConcurrent<
         S: Stream,
         F,
@@ -42,9 +41,36 @@ pin_project! {
         T = <S as Stream>::Item,
         U = <Fut as Future>::Output,
     > {
-        #[pin]
-        stage: Stage<S, T, One<Fut>, F, U>,
+        inner: Stage<S, T, One<Fut>, F, U>,
     }
+
+    type Item = U;
+
+    polled by |engine, f, cx| engine.poll_next(cx, |item| One::new(f(item))),
+    where
+        S: Stream<Item = T>,
+        F: FnMut(T) -> Fut,
+        Fut: CallFuture<Output = U>,
+}
+
+shell! {
+    /// Stream returned by [`TryFlowExt::try_map_concurrent`](crate::TryFlowExt::try_map_concurrent).
+    ///
+    /// `S` is the upstream, `F` the function, `Fut` the future of a call, and `U` and `E` what it resolves to.
+    /// The values `T` follow from the upstream.
+    pub struct TryMapConcurrent<S: TryStream, F, Fut, U, E, T = <S as TryStream>::Ok> {
+        inner: Stage<S, Result<T, E>, Try<One<Fut>, E>, F, Result<U, E>>,
+    }
+
+    type Item = Result<U, E>;
+
+    polled by |engine, f, cx| {
+        engine.try_poll_next(cx, |item| Try::new(item.map(|item| One::new(f(item)))))
+    },
+    where
+        S: Stream<Item = Result<T, E>>,
+        F: FnMut(T) -> Fut,
+        Fut: CallFuture<Output = Result<U, E>>,
 }
 
 pin_project! {
@@ -61,50 +87,11 @@ impl<Fut> One<Fut> {
     }
 }
 
-impl<S, F, Fut, T, U> MapConcurrent<S, F, Fut, T, U>
-where
-    S: Stream<Item = T>,
-    F: FnMut(T) -> Fut,
-    Fut: CallFuture<Output = U>,
-{
-    #[track_caller]
-    pub(crate) fn new(stream: S, concurrency: Concurrency, f: F) -> Self {
-        let stage = Stage::new(stream, concurrency, f, |engine, f, cx| {
-            engine.poll_next(cx, |item| One::new(f(item)))
-        });
-        Self { stage }
-    }
-}
-
-impl<S: Stream, F, Fut: CallFuture, T, U> Stream for MapConcurrent<S, F, Fut, T, U> {
-    type Item = U;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
-        self.project().stage.poll_next(cx)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.stage.size_hint()
-    }
-}
-
 impl<Fut: CallFuture> Call for One<Fut> {
     type Output = Fut::Output;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Fut::Output>> {
         self.project().future.poll(cx).map(Step::Last)
-    }
-}
-
-fused!([S: Stream, F, Fut: CallFuture, T, U] MapConcurrent<S, F, Fut, T, U>: |stage| stage.stage.engine().is_over());
-
-impl<S, F, Fut, T, U> fmt::Debug for MapConcurrent<S, F, Fut, T, U>
-where
-    S: Stream + fmt::Debug,
-    Fut: CallFuture,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.stage.fmt_as("MapConcurrent", f)
     }
 }
