@@ -5,15 +5,14 @@ use std::time::Duration;
 use futures_lite::Stream;
 use futures_lite::future::Boxed;
 
-use crate::Concurrency;
 use crate::flow::Through;
 #[cfg(feature = "time")]
 use crate::stage::BatchedWithin;
 use crate::stage::{
-    Batched, BatchedByWeight, CallFuture, Drain, Driven, Expand, FilterConcurrent,
-    FilterMapConcurrent, FlatMapConcurrent, MapConcurrent, Prefetch, TakeUntilStopped,
-    filter_concurrent,
+    Batched, BatchedByWeight, Drain, Driven, FilterConcurrent, FilterMapConcurrent,
+    FlatMapConcurrent, MapConcurrent, Prefetch, TakeUntilStopped, filter_concurrent,
 };
+use crate::{CallFuture, Concurrency, Expand};
 
 /// The stages, as methods of every [`Stream`].
 ///

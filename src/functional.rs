@@ -56,11 +56,11 @@ use futures_lite::stream::{Filter, FilterMap, Inspect, Map, Take};
 use futures_lite::{Stream, StreamExt};
 
 use crate::stage::{
-    Batched, CallFuture, Drain, Expand, FilterConcurrent, FilterMapConcurrent, FlatMapConcurrent,
-    MapConcurrent, MapOkConcurrent, TryBatched, TryExpand, TryFilterConcurrent,
-    TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
+    Batched, Drain, FilterConcurrent, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent,
+    MapOkConcurrent, TryBatched, TryFilterConcurrent, TryFilterMapConcurrent, TryFlatMapConcurrent,
+    TryMapConcurrent,
 };
-use crate::{Concurrency, Source, stage};
+use crate::{CallFuture, Concurrency, Expand, Source, TryExpand, stage};
 
 /// Makes one transformer of several: what the first gives goes into the second, and so on.
 ///

@@ -16,7 +16,7 @@ mod place;
 mod semaphore;
 mod size_hint;
 mod source;
-mod stage;
+pub mod stage;
 mod sync;
 mod try_ext;
 mod with;
@@ -31,16 +31,13 @@ pub use crate::place::{
 pub use crate::place::{InPool, InThread, ThreadPool, ThreadPoolBuilder, in_pool, in_thread};
 pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
-pub use crate::stage::{
-    Alongside, Batched, BatchedByWeight, CallFuture, Drain, Driven, ErrInto, Expand,
-    FilterConcurrent, FilterMapConcurrent, FlatMapConcurrent, InspectErr, InspectOk, MapConcurrent,
-    MapErr, MapOk, MapOkConcurrent, Merge, MergeHandle, Opened, OpenedStream, Opening, Prefetch,
-    ResultStreamExt, TakeUntilStopped, TryBatched, TryBatchedByWeight, TryDrain, TryExpand,
-    TryFilterConcurrent, TryFilterMapConcurrent, TryFlatMapConcurrent, TryItem, TryMapConcurrent,
-    merge,
-};
-#[cfg(feature = "time")]
-pub use crate::stage::{BatchedWithin, DefaultTimer, SleepTimer, TryBatchedWithin};
+pub use crate::stage::call_future::CallFuture;
+pub use crate::stage::expand::Expand;
+pub use crate::stage::merge::merge;
+pub use crate::stage::merge_handle::MergeHandle;
+pub use crate::stage::results::ResultStreamExt;
+pub use crate::stage::try_expand::TryExpand;
+pub use crate::stage::try_item::TryItem;
 pub use crate::try_ext::TryFlowExt;
 pub use crate::with::with;
 

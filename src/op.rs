@@ -41,8 +41,7 @@
 //! before it looks at what is on the other side of the `|`. The methods of [`Flow`], as in
 //! `Flow::<Page>::identity().map(|page| page.title)`, need no types.
 
-use crate::stage::{CallFuture, Expand, TryExpand};
-use crate::{Concurrency, Flow, FlowPredicate};
+use crate::{CallFuture, Concurrency, Expand, Flow, FlowPredicate, TryExpand};
 
 /// The step that calls `f` on every item: [`Flow::map`].
 ///

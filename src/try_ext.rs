@@ -3,14 +3,13 @@ use std::time::Duration;
 
 use futures_lite::Stream;
 
-use crate::Concurrency;
 #[cfg(feature = "time")]
 use crate::stage::TryBatchedWithin;
 use crate::stage::{
-    CallFuture, MapOkConcurrent, TryBatched, TryBatchedByWeight, TryDrain, TryExpand,
-    TryFilterConcurrent, TryFilterMapConcurrent, TryFlatMapConcurrent, TryItem, TryMapConcurrent,
-    try_filter_concurrent,
+    MapOkConcurrent, TryBatched, TryBatchedByWeight, TryDrain, TryFilterConcurrent,
+    TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent, try_filter_concurrent,
 };
+use crate::{CallFuture, Concurrency, TryExpand, TryItem};
 
 /// The stages that stop at the first error, as methods of every [`Stream`] of `Result`s.
 ///

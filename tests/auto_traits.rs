@@ -11,12 +11,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use flowlet::stage::{
+    Alongside, Batched, BatchedByWeight, Drain, Driven, FilterMapConcurrent, FlatMapConcurrent,
+    MapConcurrent, Opened, Opening, Prefetch, TakeUntilStopped, TryBatched, TryBatchedByWeight,
+    TryDrain, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
+};
 use flowlet::{
-    Acquire, Alongside, Batched, BatchedByWeight, Concurrency, Drain, Driven, Expand,
-    FilterMapConcurrent, FlatMapConcurrent, Flow, FlowExt, InPool, InTask, InThread, MapConcurrent,
-    Opened, Opening, Permit, Pipe, Prefetch, Semaphore, TakeUntilStopped, ThreadLocal, ThreadPool,
-    ThreadPoolBuilder, TryBatched, TryBatchedByWeight, TryDrain, TryFilterMapConcurrent,
-    TryFlatMapConcurrent, TryFlowExt, TryMapConcurrent, errors_in_turn, in_local_task, in_pool,
+    Acquire, Concurrency, Expand, Flow, FlowExt, InPool, InTask, InThread, Permit, Pipe, Semaphore,
+    ThreadLocal, ThreadPool, ThreadPoolBuilder, TryFlowExt, errors_in_turn, in_local_task, in_pool,
     in_task, in_thread, ordered, pipe, via,
 };
 use futures_lite::{Stream, StreamExt, stream};
@@ -240,7 +242,7 @@ fn try_stages_are_what_their_parts_are() {
 
     #[cfg(feature = "time")]
     {
-        use flowlet::TryBatchedWithin;
+        use flowlet::stage::TryBatchedWithin;
 
         traits!(some::<TryBatchedWithin<Up<Res<Yes>>, Yes, Yes>>() => Send Sync Unpin);
         traits!(some::<TryBatchedWithin<Up<Res<No>>, No, Yes>>() => !Send !Sync);
@@ -270,7 +272,7 @@ fn other_streams_are_what_their_parts_are() {
 
     #[cfg(feature = "time")]
     {
-        use flowlet::BatchedWithin;
+        use flowlet::stage::BatchedWithin;
 
         traits!(some::<BatchedWithin<Up>>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
         traits!(some::<BatchedWithin<Up<No>>>() => !Send !Sync);

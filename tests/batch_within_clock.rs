@@ -59,7 +59,11 @@ pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};
 pub use crate::semaphore::Semaphore;
 pub use crate::source::{Pipe, Source, pipe, via};
-pub use crate::stage::merge;
+pub use crate::stage::call_future::CallFuture;
+pub use crate::stage::expand::Expand;
+pub use crate::stage::merge::merge;
+pub use crate::stage::try_expand::TryExpand;
+pub use crate::stage::try_item::TryItem;
 pub use crate::try_ext::TryFlowExt;
 
 use crate::support::exec::{rest, run};

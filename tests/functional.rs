@@ -201,7 +201,8 @@ fn nothing_is_lost_by_drain_and_collect() {
     block_on(functional::drain((0..5).inspect(|_| count.set(count.get() + 1))));
     block_on(functional::drain(pipe(0..5).inspect(|_| count.set(count.get() + 1))));
     assert_eq!(count.get(), 10);
-    let drain: flowlet::Drain<Pipe<stream::Once<u8>>> = functional::drain(pipe(stream::once(1)));
+    let drain: flowlet::stage::Drain<Pipe<stream::Once<u8>>> =
+        functional::drain(pipe(stream::once(1)));
     block_on(drain);
     let text: String = block_on(functional::collect(["a", "b"]));
     assert_eq!(text, "ab");

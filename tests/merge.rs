@@ -15,8 +15,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use flowlet::merge;
 use flowlet::prelude::*;
-use flowlet::{Merge, merge};
+use flowlet::stage::Merge;
 use futures_lite::stream::Boxed;
 use futures_lite::{future, stream};
 

@@ -2,7 +2,8 @@
 
 use std::pin::pin;
 
-use flowlet::{Merge, MergeHandle, merge};
+use flowlet::stage::Merge;
+use flowlet::{MergeHandle, merge};
 use futures_lite::future::block_on;
 use futures_lite::stream::BoxedLocal;
 use futures_lite::{Stream, StreamExt, stream};

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use flowlet::prelude::*;
-use flowlet::{Driven, Flow, in_task, ordered};
+use flowlet::stage::Driven;
+use flowlet::{Flow, in_task, ordered};
 use futures_lite::future::{Boxed, block_on, yield_now};
 use futures_lite::{FutureExt, stream};
 use futures_util::stream::select;

@@ -6,11 +6,8 @@ use futures_lite::StreamExt;
 
 use super::steps::Step;
 use super::{Flow, FlowPredicate};
-use crate::Concurrency;
-use crate::stage::{
-    Batched, CallFuture, Expand, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent,
-    checked_size,
-};
+use crate::stage::{Batched, FilterMapConcurrent, FlatMapConcurrent, MapConcurrent, checked_size};
+use crate::{CallFuture, Concurrency, Expand};
 
 /// # Stages
 ///

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::steps::Step;
 use super::{Flow, FlowPredicate};
-use crate::Concurrency;
 use crate::stage::{
-    CallFuture, MapOkConcurrent, TryBatched, TryExpand, TryFilterMapConcurrent,
-    TryFlatMapConcurrent, TryMapConcurrent, checked_size,
+    MapOkConcurrent, TryBatched, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
+    checked_size,
 };
+use crate::{CallFuture, Concurrency, TryExpand};
 
 /// # Stages that end at the first error
 ///

@@ -19,7 +19,7 @@ shell! {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::{Batched, Pipe, prelude::*};
+    /// use flowlet::{Pipe, prelude::*, stage::Batched};
     /// use futures_lite::stream;
     ///
     /// let batches: Batched<Pipe<stream::Repeat<u8>>> = pipe(stream::repeat(0)).batched(100);

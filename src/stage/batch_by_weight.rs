@@ -17,7 +17,7 @@ shell! {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::{BatchedByWeight, Pipe, prelude::*};
+    /// use flowlet::{Pipe, prelude::*, stage::BatchedByWeight};
     /// use futures_lite::stream;
     ///
     /// type Lines = Pipe<stream::Repeat<String>>;

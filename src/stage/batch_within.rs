@@ -20,7 +20,7 @@ shell! {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::{BatchedWithin, Pipe, prelude::*};
+    /// use flowlet::{Pipe, prelude::*, stage::BatchedWithin};
     /// use futures_lite::stream;
     /// use std::time::Duration;
     ///
@@ -104,7 +104,7 @@ where
     C: Timer,
 {
     /// Waits with `sleep` instead of the timers of `async-io`: see
-    /// [`BatchedWithin::sleep`](crate::BatchedWithin::sleep).
+    /// [`BatchedWithin::sleep`](crate::stage::BatchedWithin::sleep).
     ///
     /// # Examples
     ///

@@ -12,7 +12,7 @@ pin_project! {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::{Drain, Pipe, prelude::*};
+    /// use flowlet::{Pipe, prelude::*, stage::Drain};
     /// use futures_lite::stream;
     ///
     /// let drain: Drain<Pipe<stream::Once<u8>>> = pipe(stream::once(0)).drain();

@@ -19,8 +19,8 @@ shell! {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::FilterConcurrent;
     /// use flowlet::prelude::*;
+    /// use flowlet::stage::FilterConcurrent;
     ///
     /// # futures_lite::future::block_on(async {
     /// let stage: FilterConcurrent<_, _, _> =

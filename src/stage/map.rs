@@ -22,7 +22,7 @@ shell! {
     /// Where the stage has to be named, name its function by a pointer and box its future:
     ///
     /// ```
-    /// use flowlet::{FlowExt, MapConcurrent};
+    /// use flowlet::{FlowExt, stage::MapConcurrent};
     /// use futures_lite::future::{self, Boxed, FutureExt};
     /// use futures_lite::stream::{self, StreamExt};
     ///

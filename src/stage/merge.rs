@@ -63,7 +63,7 @@ where
 /// # Examples
 ///
 /// ```
-/// use flowlet::{Merge, merge, prelude::*};
+/// use flowlet::{merge, prelude::*, stage::Merge};
 /// use futures_lite::stream;
 ///
 /// # futures_lite::future::block_on(async {

@@ -5,7 +5,7 @@ use std::task::Wake;
 
 use crate::engine::Signals;
 
-/// Adds streams to a [`Merge`](crate::Merge) that runs. Clones are handles to the same one.
+/// Adds streams to a [`Merge`](crate::stage::Merge) that runs. Clones are handles to the same one.
 ///
 /// # Examples
 ///

@@ -1,52 +1,58 @@
+//! What the methods return: streams, and the futures of [`drain`](crate::FlowExt::drain) and the like.
+//!
+//! Few programs name one. A function returns `impl Stream<Item = T>`, a struct keeps a stream in a `Box`,
+//! as [`boxed`](futures_lite::StreamExt::boxed) does, and a [`Flow`](crate::Flow) has a type that is short.
+//! Where there must be no box, [`MapConcurrent`] shows how to name a stage.
+//!
+//! The stages are fused, and say so by [`FusedStream`](futures_core::FusedStream). They are `Send` and `Sync`
+//! as far as their upstream, their function and its future are.
+
 mod batch;
 mod batch_by_weight;
 #[cfg(feature = "time")]
 mod batch_within;
 mod batching;
-mod call_future;
+pub(crate) mod call_future;
 mod drain;
 mod driven;
-mod expand;
+pub(crate) mod expand;
 mod filter;
 mod filter_map;
 mod flat_map;
 mod fused;
 mod map;
 mod map_ok;
-mod merge;
-mod merge_handle;
+pub(crate) mod merge;
+pub(crate) mod merge_handle;
 mod prefetch;
-mod results;
+pub(crate) mod results;
 mod shell;
 mod take_until_stopped;
 #[cfg(feature = "time")]
 mod timer;
 mod try_call;
-mod try_expand;
-mod try_item;
+pub(crate) mod try_expand;
+pub(crate) mod try_item;
 
 pub use self::batch::{Batched, TryBatched};
 pub use self::batch_by_weight::{BatchedByWeight, TryBatchedByWeight};
 #[cfg(feature = "time")]
 pub use self::batch_within::{BatchedWithin, TryBatchedWithin};
-pub use self::call_future::CallFuture;
 pub use self::drain::{Drain, TryDrain};
 pub use self::driven::{Alongside, Driven};
-pub use self::expand::{Expand, Opening};
+pub use self::expand::Opening;
 pub use self::filter::{FilterConcurrent, TryFilterConcurrent};
 pub use self::filter_map::{FilterMapConcurrent, TryFilterMapConcurrent};
 pub use self::flat_map::{FlatMapConcurrent, TryFlatMapConcurrent};
 pub use self::map::{MapConcurrent, TryMapConcurrent};
 pub use self::map_ok::MapOkConcurrent;
-pub use self::merge::{Merge, merge};
-pub use self::merge_handle::MergeHandle;
+pub use self::merge::Merge;
 pub use self::prefetch::Prefetch;
-pub use self::results::{ErrInto, InspectErr, InspectOk, MapErr, MapOk, ResultStreamExt};
+pub use self::results::{ErrInto, InspectErr, InspectOk, MapErr, MapOk};
 pub use self::take_until_stopped::TakeUntilStopped;
 #[cfg(feature = "time")]
 pub use self::timer::{DefaultTimer, SleepTimer};
-pub use self::try_expand::{Opened, OpenedStream, TryExpand};
-pub use self::try_item::TryItem;
+pub use self::try_expand::{Opened, OpenedStream};
 
 pub(crate) use self::batch::checked_size;
 pub(crate) use self::filter::{filter_concurrent, try_filter_concurrent};

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use futures_lite::future::{Boxed, FutureExt, yield_now};
 use futures_lite::{Stream, StreamExt};
 
+use super::driven::Driven;
 use super::fused::fused;
 use crate::engine;
 use crate::place::handle::{Handle, task};
@@ -15,7 +16,6 @@ use crate::place::queue::{Receiver, Sender, queue};
 use crate::place::span::CallSpan;
 use crate::semaphore::{Permit, Semaphore};
 use crate::size_hint::{SizeHint, exactly};
-use crate::stage::Driven;
 
 /// How many items the task pulls before it lets the executor run something else.
 const BUDGET: usize = 32;
@@ -32,7 +32,7 @@ const PANICS: usize = 16;
 /// # Examples
 ///
 /// ```
-/// use flowlet::{Pipe, Prefetch, prelude::*};
+/// use flowlet::{Pipe, prelude::*, stage::Prefetch};
 /// use futures_lite::{future, stream};
 ///
 /// type Zeros = Pipe<stream::Repeat<u8>>;

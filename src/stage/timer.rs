@@ -29,13 +29,14 @@ pub trait Timer {
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
-/// The timer of a [`BatchedWithin`](crate::BatchedWithin) unless it was given a
-/// [`sleep`](crate::BatchedWithin::sleep) function: one of `async-io`.
+/// The timer of a [`BatchedWithin`](crate::stage::BatchedWithin) unless it was given a
+/// [`sleep`](crate::stage::BatchedWithin::sleep) function: one of `async-io`.
 ///
 /// # Examples
 ///
 /// ```
-/// use flowlet::{BatchedWithin, DefaultTimer, prelude::*};
+/// use flowlet::prelude::*;
+/// use flowlet::stage::{BatchedWithin, DefaultTimer};
 /// use std::time::Duration;
 ///
 /// let batches: BatchedWithin<_, DefaultTimer> = pipe(0..3).batched_within(2, Duration::from_secs(1));
@@ -73,12 +74,13 @@ impl Timer for DefaultTimer {
     }
 }
 
-/// A timer made of a function that sleeps: see [`BatchedWithin::sleep`](crate::BatchedWithin::sleep).
+/// A timer made of a function that sleeps: see [`BatchedWithin::sleep`](crate::stage::BatchedWithin::sleep).
 ///
 /// # Examples
 ///
 /// ```
-/// use flowlet::{BatchedWithin, SleepTimer, prelude::*};
+/// use flowlet::prelude::*;
+/// use flowlet::stage::{BatchedWithin, SleepTimer};
 /// use std::time::Duration;
 ///
 /// let batches: BatchedWithin<_, SleepTimer<_, _>> =

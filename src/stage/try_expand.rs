@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use futures_lite::{Stream, stream};
 use pin_project_lite::pin_project;
 
-use super::Opening;
+use super::expand::Opening;
 use crate::size_hint::{SizeHint, exactly};
 use crate::source::via;
 
@@ -138,7 +138,7 @@ pin_project! {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::{Opened, TryExpand};
+    /// use flowlet::{TryExpand, stage::Opened};
     /// use futures_lite::StreamExt;
     /// use std::pin::pin;
     ///
@@ -185,7 +185,7 @@ pin_project! {
     /// # Examples
     ///
     /// ```
-    /// use flowlet::{OpenedStream, TryExpand};
+    /// use flowlet::{TryExpand, stage::OpenedStream};
     /// use futures_lite::{StreamExt, stream};
     /// use std::pin::pin;
     ///

@@ -1,5 +1,5 @@
-use flowlet::Driven;
 use flowlet::prelude::*;
+use flowlet::stage::Driven;
 use futures_lite::stream::Boxed;
 
 struct Reader {
