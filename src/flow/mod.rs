@@ -1,10 +1,8 @@
 mod operator;
 mod picture;
 mod predicate;
-mod stages;
 mod steps;
 mod through;
-mod try_stages;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +15,7 @@ pub use self::operator::IntoFlow;
 pub use self::predicate::FlowPredicate;
 pub use self::through::Through;
 
+pub(crate) use self::steps::Argument;
 use self::steps::{Step, Steps};
 
 /// A piece of a pipeline without a source: name it, keep it, use it again.
@@ -51,6 +50,12 @@ use self::steps::{Step, Steps};
 /// }
 /// # });
 /// ```
+///
+/// # Stages
+///
+/// The methods that add a step do what those of [`FlowExt`](crate::FlowExt),
+/// [`TryFlowExt`](crate::TryFlowExt) and [`StreamExt`] of the same name do to a stream. What they take is
+/// shared by all runs, which may be on several threads at once: functions are `Fn`, `Sync` and `'static`.
 ///
 /// # Runs
 ///
@@ -257,10 +262,11 @@ impl<T: 'static, U: 'static> Flow<T, U> {
         picture::mermaid(&self.steps)
     }
 
-    /// Adds a step.
-    fn step<V, S>(
+    /// Adds a stage, by the name of its method and the values that it was given.
+    pub(crate) fn step<V, S>(
         self,
-        step: Step,
+        name: &'static str,
+        arguments: Vec<Argument>,
         stage: impl Fn(Boxed<U>) -> S + Send + Sync + 'static,
     ) -> Flow<T, V>
     where
@@ -270,7 +276,7 @@ impl<T: 'static, U: 'static> Flow<T, U> {
         let above = self.apply;
         Flow {
             apply: Arc::new(move |stream| stage(above(stream)).boxed()),
-            steps: self.steps.then(step.into()),
+            steps: self.steps.then(Step::stage(name, arguments).into()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Concurrency;
 use crate::concurrency::Limit;
@@ -24,14 +25,33 @@ pub(super) enum Step {
 #[derive(Clone)]
 pub(super) struct Stage {
     name: &'static str,
-    argument: Argument,
+    arguments: Vec<Argument>,
 }
 
+/// A value that a stage was given.
 #[derive(Clone)]
-enum Argument {
-    None,
+pub(crate) enum Argument {
     Size(usize),
+    Duration(Duration),
     Limit(Concurrency),
+}
+
+impl From<&usize> for Argument {
+    fn from(size: &usize) -> Self {
+        Self::Size(*size)
+    }
+}
+
+impl From<&Duration> for Argument {
+    fn from(duration: &Duration) -> Self {
+        Self::Duration(*duration)
+    }
+}
+
+impl From<&Concurrency> for Argument {
+    fn from(limit: &Concurrency) -> Self {
+        Self::Limit(limit.clone())
+    }
 }
 
 impl Steps {
@@ -61,39 +81,34 @@ impl From<Step> for Steps {
 impl Step {
     /// A function of streams, of which nothing more is known.
     pub(super) fn function() -> Self {
-        Self::plain("function")
+        Self::stage("function", Vec::new())
     }
 
-    /// A stage that has no numbers.
-    pub(super) fn plain(name: &'static str) -> Self {
-        Self::Stage(Stage { name, argument: Argument::None })
-    }
-
-    /// A stage with a size.
-    pub(super) fn sized(name: &'static str, size: usize) -> Self {
-        Self::Stage(Stage { name, argument: Argument::Size(size) })
-    }
-
-    /// A stage with a limit.
-    pub(super) fn concurrent(name: &'static str, limit: &Concurrency) -> Self {
-        Self::Stage(Stage { name, argument: Argument::Limit(limit.clone()) })
+    pub(super) fn stage(name: &'static str, arguments: Vec<Argument>) -> Self {
+        Self::Stage(Stage { name, arguments })
     }
 }
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;
-        match &self.argument {
-            Argument::None => Ok(()),
-            Argument::Size(size) => write!(f, "({size})"),
-            Argument::Limit(concurrency) => {
-                f.write_str("(")?;
-                concurrency.fmt_around(f, |limit, f| match limit {
-                    Limit::Private(limit) => write!(f, "{limit}"),
-                    Limit::Shared(semaphore) => write!(f, "semaphore({})", semaphore.limit()),
-                })?;
-                f.write_str(")")
-            }
+        for (index, argument) in self.arguments.iter().enumerate() {
+            f.write_str(if index == 0 { "(" } else { ", " })?;
+            argument.fmt(f)?;
+        }
+        f.write_str(if self.arguments.is_empty() { "" } else { ")" })
+    }
+}
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size(size) => write!(f, "{size}"),
+            Self::Duration(duration) => write!(f, "{duration:?}"),
+            Self::Limit(concurrency) => concurrency.fmt_around(f, |limit, f| match limit {
+                Limit::Private(limit) => write!(f, "{limit}"),
+                Limit::Shared(semaphore) => write!(f, "semaphore({})", semaphore.limit()),
+            }),
         }
     }
 }

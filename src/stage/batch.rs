@@ -6,13 +6,15 @@ use futures_lite::Stream;
 
 use super::batching::{Batching, Collect, Count};
 use super::shell::shell;
+use super::styles::styles;
 use crate::size_hint::{SizeHint, add_hints, exactly};
+use crate::{FlowExt, TryFlowExt};
 
 /// The room that a batch is given at first, at most: sizes may be huge.
 const INITIAL_CAPACITY: usize = 1024;
 
 shell! {
-    /// Stream returned by [`FlowExt::batched`](crate::FlowExt::batched).
+    /// Stream returned by [`FlowExt::batched`].
     ///
     /// The items `T` follow from the upstream `S`.
     ///
@@ -40,7 +42,7 @@ impl<S: Stream<Item = T>, T> Batched<S, T> {
 }
 
 shell! {
-    /// Stream returned by [`TryFlowExt::try_batched`](crate::TryFlowExt::try_batched).
+    /// Stream returned by [`TryFlowExt::try_batched`].
     ///
     /// `S` is the upstream of values `T` and errors `E`.
     pub struct TryBatched<S, T, E> {
@@ -65,7 +67,7 @@ pub(super) struct Batch<T> {
 
 /// Refuses a size that no batch could have.
 #[track_caller]
-pub(crate) fn checked_size(size: usize) -> usize {
+pub(super) fn checked_size(size: usize) -> usize {
     assert!(size > 0, "the size of a batch must be at least 1");
     size
 }
@@ -120,4 +122,28 @@ impl<T> Count for Batch<T> {
             .field("upstream", upstream)
             .finish()
     }
+}
+
+styles! {
+    /// Collects items into batches of `size`: see [`FlowExt::batched`].
+    fn batched(size: usize = checked_size(size););
+
+    flow [U: Send + 'static] U => [] Vec<U>
+    where []
+    by |stream| stream.batched(size);
+
+    functional [S] impl Fn(S) -> Batched<S>
+    where [S: Stream]
+    by |stream| stream.batched(size);
+
+    /// Collects values into batches of `size`, up to the first error: see [`TryFlowExt::try_batched`].
+    fn try_batched(size: usize = checked_size(size););
+
+    flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [] Result<Vec<V>, E>
+    where []
+    by |stream| stream.try_batched(size);
+
+    functional [S, V, E] impl Fn(S) -> TryBatched<S, V, E>
+    where [S: Stream<Item = Result<V, E>>]
+    by |stream| stream.try_batched(size);
 }

@@ -7,10 +7,12 @@ use futures_lite::Stream;
 
 use super::batching::{Batching, Collect, Count};
 use super::shell::shell;
+use super::styles::styles;
 use crate::size_hint::{SizeHint, add_hints, exactly};
+use crate::{FlowExt, TryFlowExt};
 
 shell! {
-    /// Stream returned by [`FlowExt::batched_by_weight`](crate::FlowExt::batched_by_weight).
+    /// Stream returned by [`FlowExt::batched_by_weight`].
     ///
     /// `S` is the upstream and `F` the function that weighs. The items `T` follow from the upstream.
     ///
@@ -46,7 +48,7 @@ where
 }
 
 shell! {
-    /// Stream returned by [`TryFlowExt::try_batched_by_weight`](crate::TryFlowExt::try_batched_by_weight).
+    /// Stream returned by [`TryFlowExt::try_batched_by_weight`].
     ///
     /// `S` is the upstream of values `T` and errors `E`, and `F` the function that weighs.
     pub struct TryBatchedByWeight<S, F, T, E> {
@@ -77,11 +79,17 @@ pub(super) struct Weighed<T, F> {
     sum: usize,
 }
 
+/// Refuses a weight that no batch could have.
+#[track_caller]
+fn checked_max(max: usize) -> usize {
+    assert!(max > 0, "the maximum weight of a batch must be at least 1");
+    max
+}
+
 impl<T, F> Weighed<T, F> {
     #[track_caller]
     pub(super) fn new(max: usize, weight: F) -> Self {
-        assert!(max > 0, "the maximum weight of a batch must be at least 1");
-        Self { max, weight, items: Vec::new(), sum: 0 }
+        Self { max: checked_max(max), weight, items: Vec::new(), sum: 0 }
     }
 
     fn is_full(&self) -> bool {
@@ -140,4 +148,29 @@ impl<T, F> Count for Weighed<T, F> {
             .field("upstream", upstream)
             .finish_non_exhaustive()
     }
+}
+
+styles! {
+    /// Collects items into batches that weigh `max` at most: see [`FlowExt::batched_by_weight`].
+    fn batched_by_weight(max: usize = checked_max(max); weight: F);
+
+    flow [U: Send + 'static] U => [F] Vec<U>
+    where [F: Fn(&U) -> usize + Send + Sync + 'static]
+    by |stream| stream.batched_by_weight(max, move |item| weight(item));
+
+    functional [S, F] impl Fn(S) -> BatchedByWeight<S, F>
+    where [S: Stream, F: FnMut(&S::Item) -> usize + Clone]
+    by |stream| stream.batched_by_weight(max, weight);
+
+    /// Collects values into batches that weigh `max` at most, up to the first error: see
+    /// [`TryFlowExt::try_batched_by_weight`].
+    fn try_batched_by_weight(max: usize = checked_max(max); weight: F);
+
+    flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [F] Result<Vec<V>, E>
+    where [F: Fn(&V) -> usize + Send + Sync + 'static]
+    by |stream| stream.try_batched_by_weight(max, move |item| weight(item));
+
+    functional [S, F, V, E] impl Fn(S) -> TryBatchedByWeight<S, F, V, E>
+    where [S: Stream<Item = Result<V, E>>, F: FnMut(&V) -> usize + Clone]
+    by |stream| stream.try_batched_by_weight(max, weight);
 }

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures_lite::Stream;
 
-use super::batch::Batch;
+use super::batch::{Batch, checked_size};
 use super::batching::{Batching, Collect, Count};
 use super::shell::shell;
+use super::styles::styles;
 use super::timer::{DefaultTimer, SleepTimer, Timer};
 use crate::size_hint::{SizeHint, add_hints, exactly};
+use crate::{FlowExt, TryFlowExt};
 
 shell! {
-    /// Stream returned by [`FlowExt::batched_within`](crate::FlowExt::batched_within).
+    /// Stream returned by [`FlowExt::batched_within`].
     ///
     /// `S` is the upstream and `Timer` what tells the time. The items `T` follow from the upstream.
     ///
@@ -81,7 +83,7 @@ impl<S: Stream<Item = T>, C: Timer, T> BatchedWithin<S, C, T> {
 }
 
 shell! {
-    /// Stream returned by [`TryFlowExt::try_batched_within`](crate::TryFlowExt::try_batched_within).
+    /// Stream returned by [`TryFlowExt::try_batched_within`].
     ///
     /// `S` is the upstream of values `T` and errors `E`, and `Timer` what tells the time.
     pub struct TryBatchedWithin<S, T, E, Timer = DefaultTimer> {
@@ -139,11 +141,18 @@ pub(super) struct Within<T, C> {
     timer: C,
 }
 
+/// Refuses a duration in which no item could come.
+#[track_caller]
+fn checked_duration(duration: Duration) -> Duration {
+    assert!(!duration.is_zero(), "the duration of a batch must be more than 0");
+    duration
+}
+
 impl<T> Within<T, DefaultTimer> {
     #[track_caller]
     pub(super) fn new(size: usize, duration: Duration) -> Self {
-        assert!(!duration.is_zero(), "the duration of a batch must be more than 0");
-        Self { batch: Batch::new(size), duration, timer: DefaultTimer::default() }
+        let batch = Batch::new(size);
+        Self { batch, duration: checked_duration(duration), timer: DefaultTimer::default() }
     }
 }
 
@@ -217,4 +226,36 @@ impl<T, C> Count for Within<T, C> {
             .field("upstream", upstream)
             .finish()
     }
+}
+
+styles! {
+    /// Collects items into batches of `size`, none of which waits longer than `duration`: see
+    /// [`FlowExt::batched_within`].
+    fn batched_within(
+        size: usize = checked_size(size),
+        duration: Duration = checked_duration(duration);
+    );
+
+    flow [U: Send + 'static] U => [] Vec<U>
+    where []
+    by |stream| stream.batched_within(size, duration);
+
+    functional [S] impl Fn(S) -> BatchedWithin<S>
+    where [S: Stream]
+    by |stream| stream.batched_within(size, duration);
+
+    /// Collects values into batches of `size`, none of which waits longer than `duration`, up to the
+    /// first error: see [`TryFlowExt::try_batched_within`].
+    fn try_batched_within(
+        size: usize = checked_size(size),
+        duration: Duration = checked_duration(duration);
+    );
+
+    flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [] Result<Vec<V>, E>
+    where []
+    by |stream| stream.try_batched_within(size, duration);
+
+    functional [S, V, E] impl Fn(S) -> TryBatchedWithin<S, V, E>
+    where [S: Stream<Item = Result<V, E>>]
+    by |stream| stream.try_batched_within(size, duration);
 }

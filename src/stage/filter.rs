@@ -4,14 +4,16 @@ use std::sync::Arc;
 use futures_core::TryStream;
 use futures_lite::Stream;
 
-use super::filter_map::Maybe;
+use super::filter_map::{FilterMapConcurrent, Maybe, TryFilterMapConcurrent};
 use super::shell::shell;
+use super::styles::styles;
 use super::try_call::Try;
-use crate::Concurrency;
 use crate::engine::Stage;
+use crate::functional::Transformer;
+use crate::{Concurrency, FlowExt, FlowPredicate, TryFlowExt};
 
 shell! {
-    /// Stream returned by [`FlowExt::filter_concurrent`](crate::FlowExt::filter_concurrent).
+    /// Stream returned by [`FlowExt::filter_concurrent`].
     ///
     /// `S` is the upstream and `P` the predicate. `Fut`, the future of a call, has no name. The items `T` follow
     /// from the upstream.
@@ -62,7 +64,7 @@ where
 }
 
 shell! {
-    /// Stream returned by [`TryFlowExt::try_filter_concurrent`](crate::TryFlowExt::try_filter_concurrent).
+    /// Stream returned by [`TryFlowExt::try_filter_concurrent`].
     ///
     /// `S` is the upstream and `P` the predicate. `Fut`, the future of a call, has no name. The values `T` and
     /// the errors `E` follow from the upstream.
@@ -104,4 +106,43 @@ where
     P: AsyncFn(&T) -> Result<bool, E>,
 {
     predicate(&item).await.map(|keep| keep.then_some(item)).transpose()
+}
+
+styles! {
+    /// Keeps the items for which `predicate` resolves to `true`, with up to `limit` calls running at
+    /// once: see [`FlowExt::filter_concurrent`], and [`FlowPredicate`] for what a flow takes.
+    fn filter_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); predicate: P);
+
+    flow [U: Send + 'static] U => [P] U
+    where [P: for<'a> FlowPredicate<'a, U, bool>]
+    by |stream| FilterMapConcurrent::new(stream, limit, move |item| {
+        let predicate = predicate.clone();
+        async move { predicate(&item).await.then_some(item) }
+    });
+
+    functional [S, T, P] impl Transformer<
+        S,
+        Stream = FilterConcurrent<S, P, impl Future<Output = Option<T>>, T>,
+    >
+    where [S: Stream<Item = T>, P: AsyncFn(&T) -> bool + Clone]
+    by |stream| stream.filter_concurrent(limit, predicate);
+
+    /// Keeps the values for which `predicate` resolves to `Ok(true)`, with up to `limit` calls running
+    /// at once, up to the first error: see [`TryFlowExt::try_filter_concurrent`], and [`FlowPredicate`]
+    /// for what a flow takes.
+    fn try_filter_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); predicate: P);
+
+    flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [P] Result<V, E>
+    where [P: for<'a> FlowPredicate<'a, V, Result<bool, E>>]
+    by |stream| TryFilterMapConcurrent::new(stream, limit, move |item| {
+        let predicate = predicate.clone();
+        async move { Ok(predicate(&item).await?.then_some(item)) }
+    });
+
+    functional [S, T, E, P] impl Transformer<
+        S,
+        Stream = TryFilterConcurrent<S, P, impl Future<Output = Option<Result<T, E>>>, T, E>,
+    >
+    where [S: Stream<Item = Result<T, E>>, P: AsyncFn(&T) -> Result<bool, E> + Clone]
+    by |stream| stream.try_filter_concurrent(limit, predicate);
 }

@@ -7,12 +7,14 @@ use pin_project_lite::pin_project;
 
 use super::call_future::CallFuture;
 use super::shell::shell;
+use super::styles::styles;
 use super::try_call::Try;
 use crate::engine::{Call, Stage, Step};
 use crate::size_hint::SizeHint;
+use crate::{Concurrency, FlowExt, TryFlowExt};
 
 shell! {
-    /// Stream returned by [`FlowExt::filter_map_concurrent`](crate::FlowExt::filter_map_concurrent).
+    /// Stream returned by [`FlowExt::filter_map_concurrent`].
     ///
     /// `S` is the upstream, `F` the function, `Fut` the future of a call and `U` an output. The items `T` follow
     /// from the upstream.
@@ -30,7 +32,7 @@ shell! {
 }
 
 shell! {
-    /// Stream returned by [`TryFlowExt::try_filter_map_concurrent`](crate::TryFlowExt::try_filter_map_concurrent).
+    /// Stream returned by [`TryFlowExt::try_filter_map_concurrent`].
     ///
     /// `S` is the upstream, `F` the function, `Fut` the future of a call, and `U` and `E` what it resolves to.
     /// The values `T` follow from the upstream.
@@ -97,4 +99,42 @@ where
             .poll(cx)
             .map(|output| output.transpose().map_or(Step::End, Step::Last))
     }
+}
+
+styles! {
+    /// Calls `f` on every item, with up to `limit` calls running at once, and keeps what is `Some`: see
+    /// [`FlowExt::filter_map_concurrent`].
+    fn filter_map_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
+
+    flow [U: Send + 'static] U => [F, Fut, V] V
+    where [
+        F: Fn(U) -> Fut + Send + Sync + 'static,
+        Fut: CallFuture<Output = Option<V>> + Send + 'static,
+        V: Send + 'static,
+    ]
+    by |stream| stream.filter_map_concurrent(limit, move |item| f(item));
+
+    functional [S, F, Fut, V] impl Fn(S) -> FilterMapConcurrent<S, F, Fut, V>
+    where [S: Stream, F: FnMut(S::Item) -> Fut + Clone, Fut: CallFuture<Output = Option<V>>]
+    by |stream| stream.filter_map_concurrent(limit, f);
+
+    /// Calls `f` on every value, with up to `limit` calls running at once, and keeps what is `Some`, up
+    /// to the first error: see [`TryFlowExt::try_filter_map_concurrent`].
+    fn try_filter_map_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
+
+    flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [F, Fut, W] Result<W, E>
+    where [
+        F: Fn(V) -> Fut + Send + Sync + 'static,
+        Fut: CallFuture<Output = Result<Option<W>, E>> + Send + 'static,
+        W: Send + 'static,
+    ]
+    by |stream| stream.try_filter_map_concurrent(limit, move |item| f(item));
+
+    functional [S, F, Fut, V, W, E] impl Fn(S) -> TryFilterMapConcurrent<S, F, Fut, W, E, V>
+    where [
+        S: Stream<Item = Result<V, E>>,
+        F: FnMut(V) -> Fut + Clone,
+        Fut: CallFuture<Output = Result<Option<W>, E>>,
+    ]
+    by |stream| stream.try_filter_map_concurrent(limit, f);
 }

@@ -8,13 +8,15 @@ use pin_project_lite::pin_project;
 
 use super::expand::Expand;
 use super::shell::shell;
+use super::styles::styles;
 use super::try_call::Try;
 use super::try_expand::TryExpand;
 use crate::engine::{Call, Stage, Step};
 use crate::size_hint::SizeHint;
+use crate::{Concurrency, FlowExt, TryFlowExt};
 
 shell! {
-    /// Stream returned by [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent).
+    /// Stream returned by [`FlowExt::flat_map_concurrent`].
     ///
     /// `S` is the upstream, `F` the function, `X` what it returns, and `Via` is a type of
     /// [`via`](crate::via) that says what `X` is. The items `T`, the inner streams `I` and the outputs
@@ -56,7 +58,7 @@ shell! {
 }
 
 shell! {
-    /// Stream returned by [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent).
+    /// Stream returned by [`TryFlowExt::try_flat_map_concurrent`].
     ///
     /// `S` is the upstream, `F` the function, `X` what it returns, and `Via` is a type of
     /// [`via`](crate::via) that says what `X` is. The values `T`, the errors `E`, the inner streams `I`
@@ -120,4 +122,56 @@ impl<S: Stream> Call for Many<S> {
             None => Step::End,
         })
     }
+}
+
+styles! {
+    /// Calls `f` on every item and yields all that comes of it, one inner stream after the other.
+    ///
+    /// It is [`flat_map_concurrent(1, f)`](FlowExt::flat_map_concurrent), and not the plain `flat_map`
+    /// of streams, in which the calls of the stages upstream stand still while an inner stream is open.
+    fn flat_map(; f: F);
+
+    flow [U: Send + 'static] U => [F, X, Via] X::Item
+    where [
+        F: Fn(U) -> X + Send + Sync + 'static,
+        X: Expand<Via, Stream: Send, Item: Send> + 'static,
+        Via: 'static,
+    ]
+    by |stream| stream.flat_map_concurrent(1, move |item| f(item));
+
+    functional [S, F, X, Via] impl Fn(S) -> FlatMapConcurrent<S, F, X, Via>
+    where [S: Stream, F: FnMut(S::Item) -> X + Clone, X: Expand<Via>]
+    by |stream| stream.flat_map_concurrent(1, f);
+
+    /// Calls `f` on every item and yields all that comes of it, with up to `limit` inner streams open
+    /// at once: see [`FlowExt::flat_map_concurrent`].
+    fn flat_map_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
+
+    flow [U: Send + 'static] U => [F, X, Via] X::Item
+    where [
+        F: Fn(U) -> X + Send + Sync + 'static,
+        X: Expand<Via, Stream: Send, Item: Send> + 'static,
+        Via: 'static,
+    ]
+    by |stream| stream.flat_map_concurrent(limit, move |item| f(item));
+
+    functional [S, F, X, Via] impl Fn(S) -> FlatMapConcurrent<S, F, X, Via>
+    where [S: Stream, F: FnMut(S::Item) -> X + Clone, X: Expand<Via>]
+    by |stream| stream.flat_map_concurrent(limit, f);
+
+    /// Calls `f` on every value and yields all that comes of it, with up to `limit` inner streams open
+    /// at once, up to the first error: see [`TryFlowExt::try_flat_map_concurrent`].
+    fn try_flat_map_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
+
+    flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [F, X, Via] Result<X::Ok, E>
+    where [
+        F: Fn(V) -> X + Send + Sync + 'static,
+        X: TryExpand<Via, Error = E, Stream: Send, Ok: Send> + 'static,
+        Via: 'static,
+    ]
+    by |stream| stream.try_flat_map_concurrent(limit, move |item| f(item));
+
+    functional [S, F, V, X, Via] impl Fn(S) -> TryFlatMapConcurrent<S, F, X, Via, V>
+    where [S: Stream<Item = Result<V, X::Error>>, F: FnMut(V) -> X + Clone, X: TryExpand<Via>]
+    by |stream| stream.try_flat_map_concurrent(limit, f);
 }

@@ -8,11 +8,13 @@ use pin_project_lite::pin_project;
 
 use super::call_future::CallFuture;
 use super::shell::shell;
+use super::styles::styles;
 use super::try_call::Try;
 use crate::engine::{Call, Stage, Step};
+use crate::{Concurrency, FlowExt, TryFlowExt};
 
 shell! {
-    /// Stream returned by [`FlowExt::map_concurrent`](crate::FlowExt::map_concurrent).
+    /// Stream returned by [`FlowExt::map_concurrent`].
     ///
     /// `S` is the upstream, `F` the function and `Fut` the future of a call. The items `T` and the outputs `U`
     /// follow from them.
@@ -54,7 +56,7 @@ shell! {
 }
 
 shell! {
-    /// Stream returned by [`TryFlowExt::try_map_concurrent`](crate::TryFlowExt::try_map_concurrent).
+    /// Stream returned by [`TryFlowExt::try_map_concurrent`].
     ///
     /// `S` is the upstream, `F` the function, `Fut` the future of a call, and `U` and `E` what it resolves to.
     /// The values `T` follow from the upstream.
@@ -94,4 +96,42 @@ impl<Fut: CallFuture> Call for One<Fut> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Fut::Output>> {
         self.project().future.poll(cx).map(Step::Last)
     }
+}
+
+styles! {
+    /// Calls `f` on every item, with up to `limit` calls running at once: see
+    /// [`FlowExt::map_concurrent`].
+    fn map_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
+
+    flow [U: Send + 'static] U => [F, Fut, V] V
+    where [
+        F: Fn(U) -> Fut + Send + Sync + 'static,
+        Fut: CallFuture<Output = V> + Send + 'static,
+        V: Send + 'static,
+    ]
+    by |stream| stream.map_concurrent(limit, move |item| f(item));
+
+    functional [S, F, Fut, V] impl Fn(S) -> MapConcurrent<S, F, Fut, S::Item, V>
+    where [S: Stream, F: FnMut(S::Item) -> Fut + Clone, Fut: CallFuture<Output = V>]
+    by |stream| stream.map_concurrent(limit, f);
+
+    /// Calls `f` on every value, with up to `limit` calls running at once, up to the first error: see
+    /// [`TryFlowExt::try_map_concurrent`].
+    fn try_map_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
+
+    flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [F, Fut, W] Result<W, E>
+    where [
+        F: Fn(V) -> Fut + Send + Sync + 'static,
+        Fut: CallFuture<Output = Result<W, E>> + Send + 'static,
+        W: Send + 'static,
+    ]
+    by |stream| stream.try_map_concurrent(limit, move |item| f(item));
+
+    functional [S, F, Fut, V, W, E] impl Fn(S) -> TryMapConcurrent<S, F, Fut, W, E, V>
+    where [
+        S: Stream<Item = Result<V, E>>,
+        F: FnMut(V) -> Fut + Clone,
+        Fut: CallFuture<Output = Result<W, E>>,
+    ]
+    by |stream| stream.try_map_concurrent(limit, f);
 }

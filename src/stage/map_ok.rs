@@ -4,11 +4,13 @@ use futures_lite::Stream;
 use super::call_future::CallFuture;
 use super::map::One;
 use super::shell::shell;
+use super::styles::styles;
 use super::try_call::OrError;
 use crate::engine::Stage;
+use crate::{Concurrency, TryFlowExt};
 
 shell! {
-    /// Stream returned by [`TryFlowExt::map_ok_concurrent`](crate::TryFlowExt::map_ok_concurrent).
+    /// Stream returned by [`TryFlowExt::map_ok_concurrent`].
     ///
     /// `S` is the upstream, `F` the function, `Fut` the future of a call, and `U` and `E` what it resolves to.
     /// The values `T` follow from the upstream.
@@ -41,4 +43,26 @@ shell! {
         S: Stream<Item = Result<T, E>>,
         F: FnMut(T) -> Fut,
         Fut: CallFuture<Output = Result<U, E>>,
+}
+
+styles! {
+    /// Calls `f` on every value, with up to `limit` calls running at once, and passes errors: see
+    /// [`TryFlowExt::map_ok_concurrent`].
+    fn map_ok_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
+
+    flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [F, Fut, W] Result<W, E>
+    where [
+        F: Fn(V) -> Fut + Send + Sync + 'static,
+        Fut: CallFuture<Output = Result<W, E>> + Send + 'static,
+        W: Send + 'static,
+    ]
+    by |stream| stream.map_ok_concurrent(limit, move |item| f(item));
+
+    functional [S, F, Fut, V, W, E] impl Fn(S) -> MapOkConcurrent<S, F, Fut, W, E, V>
+    where [
+        S: Stream<Item = Result<V, E>>,
+        F: FnMut(V) -> Fut + Clone,
+        Fut: CallFuture<Output = Result<W, E>>,
+    ]
+    by |stream| stream.map_ok_concurrent(limit, f);
 }

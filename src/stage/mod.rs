@@ -24,9 +24,11 @@ mod map;
 mod map_ok;
 pub(crate) mod merge;
 pub(crate) mod merge_handle;
+mod plain;
 mod prefetch;
 pub(crate) mod results;
 mod shell;
+mod styles;
 mod take_until_stopped;
 #[cfg(feature = "time")]
 mod timer;
@@ -54,5 +56,32 @@ pub use self::take_until_stopped::TakeUntilStopped;
 pub use self::timer::{DefaultTimer, SleepTimer};
 pub use self::try_expand::{Opened, OpenedStream};
 
-pub(crate) use self::batch::checked_size;
 pub(crate) use self::filter::{filter_concurrent, try_filter_concurrent};
+
+/// Gathers the rows of [`styles`] for the modules of these names at the root.
+macro_rules! rows {
+    ($($(#[$cfg:meta])? $stage:ident,)*) => {
+        pub(crate) mod op {
+            $($(#[$cfg])? pub use super::$stage::op::*;)*
+        }
+
+        pub(crate) mod functional {
+            $($(#[$cfg])? pub use super::$stage::functional::*;)*
+        }
+    };
+}
+
+rows! {
+    plain,
+    map,
+    filter,
+    filter_map,
+    flat_map,
+    map_ok,
+    batch,
+    #[cfg(feature = "time")]
+    batch_within,
+    batch_by_weight,
+    take_until_stopped,
+    prefetch,
+}

@@ -10,6 +10,8 @@ use futures_lite::{Stream, StreamExt};
 
 use super::driven::Driven;
 use super::fused::fused;
+use super::styles::styles;
+use crate::FlowExt;
 use crate::engine;
 use crate::place::handle::{Handle, task};
 use crate::place::queue::{Receiver, Sender, queue};
@@ -24,7 +26,7 @@ const BUDGET: usize = 32;
 /// if every call panics.
 const PANICS: usize = 16;
 
-/// Stream returned by [`FlowExt::prefetch`](crate::FlowExt::prefetch).
+/// Stream returned by [`FlowExt::prefetch`].
 ///
 /// `S` is the upstream, `Spawn` the function that spawns, and `H` what it returns. The items `T` follow from
 /// the upstream.
@@ -91,6 +93,13 @@ struct Places {
 /// What comes of asking upstream, an item or a panic, with the place it takes.
 type Message<T> = Result<(T, Permit), (Box<dyn Any + Send>, Permit)>;
 
+/// Refuses a limit that could never pull an item.
+#[track_caller]
+fn checked_limit(limit: usize) -> usize {
+    assert!(limit > 0, "the number of items to prefetch must be at least 1");
+    limit
+}
+
 impl<S, Spawn, H, T> Prefetch<S, Spawn, H, T>
 where
     S: Stream<Item = T> + Send + 'static,
@@ -99,8 +108,7 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, limit: usize, spawn: Spawn) -> Self {
-        assert!(limit > 0, "the number of items to prefetch must be at least 1");
-        Self { limit, state: State::Waiting(stream, spawn), poll: Self::poll }
+        Self { limit: checked_limit(limit), state: State::Waiting(stream, spawn), poll: Self::poll }
     }
 
     /// Has the executor begin with the task.
@@ -265,4 +273,18 @@ impl<S: Stream + fmt::Debug, Spawn, H, T> fmt::Debug for Prefetch<S, Spawn, H, T
             }
         }
     }
+}
+
+styles! {
+    /// Runs everything upstream as a task of its own, which pulls up to `limit` items ahead: see
+    /// [`FlowExt::prefetch`]. `spawn` is called once for each stream.
+    fn prefetch(limit: usize = checked_limit(limit); spawn: Spawn);
+
+    flow [U: Send + 'static] U => [Spawn, H] U
+    where [Spawn: Fn(Boxed<()>) -> H + Send + Sync + 'static, H: Send + 'static]
+    by |stream| stream.prefetch(limit, move |task| spawn(task));
+
+    functional [S, Spawn, H] impl Fn(S) -> Prefetch<S, Spawn, H>
+    where [S: Stream<Item: Send> + Send + 'static, Spawn: FnOnce(Boxed<()>) -> H + Clone]
+    by |stream| stream.prefetch(limit, spawn);
 }

@@ -7,10 +7,12 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::fused::fused;
+use super::styles::styles;
+use crate::FlowExt;
 use crate::size_hint::SizeHint;
 
 pin_project! {
-    /// Stream returned by [`FlowExt::take_until_stopped`](crate::FlowExt::take_until_stopped).
+    /// Stream returned by [`FlowExt::take_until_stopped`].
     ///
     /// # Examples
     ///
@@ -68,4 +70,18 @@ impl<S: fmt::Debug, Fut> fmt::Debug for TakeUntilStopped<S, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TakeUntilStopped").field("upstream", &self.stream).finish_non_exhaustive()
     }
+}
+
+styles! {
+    /// Takes items until the future that `stop` returns is ready, then ends: see
+    /// [`FlowExt::take_until_stopped`]. `stop` is called once for each stream.
+    fn take_until_stopped(; stop: F);
+
+    flow [U: 'static] U => [F, Fut] U
+    where [F: Fn() -> Fut + Send + Sync + 'static, Fut: Future + Send + 'static]
+    by |stream| stream.take_until_stopped(stop());
+
+    functional [S, F, Fut] impl Fn(S) -> TakeUntilStopped<S, Fut>
+    where [S: Stream, F: Fn() -> Fut + Clone, Fut: Future]
+    by |stream| stream.take_until_stopped(stop());
 }
