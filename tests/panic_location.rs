@@ -97,6 +97,10 @@ fn in_flows() {
     check(|| flow().filter_map_concurrent(0, async |item: i32| Some(item)));
     check(|| flow().flat_map_concurrent(0, |item: i32| [item]));
     check(|| flow().batched(0));
+    check(|| flow().batched_by_weight(0, |_| 1));
+    check(|| flow().prefetch(0, drop));
+    #[cfg(feature = "time")]
+    check(|| flow().batched_within(1, std::time::Duration::ZERO));
 
     let try_flow = Flow::<Result<i32, ()>>::identity;
 
@@ -111,6 +115,7 @@ fn in_flows() {
     check(|| op::filter_map_concurrent(0, async |item: i32| Some(item)));
     check(|| op::flat_map_concurrent(0, |item: i32| [item]));
     check(|| op::batched::<i32>(0));
+    check(|| op::prefetch::<i32, _, _>(0, drop));
     check(|| op::try_map_concurrent(0, async |item: i32| Ok::<_, ()>(item)));
     check(|| op::try_filter_concurrent(0, async |_: &i32| Ok::<_, ()>(true)));
     check(|| op::try_filter_map_concurrent(0, async |item: i32| Ok::<_, ()>(Some(item))));
@@ -122,6 +127,7 @@ fn in_flows() {
     check(|| functional::filter_map_concurrent(0, async |item: i32| Some(item))(items()));
     check(|| functional::flat_map_concurrent(0, |item: i32| [item])(items()));
     check(|| functional::batched(0)(items()));
+    check(|| functional::batched_by_weight(0, |_: &i32| 1)(items()));
     check(|| functional::try_map_concurrent(0, async |item: i32| Ok(item))(results()));
     check(|| functional::try_filter_concurrent(0, async |_: &i32| Ok(true))(results()));
     check(|| functional::try_filter_map_concurrent(0, async |item: i32| Ok(Some(item)))(results()));

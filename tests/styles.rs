@@ -154,14 +154,3 @@ fn a_chain_can_end_for_its_consumer() {
     let failed = block_on(functional::try_drain(stored(results())));
     assert_eq!(failed, Err("eleven".to_owned()));
 }
-
-/// A bad argument is refused where it stands, and not when the flow runs.
-#[test]
-fn bad_arguments_panic_at_once() {
-    let refused = |make: fn()| std::panic::catch_unwind(make).is_err();
-    assert!(refused(|| drop(op::batched_by_weight(0, |_: &u32| 1))));
-    assert!(refused(|| drop(op::prefetch::<u32, _, _>(0, smol::spawn))));
-    assert!(refused(|| drop(Flow::<Result<u32, ()>>::identity().try_batched(0))));
-    #[cfg(feature = "time")]
-    assert!(refused(|| drop(op::batched_within::<u32>(1, std::time::Duration::ZERO))));
-}
