@@ -10,7 +10,8 @@ use crate::flow::Through;
 use crate::stage::BatchedWithin;
 use crate::stage::{
     Batched, BatchedByWeight, Drain, Driven, FilterConcurrent, FilterMapConcurrent,
-    FlatMapConcurrent, MapConcurrent, Prefetch, TakeUntilStopped, filter_concurrent,
+    FlatMapConcurrent, InspectConcurrent, MapConcurrent, Prefetch, TakeUntilStopped,
+    filter_concurrent, inspect_concurrent,
 };
 use crate::{CallFuture, Concurrency, Expand};
 
@@ -244,6 +245,48 @@ pub trait FlowExt: Stream {
         X: Expand<Via>,
     {
         FlatMapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Calls `f` with a reference to every item, with up to `limit` calls running at once, and yields the
+    /// item when its call is done.
+    ///
+    /// The function borrows the item, across awaits too. Items come as the calls complete;
+    /// `ordered(limit)` keeps their order. See [the trait](FlowExt) for what drop, panics and limits mean.
+    ///
+    /// Where [`filter_concurrent`](Self::filter_concurrent) refuses a predicate that borrows its
+    /// surroundings, this refuses such a function. [`map_concurrent`](Self::map_concurrent) takes its place:
+    /// `async |item| { app.store(&item).await; item }`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// async fn audit(order: &String) {
+    ///     println!("{order} is shipped");
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let orders = ["two chairs".to_owned(), "a table".to_owned()];
+    /// let shipped: Vec<String> = pipe(orders).inspect_concurrent(8, audit).collect().await;
+    /// assert_eq!(shipped.len(), 2);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn inspect_concurrent<T, F>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> InspectConcurrent<Self, F, impl Future<Output = T>, T>
+    where
+        Self: Stream<Item = T> + Sized,
+        F: AsyncFn(&T),
+    {
+        inspect_concurrent(self, limit.into(), f)
     }
 
     /// Collects items into batches of `size`, the last of which may be smaller, and never empty.

@@ -7,7 +7,8 @@ use futures_lite::Stream;
 use crate::stage::TryBatchedWithin;
 use crate::stage::{
     MapOkConcurrent, TryBatched, TryBatchedByWeight, TryDrain, TryFilterConcurrent,
-    TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent, try_filter_concurrent,
+    TryFilterMapConcurrent, TryFlatMapConcurrent, TryInspectConcurrent, TryMapConcurrent,
+    try_filter_concurrent, try_inspect_concurrent,
 };
 use crate::{CallFuture, Concurrency, TryExpand, TryItem};
 
@@ -315,6 +316,45 @@ pub trait TryFlowExt: Stream {
         X: TryExpand<Via, Error = E>,
     {
         TryFlatMapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Calls `f` with a reference to every value, with up to `limit` calls running at once, and yields the
+    /// values for which it resolves to `Ok`, up to the first error: a check.
+    ///
+    /// See [`inspect_concurrent`](crate::FlowExt::inspect_concurrent) for the order of the values and for
+    /// what the function may borrow, and [the trait](TryFlowExt) for what an error does.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// async fn check(order: &u32) -> Result<(), String> {
+    ///     if *order == 0 { Err("an empty order".to_owned()) } else { Ok(()) }
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let checked: Result<Vec<u32>, String> =
+    ///     pipe([2, 1, 0, 5]).map(Ok).try_inspect_concurrent(8, check).try_collect().await;
+    /// assert_eq!(checked, Err("an empty order".to_owned()));
+    /// # });
+    /// ```
+    #[track_caller]
+    fn try_inspect_concurrent<T, E, F>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> TryInspectConcurrent<Self, F, impl Future<Output = Result<T, E>>, T, E>
+    where
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
+        F: AsyncFn(&T) -> Result<(), E>,
+    {
+        try_inspect_concurrent(self, limit.into(), f)
     }
 
     /// Collects items into batches of `size`, the last of which may be smaller, and never empty, up

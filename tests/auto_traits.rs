@@ -203,6 +203,19 @@ fn filter_concurrent_is_what_its_parts_are() {
     );
 }
 
+#[test]
+fn inspect_concurrent_is_what_its_parts_are() {
+    traits!(some::<Up>().inspect_concurrent(1, async |_| ()) => Send Sync Unpin);
+    traits!(some::<Up<Yes, No>>().inspect_concurrent(1, async |_| ()) => !Send !Sync);
+    traits!(some::<Up<No>>().inspect_concurrent(1, async |_| ()) => !Send !Sync);
+    traits!(
+        {
+            let captured = some::<NoSync>();
+            some::<Up>().inspect_concurrent(1, async move |n| captured.set(*n))
+        } => !Send !Sync
+    );
+}
+
 /// Upstream and the function, as they are said of the stages that know no errors, and the error.
 #[test]
 fn try_stages_are_what_their_parts_are() {
@@ -230,6 +243,10 @@ fn try_stages_are_what_their_parts_are() {
     let ok = async |_: &Yes| Ok::<bool, Yes>(true);
     traits!(some::<Up<Res<Yes>>>().try_filter_concurrent(1, ok) => Send Sync);
     traits!(some::<Up<Res<Yes>, No>>().try_filter_concurrent(1, ok) => !Send !Sync);
+
+    let look = async |_: &Yes| Ok::<(), Yes>(());
+    traits!(some::<Up<Res<Yes>>>().try_inspect_concurrent(1, look) => Send Sync);
+    traits!(some::<Up<Res<Yes>, No>>().try_inspect_concurrent(1, look) => !Send !Sync);
 
     traits!(some::<TryBatched<Up<Res<Yes>>, Yes, Yes>>() => Send Sync Unpin);
     traits!(some::<TryBatched<Up<Res<Yes>, No>, Yes, Yes>>() => !Send !Sync);

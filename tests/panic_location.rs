@@ -39,6 +39,7 @@ fn it_is_the_callers() {
     check(|| items().filter_concurrent(0, async |_: &i32| true));
     check(|| items().filter_concurrent(ordered(0), async |_: &i32| true));
 
+    check(|| items().inspect_concurrent(0, async |_: &i32| ()));
     check(|| items().filter_map_concurrent(0, async |item: i32| Some(item)));
     check(|| items().filter_map_concurrent(ordered(0), async |item: i32| Some(item)));
 
@@ -64,6 +65,7 @@ fn it_is_the_callers() {
 
     check(|| results().try_map_concurrent(0, async |item| Ok(item)));
     check(|| results().try_filter_concurrent(0, async |_| Ok(true)));
+    check(|| results().try_inspect_concurrent(0, async |_| Ok(())));
     check(|| results().try_filter_map_concurrent(0, async |item| Ok(Some(item))));
     check(|| results().try_flat_map_concurrent(0, async |item| Ok([item])));
     check(|| results().try_map_concurrent(errors_in_turn(ordered(0)), async |item| Ok(item)));

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use flowlet::prelude::*;
-use flowlet::{Flow, chain, functional, op};
+use flowlet::{Flow, chain, functional, op, ordered};
 use futures_lite::future::{block_on, yield_now};
 
 /// The methods of streams that are no method of `Flow` and no `op`, and why.
@@ -121,6 +121,27 @@ fn batches_are_the_same_in_every_style() {
     }
     let flow = op::batched_by_weight(7, |n: &u32| *n as usize).then(op::prefetch(3, smol::spawn));
     assert_eq!(format!("{flow:?}"), "Flow [batched_by_weight(7), prefetch(3)]");
+}
+
+#[test]
+fn looks_at_items_are_the_same_in_every_style() {
+    async fn look(n: &u32) {
+        for _ in 0..n * 5 % 4 {
+            yield_now().await;
+        }
+    }
+    async fn check(n: &u32) -> Result<(), String> {
+        look(n).await;
+        if *n == 9 { Err("nine".to_owned()) } else { Ok(()) }
+    }
+    same!(pipe(0..14) => inspect_concurrent(3, look));
+    same!(pipe(0..14) => inspect_concurrent(ordered(3), async |n: &u32| look(n).await));
+    same!(results() => try_inspect_concurrent(3, check));
+    same!(results() => try_inspect_concurrent(ordered(3), check));
+    let checked = pipe(0..14).map(Ok).try_inspect_concurrent(ordered(3), check);
+    let checked: Vec<_> = block_on(checked.collect());
+    assert_eq!(checked.len(), 10);
+    assert_eq!(checked[9], Err("nine".to_owned()));
 }
 
 #[test]

@@ -99,6 +99,12 @@ async fn check_even(n: &u32) -> Result<bool, Error> {
     Ok(n % 2 == 0)
 }
 
+async fn look(_: &u32) {}
+
+async fn check(_: &u32) -> Result<(), Error> {
+    Ok(())
+}
+
 fn evens(numbers: impl Stream<Item = u32>) -> impl Stream<Item = u32> {
     numbers.filter_concurrent(2, is_even)
 }
@@ -192,6 +198,8 @@ macro_rules! plain {
             a_limit_of_its_own: { let limit: Concurrency = 4.into(); pipe(0..9).map_concurrent(limit, |n| $app.get(n)) };
             a_filter: pipe(0..9).map_concurrent(4, |n| $app.get(n)).filter_concurrent(4, is_even);
             a_filter_that_owns: { let one = $app.one; pipe(0..9).filter_concurrent(4, async move |n: &u32| *n > one) };
+            an_inspection: pipe(0..9).map_concurrent(4, |n| $app.get(n)).inspect_concurrent(4, look);
+            an_inspection_that_owns: { let one = $app.one; pipe(0..9).inspect_concurrent(4, async move |n: &u32| assert!(*n >= one)) };
             a_filter_map: pipe(0..9).filter_map_concurrent(4, async |n| $app.maybe(n).await);
             a_filter_map_by_method: pipe(0..9).filter_map_concurrent(4, |n| $app.maybe(n));
             a_filter_map_as_filter: pipe(0..9).filter_map_concurrent(4, async |n: u32| ($app.look(&n).await > 1).then_some(n));
@@ -235,6 +243,7 @@ macro_rules! fallible {
             a_try_batch_within: pipe(0..9).map_concurrent(4, |n| $app.check(n)).try_batched_within(2, SECOND).try_map_concurrent(2, async |batch| Ok($app.store(batch).await));
             a_map_to_results: pipe(0..9).map_concurrent(4, |n| $app.check(n));
             a_try_filter: pipe(0..9).map_concurrent(4, |n| $app.check(n)).try_filter_concurrent(2, check_even);
+            a_try_inspection: pipe(0..9).map_concurrent(4, |n| $app.check(n)).try_inspect_concurrent(2, check);
             a_try_filter_map: pipe(0..9).map(Ok).try_filter_map_concurrent(4, |n| $app.check_maybe(n));
             a_try_flat_map: pipe(0..9).map(Ok).try_flat_map_concurrent(4, |n| $app.check_many(n));
             a_try_flat_map_of_streams: pipe(0..9).map(Ok).try_flat_map_concurrent(4, |n| $app.check_inner(n));
@@ -319,6 +328,8 @@ macro_rules! onwards {
             to_map_with_state: s.map_concurrent(2, with(app.limit.clone(), async |limit: Semaphore, n| n + limit.limit() as u32));
             to_filter: s.filter_concurrent(2, is_even);
             to_filter_that_owns: { let one = app.one; s.filter_concurrent(2, async move |n: &u32| *n > one) };
+            to_inspection: s.inspect_concurrent(2, look);
+            to_inspection_that_owns: { let one = app.one; s.inspect_concurrent(2, async move |n: &u32| assert!(*n >= one)) };
             to_filter_map: s.filter_map_concurrent(2, async |n| app.maybe(n).await);
             to_flat_map: s.flat_map_concurrent(2, async |n| app.many(n).await);
             to_flat_map_of_iterators: s.flat_map_concurrent(2, |n| app.list.iter().map(move |m| m + n));
@@ -350,6 +361,8 @@ macro_rules! try_onwards {
             to_try_map_with_a_semaphore: s.try_map_concurrent(ordered(&app.limit), |n| app.check(n));
             to_try_filter: s.try_filter_concurrent(2, check_even);
             to_try_filter_that_owns: { let one = app.one; s.try_filter_concurrent(2, async move |n: &u32| Ok(*n > one)) };
+            to_try_inspection: s.try_inspect_concurrent(2, check);
+            to_try_inspection_that_owns: { let one = app.one; s.try_inspect_concurrent(2, async move |n: &u32| { assert!(*n >= one); Ok(()) }) };
             to_try_filter_map: s.try_filter_map_concurrent(2, async |n| app.check_maybe(n).await);
             to_try_flat_map: s.try_flat_map_concurrent(2, async |n| app.check_many(n).await);
             to_try_flat_map_of_streams: s.try_flat_map_concurrent(2, |n| app.check_inner(n));

@@ -1,8 +1,8 @@
 use std::future::Future;
 
-/// What [`Flow::filter_concurrent`](crate::Flow::filter_concurrent) and
-/// [`Flow::try_filter_concurrent`](crate::Flow::try_filter_concurrent) take: a function whose
-/// future borrows the item and is `Send`.
+/// What [`Flow::filter_concurrent`](crate::Flow::filter_concurrent),
+/// [`Flow::inspect_concurrent`](crate::Flow::inspect_concurrent) and their `try_` forms take: a function
+/// whose future borrows the item and is `Send`.
 ///
 /// It is there for every `async fn(&T) -> Output`, for asynchronous closures that capture nothing,
 /// and for closures whose futures own what they need. An asynchronous closure that captures gives
@@ -44,7 +44,7 @@ use std::future::Future;
 /// assert_eq!(format!("{:?}", politely(is_allowed)), "Flow [filter_concurrent(2)]");
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the predicate of a concurrent filter in a `Flow`",
+    message = "`{Self}` cannot be called with items that a `Flow` lends",
     label = "not an `async fn(&{T}) -> {Output}` whose futures are `Send`",
     note = "a `Flow` takes an `async fn(&{T}) -> {Output}`, or an asynchronous closure that captures \
             nothing",

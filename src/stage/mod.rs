@@ -20,6 +20,7 @@ mod filter;
 mod filter_map;
 mod flat_map;
 mod fused;
+mod inspect;
 mod map;
 mod map_ok;
 pub(crate) mod merge;
@@ -46,6 +47,7 @@ pub use self::expand::Opening;
 pub use self::filter::{FilterConcurrent, TryFilterConcurrent};
 pub use self::filter_map::{FilterMapConcurrent, TryFilterMapConcurrent};
 pub use self::flat_map::{FlatMapConcurrent, TryFlatMapConcurrent};
+pub use self::inspect::{InspectConcurrent, TryInspectConcurrent};
 pub use self::map::{MapConcurrent, TryMapConcurrent};
 pub use self::map_ok::MapOkConcurrent;
 pub use self::merge::Merge;
@@ -57,6 +59,7 @@ pub use self::timer::{DefaultTimer, SleepTimer};
 pub use self::try_expand::{Opened, OpenedStream};
 
 pub(crate) use self::filter::{filter_concurrent, try_filter_concurrent};
+pub(crate) use self::inspect::{inspect_concurrent, try_inspect_concurrent};
 
 /// Gathers the rows of [`styles`] for the modules of these names at the root.
 macro_rules! rows {
@@ -77,6 +80,7 @@ rows! {
     filter,
     filter_map,
     flat_map,
+    inspect,
     map_ok,
     batch,
     #[cfg(feature = "time")]

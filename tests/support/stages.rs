@@ -13,13 +13,15 @@ pub(crate) type Boxed<'a> = Pin<Box<dyn Stream<Item = usize> + 'a>>;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stage {
     Map,
+    Inspect,
     Filter,
     FilterMap,
     FlatMap,
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 4] = [Self::Map, Self::Filter, Self::FilterMap, Self::FlatMap];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Map, Self::Inspect, Self::Filter, Self::FilterMap, Self::FlatMap];
 
     /// Hands each item of `source` on when the future of its `call` is ready.
     pub(crate) fn of<'a, S, F, Fut>(
@@ -42,6 +44,11 @@ impl Stage {
                     item
                 }
             })),
+            Self::Inspect => {
+                Box::pin(source.inspect_concurrent(limit, async move |item: &usize| {
+                    call(*item).await;
+                }))
+            }
             Self::Filter => Box::pin(source.filter_concurrent(limit, async move |item: &usize| {
                 call(*item).await;
                 true

@@ -13,6 +13,7 @@ pub(crate) type TryBoxed<'a> = Pin<Box<dyn Stream<Item = Result<usize, usize>> +
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TryStage {
     Map,
+    Inspect,
     Filter,
     FilterMap,
     FlatMap,
@@ -21,8 +22,14 @@ pub(crate) enum TryStage {
 }
 
 impl TryStage {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Map, Self::Filter, Self::FilterMap, Self::FlatMap, Self::FlatMapStream];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Map,
+        Self::Inspect,
+        Self::Filter,
+        Self::FilterMap,
+        Self::FlatMap,
+        Self::FlatMapStream,
+    ];
 
     /// Hands each item of `source` on when the future of its `call` is ready, or its error.
     pub(crate) fn of<'a, S, F, Fut>(
@@ -42,6 +49,9 @@ impl TryStage {
                 let called = call(item);
                 async move { called.await.map(|()| item) }
             })),
+            Self::Inspect => Box::pin(
+                source.try_inspect_concurrent(limit, async move |item: &usize| call(*item).await),
+            ),
             Self::Filter => {
                 Box::pin(source.try_filter_concurrent(limit, async move |item: &usize| {
                     call(*item).await.map(|()| true)
