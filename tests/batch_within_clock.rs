@@ -16,6 +16,8 @@ mod engine;
 mod ext;
 #[path = "../src/flow/mod.rs"]
 mod flow;
+#[path = "../src/functional.rs"]
+mod functional;
 #[path = "../src/panics.rs"]
 mod panics;
 #[path = "../src/place/mod.rs"]

@@ -51,7 +51,7 @@ styles! {
     by |stream| stream.inspect(f);
 
     /// Yields the first `n` items, then ends: see [`StreamExt::take`].
-    fn take(n: usize = n;);
+    fn take(n: usize;);
 
     flow [U: 'static] U => [] U
     where []

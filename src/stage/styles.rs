@@ -1,7 +1,7 @@
 //! The stages as methods of `Flow`, as flows of one step, and as transformers.
 
 /// Each row is a stage in these three styles. It says
-/// - its arguments: values, which are checked and shown, then `;` and a function;
+/// - its arguments: values, as they are checked, then `;` and a function;
 /// - `flow`: the item, with its generics; then the output, with the generics of the method;
 /// - `functional`: what the transformer is, with the generics of the function.
 ///
@@ -10,7 +10,7 @@ macro_rules! styles {
     ($(
         $(#[$attribute:meta])*
         fn $name:ident(
-            $($value:ident: $value_type:ty = $checked:expr),*;
+            $($value:ident: $value_type:ty $(= $checked:expr)?),*;
             $($f:ident: $f_type:ty)?
         );
 
@@ -34,7 +34,7 @@ macro_rules! styles {
                 where
                     $($bounds)*
                 {
-                    $(let $value = $checked;)*
+                    $($(let $value = $checked;)?)*
                     $(let $f = std::sync::Arc::new($f);)?
                     let arguments = vec![$(crate::flow::Argument::from(&$value)),*];
                     self.step(stringify!($name), arguments, move |$stream| {
@@ -78,7 +78,7 @@ macro_rules! styles {
                 where
                     $($transformer_bounds)*
                 {
-                    $(let $value = $checked;)*
+                    $($(let $value = $checked;)?)*
                     move |$transformed| {
                         $(let $value = Clone::clone(&$value);)*
                         $(let $f = Clone::clone(&$f);)?
