@@ -9,6 +9,9 @@ use flowlet::prelude::*;
 use flowlet::{Flow, chain, functional, op, ordered};
 use futures_lite::future::{block_on, yield_now};
 
+// The adaptors of `ResultStreamExt` are in no style but their own: `map` takes what a `Result` has,
+// as in `map(|result| result.map_err(Error::from))`.
+
 /// The methods of streams that are no method of `Flow` and no `op`, and why.
 const NO_STEPS: [(&str, &str); 4] = [
     ("through", "flows are joined with `then` and `|`"),

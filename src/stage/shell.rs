@@ -2,11 +2,11 @@
 
 use crate::engine::Stage;
 
-/// Makes the struct of a stage, and its traits by way of what it is made of, which has the methods
-/// `poll_next`, `size_hint`, `is_over` and `fmt_as`. Upstream is the parameter `S`.
+/// Makes the struct of a stage, and its traits from what is in it, which has the methods `poll_next`,
+/// `size_hint`, `is_over` and `fmt_as`. Upstream is the parameter `S`.
 ///
-/// What comes after `polled by` makes the `new` of a stage that calls a function: how the function and
-/// the engine are polled, and what has to hold for that.
+/// With `polled by` it makes `new` too, for a stage that calls a function `F`: how the engine is polled
+/// with it, and what has to hold for that.
 macro_rules! shell {
     (
         $(#[$attribute:meta])*

@@ -1,11 +1,12 @@
 //! The stages as methods of `Flow`, as flows of one step, and as transformers.
 
 /// Each row is a stage in these three styles. It says
-/// - its arguments: values, as they are checked, then `;` and a function;
-/// - `flow`: the item, with its generics; then the output, with the generics of the method;
-/// - `functional`: what the transformer is, with the generics of the function.
+/// - its arguments: values, and how they are checked, then `;` and a function;
+/// - `flow`: the generics of the item, the item `=>` the generics of the method, the output;
+/// - `functional`: the generics of the function, the transformer.
 ///
-/// After `by` is the stage of a stream, made of arguments of its own. In a flow the function is in an `Arc`.
+/// After `by` is what becomes of a stream. The arguments are clones there, as each run has its own; the
+/// function of a flow is in an `Arc`. Bounds are written out, so that the compiler can show them.
 macro_rules! styles {
     ($(
         $(#[$attribute:meta])*
