@@ -29,7 +29,7 @@ pub(crate) use self::upstream::Upstream;
 
 use self::outputs::Outputs;
 use self::permits::Permits;
-use self::slots::{Extra, Slots};
+use self::slots::Slots;
 use self::turn::Turn;
 use crate::concurrency::Concurrency;
 use crate::size_hint::{SizeHint, add_hints, exactly, times, until_error};
@@ -86,7 +86,7 @@ impl<I, C, U> Core<I, C, U> {
         if let Some(share) = self.permits.shared() {
             share.step_aside();
         }
-        if let Some(Extra { place, permit }) = self.slots.remove_panicked() {
+        if let Some((place, permit)) = self.slots.remove_panicked() {
             self.outputs.end(place);
             drop(permit);
         }

@@ -106,6 +106,7 @@ impl<I> Permits<I> {
 
 impl<I> Share<I> {
     /// Tells whether there is room for one more item, with so many in flight.
+    #[inline(never)]
     pub(super) fn any_room(&self, in_flight: usize) -> bool {
         self.held.is_none() && in_flight < self.waiter.limit()
     }

@@ -33,8 +33,11 @@ use crate::sync::SPARE_SIGNALS;
 pub(super) struct Slots<C> {
     slots: Vec<Pin<Box<Slot<C>>>>,
 
-    /// What the calls have besides, slot by slot, where the stage needs that.
-    extras: Vec<Extra>,
+    /// The places of the calls in input order, slot by slot, where the stage needs that.
+    places: Vec<usize>,
+
+    /// The permits of the calls, slot by slot, with a semaphore.
+    permits: Vec<Option<Permit>>,
 
     /// The slots without a call, linked through their signals; the one vacated last, whose memory is
     /// warm, is used next.
@@ -74,21 +77,13 @@ pin_project! {
     }
 }
 
-/// What a call has in input order, or with a semaphore.
-#[derive(Default)]
-pub(super) struct Extra {
-    pub(super) permit: Option<Permit>,
-
-    /// Its place in input order.
-    pub(super) place: usize,
-}
-
 impl<C> Slots<C> {
     /// Makes no slot yet: they are made when first needed.
     pub(super) fn new() -> Self {
         Self {
             slots: Vec::new(),
-            extras: Vec::new(),
+            places: Vec::new(),
+            permits: Vec::new(),
             vacant: NONE,
             queue: Queue { first: NONE, last: NONE },
             polling: NONE,
@@ -100,7 +95,7 @@ impl<C> Slots<C> {
     pub(super) fn start<T>(
         &mut self,
         call: C,
-        extra: Option<Extra>,
+        place: Option<usize>,
         signals: &Arc<Signals>,
         poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<Step<T>>,
     ) -> (u32, Poll<Step<T>>) {
@@ -109,11 +104,11 @@ impl<C> Slots<C> {
             self.make(signals);
         }
         let index = self.vacant;
-        if let Some(extra) = extra {
-            if self.extras.len() < self.slots.len() {
-                self.extras.resize_with(self.slots.len(), Extra::default);
+        if let Some(place) = place {
+            if self.places.len() < self.slots.len() {
+                self.places.resize(self.slots.len(), 0);
             }
-            self.extras[index as usize] = extra;
+            self.places[index as usize] = place;
         }
         let Self { slots, vacant, polling, .. } = self;
         let mut slot = slots[index as usize].as_mut().project();
@@ -164,16 +159,16 @@ impl<C> Slots<C> {
         self.vacant = index;
     }
 
-    /// Drops a call that panicked and vacates its slot, if one did, and returns what it had.
+    /// Drops a call that panicked and vacates its slot, if one did. Returns its place and its permit.
     #[cold]
-    pub(super) fn remove_panicked(&mut self) -> Option<Extra> {
+    pub(super) fn remove_panicked(&mut self) -> Option<(usize, Option<Permit>)> {
         if self.polling == NONE {
             return None;
         }
         let index = mem::replace(&mut self.polling, NONE);
         let mut slot = self.slots[index as usize].as_mut().project();
         slot.end(index, &mut self.vacant);
-        Some(self.extras.get_mut(index as usize).map(mem::take).unwrap_or_default())
+        Some((self.place(index), self.take_permit(index)))
     }
 
     /// Returns the call in a slot, if there is one.
@@ -188,18 +183,30 @@ impl<C> Slots<C> {
 
     /// Takes the permit of the call in a slot, or of the one that was there last.
     pub(super) fn take_permit(&mut self, index: u32) -> Option<Permit> {
-        self.extras.get_mut(index as usize)?.permit.take()
+        self.permits.get_mut(index as usize)?.take()
+    }
+
+    /// Gives the next call to be started its permit.
+    #[cold]
+    pub(super) fn give_next(&mut self, permit: Permit, signals: &Arc<Signals>) {
+        if self.vacant == NONE {
+            self.make(signals);
+        }
+        self.set_permit(self.vacant, permit);
     }
 
     /// Gives a call that paused the permit to go on. It is to be polled.
     pub(super) fn set_permit(&mut self, index: u32, permit: Permit) {
-        self.extras[index as usize].permit = Some(permit);
+        if self.permits.len() < self.slots.len() {
+            self.permits.resize_with(self.slots.len(), || None);
+        }
+        self.permits[index as usize] = Some(permit);
     }
 
     /// Returns the place in input order of the call in a slot, or of the one that was there last.
     #[inline]
     pub(super) fn place(&self, index: u32) -> usize {
-        self.extras.get(index as usize).map_or(0, |extra| extra.place)
+        self.places.get(index as usize).copied().unwrap_or(0)
     }
 
     /// Queues a call to be polled in a later turn, without a wake, after all that were woken so far.
@@ -277,10 +284,9 @@ impl<C> Slots<C> {
     pub(super) fn cancel(&mut self, at: impl Fn(usize) -> bool, cleanup: &mut Cleanup) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let mut slot = slot.as_mut().project();
-            let extra = self.extras.get_mut(index);
-            if slot.call.is_some() && at(extra.as_ref().map_or(0, |extra| extra.place)) {
+            if slot.call.is_some() && at(self.places.get(index).copied().unwrap_or(0)) {
                 cleanup.run(|| slot.call.set(None));
-                cleanup.run(|| drop(extra.and_then(|extra| extra.permit.take())));
+                cleanup.run(|| drop(self.permits.get_mut(index).and_then(Option::take)));
             }
         }
     }

@@ -68,7 +68,7 @@ use super::call::{Call, Step};
 use super::cleanup::Cleanup;
 use super::marks::Answer;
 use super::outputs::{After, Output};
-use super::slots::{Due, Extra};
+use super::slots::Due;
 use super::upstream::Upstream;
 use crate::semaphore::Permit;
 
@@ -129,9 +129,6 @@ where
     #[inline(always)]
     pub(super) fn take(mut self, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let polled = self.run(cx);
-        if polled.is_ready() {
-            self.step_aside();
-        }
         #[cfg(debug_assertions)]
         self.core.check();
         let Self { is_asked, advanced, budget, .. } = self;
@@ -206,10 +203,16 @@ where
             if let Some(output) = self.core.outputs.take() {
                 self.budget = self.budget.min(most);
                 self.follow(output.call);
+                if self.are_shared() {
+                    self.step_aside();
+                }
                 return Poll::Ready(Some(output.value));
             }
         }
         if self.core.is_idle() && self.upstream.is_over() {
+            if self.are_shared() {
+                self.step_aside();
+            }
             self.core.poller.forget();
             return Poll::Ready(None);
         }
@@ -325,6 +328,9 @@ where
                 outputs.end(place);
             }
             self.follow(call);
+            if is_shared {
+                self.step_aside();
+            }
             return Some(value);
         } else {
             outputs.give(place, Output { value, call });
@@ -358,8 +364,11 @@ where
         let call = (self.start)(item);
         let core = &mut *self.core;
         let place = core.outputs.begin();
-        let extra = if PLAIN { None } else { Some(Extra { permit, place }) };
-        core.slots.start(call, extra, &core.poller.signals, C::poll)
+        if let Some(permit) = permit {
+            core.slots.give_next(permit, &core.poller.signals);
+        }
+        let place = if PLAIN { None } else { Some(place) };
+        core.slots.start(call, place, &core.poller.signals, C::poll)
     }
 
     /// Asks upstream for an item.
@@ -509,33 +518,38 @@ where
     }
 
     /// Leaves the turn in the semaphore to others, as nobody may poll the stage for long.
-    #[inline]
+    #[inline(never)]
     fn step_aside(&mut self) {
-        match self.core.permits.shared() {
-            Some(share) if !PLAIN => share.step_aside(),
-            _ => {}
+        if let Some(share) = self.core.permits.shared() {
+            share.step_aside();
         }
+    }
+
+    /// Waits for a permit, or for room. Returns whether there is no need to.
+    #[inline(never)]
+    fn wait_for_permit(&mut self, cx: &mut Context<'_>) -> bool {
+        let wants_room = !self.any_room() && !self.upstream.is_over();
+        let in_flight = self.core.outputs.in_flight();
+        let share = self.core.permits.shared();
+        share.is_some_and(|share| share.poll_wait(in_flight, wants_room, cx))
     }
 
     /// Has the poller woken when there is something to do again.
     #[inline]
     fn wait(&mut self, cx: &mut Context<'_>) {
-        let room = self.any_room();
-        let in_flight = self.core.outputs.in_flight();
-        let wants_room = !room && !self.upstream.is_over();
-        let may_start = match self.core.permits.shared() {
-            Some(share) if !PLAIN => share.poll_wait(in_flight, wants_room, cx),
-            _ => false,
-        };
-        if self.budget == 0 || self.core.slots.any_queued() {
+        if self.are_shared() && self.wait_for_permit(cx)
+            || self.budget == 0
+            || self.core.slots.any_queued()
+        {
             // Nothing else would announce them.
             cx.waker().wake_by_ref();
             return;
         }
         // Between registering and waiting, look once more.
         self.core.poller.register(cx.waker());
+        let room = self.any_room();
         let signals = &self.core.poller.signals;
-        if may_start || signals.any() || self.upstream.is_due(signals, room) {
+        if signals.any() || self.upstream.is_due(signals, room) {
             cx.waker().wake_by_ref();
         }
     }

@@ -131,7 +131,7 @@ impl Line {
         permits: usize,
         counted_by: CountedBy,
     ) -> Option<Left> {
-        let granted = ticket.and_then(|ticket| self.give_up(ticket));
+        let granted = ticket.and_then(|ticket| self.withdraw(ticket));
         if granted != Some(permits) && !(self.is_first(ticket) && self.any_free(permits)) {
             return None;
         }
@@ -164,7 +164,7 @@ impl Line {
     /// Has someone wait no more, and gives up its grant. Grants for others may have to be
     /// [made](Self::grant).
     pub(super) fn step_aside(&mut self, ticket: Ticket) -> Left {
-        self.give_up(ticket);
+        self.withdraw(ticket);
         self.forget(Some(ticket))
     }
 
@@ -175,7 +175,7 @@ impl Line {
     }
 
     /// Grants the first that waits its permits, if they are free. Returns whom to wake.
-    pub(super) fn grant(&mut self) -> Option<Waker> {
+    pub(super) fn grant(&mut self) -> Option<(Ticket, Waker)> {
         let permits = self.waiting.first_key_value()?.1.permits;
         if !self.any_free(permits) {
             return None;
@@ -183,11 +183,11 @@ impl Line {
         let (ticket, Waiting { permits, waker }) = self.waiting.pop_first()?;
         self.granted.insert(ticket, permits);
         self.reserved += permits;
-        Some(waker)
+        Some((ticket, waker))
     }
 
-    /// Gives up a grant, and returns what was granted.
-    fn give_up(&mut self, ticket: Ticket) -> Option<usize> {
+    /// Takes a grant back, and returns what was granted.
+    pub(super) fn withdraw(&mut self, ticket: Ticket) -> Option<usize> {
         let granted = self.granted.remove(&ticket)?;
         self.reserved -= granted;
         Some(granted)

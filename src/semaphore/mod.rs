@@ -7,6 +7,7 @@ mod waiter;
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, PoisonError};
 
 use event_listener::Event;
@@ -16,6 +17,7 @@ pub(crate) use self::line::CountedBy;
 use self::line::Line;
 pub use self::permit::Permit;
 pub(crate) use self::waiter::Waiter;
+use crate::panics::first_panic;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// A limit on what runs at once, shared by any number of stages and by code outside them.
@@ -246,12 +248,22 @@ impl Shared {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Grants permits to all that wait and fit, in their order, and wakes them.
+    /// Grants permits to all that wait and fit, in their order, and wakes them. If a waker panics, its turn
+    /// goes to the next, and the panic goes on when all were woken.
     fn grant_all<'a>(&'a self, mut line: MutexGuard<'a, Line>) {
-        while let Some(waker) = line.grant() {
+        let mut woken = Ok(());
+        while let Some((ticket, waker)) = line.grant() {
             drop(line);
-            waker.wake();
+            let result = catch_unwind(AssertUnwindSafe(|| waker.wake()));
             line = self.line();
+            if result.is_err() {
+                line.withdraw(ticket);
+            }
+            woken = first_panic(woken, result);
+        }
+        drop(line);
+        if let Err(panic) = woken {
+            resume_unwind(panic);
         }
     }
 }
