@@ -1,4 +1,4 @@
-//! A wrong argument panics at the line of the caller.
+//! A wrong argument panics at the line of the caller. Apart, because the panic hook is the process's.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind, set_hook, take_hook};

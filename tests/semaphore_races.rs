@@ -1,4 +1,5 @@
 //! A permit that is given back in the very moment in which another begins to wait is not missed.
+//! Apart, because other tests at the same time would take the processors that a race needs.
 
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +11,11 @@ use flowlet::prelude::*;
 use flowlet::{Permit, Semaphore};
 use futures_lite::stream;
 
-#[path = "support/waker.rs"]
-mod waker;
+mod support {
+    pub(crate) mod waker;
+}
 
-use waker::Task;
+use support::waker::Task;
 
 const ROUNDS: usize = 40_000;
 

@@ -83,27 +83,27 @@ macro_rules! on_every_host {
         mod $name {
             #[test]
             fn on_smol() {
-                super::$name::<super::hosts::Smol>();
+                super::$name::<$crate::support::hosts::Smol>();
             }
 
             #[test]
             fn on_async_std() {
-                super::$name::<super::hosts::AsyncStd>();
+                super::$name::<$crate::support::hosts::AsyncStd>();
             }
 
             #[test]
             fn on_tokio_current_thread() {
-                super::$name::<super::hosts::TokioCurrentThread>();
+                super::$name::<$crate::support::hosts::TokioCurrentThread>();
             }
 
             #[test]
             fn on_tokio_multi_thread() {
-                super::$name::<super::hosts::TokioMultiThread>();
+                super::$name::<$crate::support::hosts::TokioMultiThread>();
             }
 
             #[test]
             fn on_two_threads() {
-                super::$name::<super::hosts::TwoThreads>();
+                super::$name::<$crate::support::hosts::TwoThreads>();
             }
         }
     )+};

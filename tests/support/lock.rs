@@ -150,12 +150,12 @@ macro_rules! with_each_lock {
         mod $name {
             #[test]
             fn handed_over_in_order() {
-                super::$name::<super::Fair>();
+                super::$name::<$crate::support::lock::Fair>();
             }
 
             #[test]
             fn handed_over_to_anyone() {
-                super::$name::<super::Unfair>();
+                super::$name::<$crate::support::lock::Unfair>();
             }
 
             #[test]

@@ -1,0 +1,56 @@
+//! The tests that can share a process: one file a promise or capability.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod answers;
+mod auto_traits;
+mod batch_by_weight;
+#[cfg(feature = "time")]
+mod batch_within;
+#[cfg(feature = "time")]
+mod batch_within_sleep;
+mod blocking;
+mod blocking_pools;
+mod bound;
+mod budget;
+mod drops;
+mod eager;
+mod errors;
+mod errors_panics;
+mod flow_builder;
+mod flow_shown;
+mod functional;
+mod fused;
+mod fused_stream;
+mod local;
+mod map_ok;
+mod map_ok_bound;
+mod merge;
+mod merge_handles;
+mod model;
+mod open_then_stream;
+mod order;
+mod panics;
+mod pool;
+mod pool_end;
+mod prefetch;
+mod result_adaptors;
+mod runtimes;
+mod semaphore;
+mod spawn_handles;
+mod starvation;
+mod starvation_busy;
+mod starvation_driven;
+mod starvation_elsewhere;
+mod starvation_panics;
+mod starvation_prefetch;
+mod stop;
+mod tasks;
+mod thread_local;
+mod threads;
+mod together;
+mod try_model;
+mod try_regressions;
+mod wakers;
+mod with_state;
