@@ -42,6 +42,7 @@ mod support {
     pub(crate) mod lock;
     pub(crate) mod waker;
     pub(crate) mod window;
+    pub(crate) mod woken;
 }
 
 use std::cell::Cell;

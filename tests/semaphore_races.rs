@@ -11,8 +11,10 @@ use flowlet::prelude::*;
 use flowlet::{Permit, Semaphore};
 use futures_lite::stream;
 
+#[allow(dead_code, reason = "other tests have use for the rest")]
 mod support {
     pub(crate) mod waker;
+    pub(crate) mod woken;
 }
 
 use support::waker::Task;

@@ -1,12 +1,10 @@
 //! Blocking calls on a pool of somebody else's.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::panic::resume_unwind;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::Poll;
 use std::thread;
 
 use flowlet::prelude::*;
@@ -16,18 +14,12 @@ use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 
 use crate::support::gauge::{Gauge, Unit};
+use crate::support::once::{poll, poll_with};
 use crate::support::panicked::{message_of, panic_of};
 use crate::support::waker::Task;
+use crate::support::woken::Woken;
 
 const DROPPED: &str = "the pool dropped a call before it had begun";
-
-fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(waker))
-}
-
-fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    poll_with(future, Waker::noop())
-}
 
 /// A pool that does nothing by itself: the test says which job is run.
 #[derive(Clone, Default)]
@@ -52,16 +44,6 @@ impl Jobs {
 
     fn take(&self) -> BlockingJob {
         self.queue.lock().unwrap().pop_front().expect("no job was spawned")
-    }
-}
-
-/// A consumer's waker that says whether it was woken.
-#[derive(Default)]
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -179,11 +161,11 @@ fn a_panic_of_spawn_comes_out() {
 #[test]
 fn a_job_that_is_dropped_is_a_panic() {
     // By a pool that is shut down, and by `spawn`.
-    let (jobs, inputs, flag) = (Jobs::default(), Gauge::default(), Arc::new(Flag::default()));
+    let (jobs, inputs, flag) = (Jobs::default(), Gauge::default(), Woken::new());
     let mut call = in_blocking(jobs.spawn(), |_: Unit| ())(inputs.unit());
-    assert!(poll_with(&mut call, &flag.clone().into()).is_pending());
+    assert!(poll_with(&mut call, &flag.waker()).is_pending());
     drop(jobs.take());
-    assert!(flag.0.load(Ordering::SeqCst));
+    assert!(flag.take());
     assert_eq!(message_of(|| poll(&mut call)), DROPPED);
     assert_eq!((inputs.now(), jobs.handles.now()), (0, 0));
 
@@ -240,12 +222,12 @@ fn a_pool_may_run_the_job_at_once() {
 fn the_last_waker_is_woken() {
     let jobs = Jobs::default();
     let mut call = in_blocking(jobs.spawn(), |()| ())(());
-    let flags = [(); 3].map(|()| Arc::new(Flag::default()));
+    let flags = [(); 3].map(|()| Woken::new());
     for flag in &flags {
-        assert!(poll_with(&mut call, &flag.clone().into()).is_pending());
+        assert!(poll_with(&mut call, &flag.waker()).is_pending());
     }
     jobs.take()();
-    assert_eq!(flags.map(|flag| flag.0.load(Ordering::SeqCst)), [false, false, true]);
+    assert_eq!(flags.map(|flag| flag.take()), [false, false, true]);
 }
 
 #[test]

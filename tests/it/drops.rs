@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use flowlet::prelude::*;
 use flowlet::{Concurrency, Semaphore, ordered};
@@ -14,13 +14,7 @@ use crate::support::gate::Gate;
 use crate::support::gauge::{Gauge, Unit};
 use crate::support::stages::{Boxed, Stage};
 use crate::support::waker::Task;
-
-/// A waker of which one can see whether anyone has a clone.
-struct Unheard;
-
-impl Wake for Unheard {
-    fn wake(self: Arc<Self>) {}
-}
+use crate::support::woken::Woken;
 
 /// What a pipeline consists of while it runs.
 struct Parts {
@@ -87,14 +81,14 @@ impl Parts {
 fn at_every_await_point() {
     for open in [true, false] {
         for polls in 0.. {
-            let (parts, waker) = (Parts::new(), Arc::new(Unheard));
+            let (parts, waker) = (Parts::new(), Woken::new());
             if open {
                 parts.gate.open();
             }
             let mut stream = parts.pipeline();
             let mut over = false;
             {
-                let waker = Waker::from(waker.clone());
+                let waker = waker.waker();
                 for _ in 0..polls {
                     let polled = stream.poll_next(&mut Context::from_waker(&waker));
                     over |= matches!(polled, Poll::Ready(None));

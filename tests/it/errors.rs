@@ -12,7 +12,7 @@ use futures_lite::{future, stream};
 
 use crate::support::gate::Gate;
 use crate::support::gauge::{Gauge, Unit};
-use crate::support::try_stages::{TryBoxed, TryStage};
+use crate::support::stages::{Stage, TryBoxed};
 use crate::support::waker::Task;
 
 /// Calls that end when their gate opens, and a source, all of them counted.
@@ -66,11 +66,11 @@ impl World {
     /// A stage whose calls fail for the given items.
     fn stage<'a, const N: usize>(
         &'a self,
-        kind: TryStage,
+        kind: Stage,
         limit: impl Into<Concurrency>,
         failing: [usize; N],
     ) -> TryBoxed<'a> {
-        kind.of(self.source(), limit, move |item| self.call(item, failing.contains(&item)))
+        kind.try_of(self.source(), limit, move |item| self.call(item, failing.contains(&item)))
     }
 
     /// Calls and sources that are there.
@@ -96,7 +96,7 @@ fn limits() -> [Concurrency; 5] {
 
 #[test]
 fn all_else_is_dropped_before_the_error_comes_out_once() {
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         for limit in limits() {
             let (world, task) = (World::default(), Task::new());
             // In every order the first one.
@@ -119,7 +119,7 @@ fn all_else_is_dropped_before_the_error_comes_out_once() {
 /// A limit of 1, and one that is never reached.
 #[test]
 fn whatever_the_limit() {
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         for limit in [1.into(), usize::MAX.into(), ordered(1), ordered(usize::MAX)] {
             let (world, task) = (World::default(), Task::new());
             world.gates.iter().for_each(Gate::open);
@@ -133,7 +133,7 @@ fn whatever_the_limit() {
 
 #[test]
 fn without_an_error_nothing_changes() {
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         for limit in limits() {
             let (world, task) = (World::default(), Task::new());
             world.gates.iter().for_each(Gate::open);
@@ -146,7 +146,7 @@ fn without_an_error_nothing_changes() {
 
 #[test]
 fn semaphores_have_their_permits_back_when_the_error_comes() {
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         for keep_order in [false, true] {
             let (world, task, semaphore) = (World::default(), Task::new(), Semaphore::new(4));
             let limit = Concurrency::from(&semaphore);
@@ -217,11 +217,11 @@ fn a_call_that_an_error_drops_has_its_permit_until_then() {
         }
     }
 
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         let (semaphore, running, task) = (Semaphore::new(4), Gauge::default(), Task::new());
         // The error has no permit of its own.
         let items = stream::iter([Ok(0), Ok(1), Err(7)]);
-        let mut stage = kind.of(items, &semaphore, |_| {
+        let mut stage = kind.try_of(items, &semaphore, |_| {
             let running = Running(running.clone(), semaphore.clone(), Some(running.unit()));
             async move {
                 let _running = running;
@@ -236,12 +236,12 @@ fn a_call_that_an_error_drops_has_its_permit_until_then() {
 /// The error of the source is not given to the function, and needs no call to end.
 #[test]
 fn an_error_from_upstream_goes_ahead_of_calls_that_run() {
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         for limit in [4.into(), errors_in_turn(4), Semaphore::new(4).into()] {
             let (world, task) = (World::default(), Task::new());
             let items = [Ok(0), Ok(1), Err(7), Ok(2), Ok(3)];
             let source = world.source_of(items.into_iter());
-            let mut stage = kind.of(source, limit, |item| world.call(item, false));
+            let mut stage = kind.try_of(source, limit, |item| world.call(item, false));
             assert_eq!(next(&task, &mut stage), Some(Err(7)), "{kind:?}");
             assert_eq!((world.left(), world.pulled.get()), ((0, 0), 3));
             assert_eq!(task.settle(&mut stage), (vec![], true));
@@ -251,12 +251,12 @@ fn an_error_from_upstream_goes_ahead_of_calls_that_run() {
 
 #[test]
 fn in_order_it_comes_after_what_was_before_it() {
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         for limit in [ordered(4), ordered(Semaphore::new(4))] {
             let (world, task) = (World::default(), Task::new());
             let items = [Ok(0), Ok(1), Err(7), Ok(2), Ok(3)];
             let source = world.source_of(items.into_iter());
-            let mut stage = kind.of(source, limit, |item| world.call(item, false));
+            let mut stage = kind.try_of(source, limit, |item| world.call(item, false));
             assert_eq!(task.settle(&mut stage), (vec![], false));
             assert_eq!((world.left(), world.pulled.get()), ((2, 0), 3), "{kind:?}");
             world.gates[1].open();
@@ -270,7 +270,7 @@ fn in_order_it_comes_after_what_was_before_it() {
 /// A failure waits for no room: neither a free place nor a permit.
 #[test]
 fn an_error_from_upstream_passes_a_stage_that_is_full() {
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         for limit in [2.into(), errors_in_turn(2), Semaphore::new(2).into()] {
             for through_adaptors in [false, true] {
                 let (world, above, task) = (World::default(), World::default(), Task::new());
@@ -278,7 +278,8 @@ fn an_error_from_upstream_passes_a_stage_that_is_full() {
                 if through_adaptors {
                     upstream = upstream.map(|item| item).fuse().boxed_local();
                 }
-                let mut stage = kind.of(upstream, limit.clone(), |item| world.call(item, false));
+                let mut stage =
+                    kind.try_of(upstream, limit.clone(), |item| world.call(item, false));
                 [0, 1, 2].iter().for_each(|item| above.gates[*item].open());
                 assert_eq!(task.settle(&mut stage), (vec![], false));
                 assert_eq!(world.calls.now(), 2, "it is full");
@@ -295,7 +296,7 @@ fn an_error_from_upstream_passes_a_stage_that_is_full() {
 /// An item before it was pulled when a permit seemed free, and may wait for one for long.
 #[test]
 fn an_error_from_upstream_passes_an_item_that_waits_for_a_permit() {
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         for in_turn in [false, true] {
             let (world, above, task) = (World::default(), World::default(), Task::new());
             let (semaphore, taken) = (Semaphore::new(1), RefCell::new(None));
@@ -306,7 +307,7 @@ fn an_error_from_upstream_passes_an_item_that_waits_for_a_permit() {
                     *taken.borrow_mut() = semaphore.try_acquire();
                 }
             });
-            let mut stage = kind.of(upstream, limit, |item| world.call(item, false));
+            let mut stage = kind.try_of(upstream, limit, |item| world.call(item, false));
             above.gates[0].open();
             assert_eq!(task.settle(&mut stage), (vec![], false));
             assert_eq!((taken.borrow().is_some(), world.calls.peak()), (true, 0), "it waits");
@@ -325,10 +326,10 @@ fn in_a_chain_everything_upstream_is_gone() {
     let worlds: [World; 4] = Default::default();
     let task = Task::new();
     let [first, second, third, fourth] = &worlds;
-    let source = first.stage(TryStage::Map, 3, [11]);
-    let stream = TryStage::Filter.of(source, 3, |item| second.call(item, item == 1));
-    let stream = TryStage::FilterMap.of(stream, 3, |item| third.call(item, false));
-    let mut stream = TryStage::FlatMap.of(stream, 3, |item| fourth.call(item, false));
+    let source = first.stage(Stage::Map, 3, [11]);
+    let stream = Stage::Filter.try_of(source, 3, |item| second.call(item, item == 1));
+    let stream = Stage::FilterMap.try_of(stream, 3, |item| third.call(item, false));
+    let mut stream = Stage::FlatMap.try_of(stream, 3, |item| fourth.call(item, false));
     for item in 0..3 {
         first.gates[item].open();
     }
@@ -347,7 +348,7 @@ fn in_a_chain_everything_upstream_is_gone() {
 #[test]
 fn an_error_is_an_item_to_other_stages() {
     let (above, below, task) = (World::default(), World::default(), Task::new());
-    let upstream = above.stage(TryStage::Map, 4, [1]);
+    let upstream = above.stage(Stage::Map, 4, [1]);
     let mut stage = Box::pin(upstream.map_concurrent(1, async |item| {
         if let Ok(item) = item {
             let _ = below.call(item, false).await;
@@ -367,7 +368,7 @@ fn an_error_is_an_item_to_other_stages() {
 /// Finished while the consumer was busy, and then came an error.
 fn finished_then_failed(limit: Concurrency) -> Vec<Result<usize, usize>> {
     let (world, task) = (World::default(), Task::new());
-    let mut stage = world.stage(TryStage::Map, limit, [2]).driven();
+    let mut stage = world.stage(Stage::Map, limit, [2]).driven();
     assert_eq!(task.settle(&mut stage), (vec![], false));
     world.gates[0].open();
     assert_eq!(next(&task, &mut stage), Some(Ok(0)));
@@ -394,7 +395,7 @@ fn outputs_that_wait_are_dropped_unless_the_error_takes_its_turn() {
 /// In order: later calls go as soon as an error is known, earlier ones go on, and may be first.
 #[test]
 fn in_order_an_earlier_error_comes_out_instead() {
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         let (world, task) = (World::default(), Task::new());
         let mut stage = world.stage(kind, ordered(6), [1, 3]);
         assert_eq!(task.settle(&mut stage), (vec![], false));
@@ -415,12 +416,12 @@ fn in_order_an_earlier_error_comes_out_instead() {
 /// One that came out as the stage was full, of a plain stream beside a stage.
 #[test]
 fn no_item_is_left_over_after_an_error() {
-    for kind in TryStage::ALL {
+    for kind in Stage::ALL {
         for limit in [1.into(), errors_in_turn(1), ordered(1), Semaphore::new(1).into()] {
             let (world, above, task) = (World::default(), World::default(), Task::new());
             let (sender, plain) = async_channel::unbounded();
             let beside = stream::or(plain, above.stage(kind, 1, []));
-            let mut stage = kind.of(beside, limit.clone(), |item| world.call(item, true));
+            let mut stage = kind.try_of(beside, limit.clone(), |item| world.call(item, true));
             above.gates[0].open();
             assert_eq!(task.settle(&mut stage), (vec![], false));
             sender.try_send(Ok(1)).unwrap();
@@ -522,7 +523,7 @@ fn an_expansion_that_does_not_open_fails() {
 fn a_batch_that_is_broken_off_comes_before_the_error() {
     let (world, task) = (World::default(), Task::new());
     world.gates[..6].iter().for_each(Gate::open);
-    let mut batches = world.stage(TryStage::Map, ordered(4), [5]).try_batched(3);
+    let mut batches = world.stage(Stage::Map, ordered(4), [5]).try_batched(3);
     assert_eq!(next(&task, &mut batches), Some(Ok(vec![0, 1, 2])));
     assert_eq!(next(&task, &mut batches), Some(Ok(vec![3, 4])));
     assert_eq!(world.left(), (0, 0), "upstream is dropped before even that");
@@ -556,13 +557,13 @@ fn a_full_batch_and_an_empty_one() {
 fn a_drain_gives_the_error_when_the_stream_is_gone() {
     let world = World::default();
     world.gates.iter().for_each(Gate::open);
-    let drained = world.stage(TryStage::Map, 3, [4]).try_drain();
+    let drained = world.stage(Stage::Map, 3, [4]).try_drain();
     assert_eq!(future::block_on(drained), Err(4));
     assert_eq!(world.left(), (0, 0));
-    assert_eq!(future::block_on(world.stage(TryStage::Map, 3, []).try_drain()), Ok(()));
+    assert_eq!(future::block_on(world.stage(Stage::Map, 3, []).try_drain()), Ok(()));
 
     // While the future is still there, that is.
-    let mut drain = Box::pin(world.stage(TryStage::Map, 3, [4]).try_drain());
+    let mut drain = Box::pin(world.stage(Stage::Map, 3, [4]).try_drain());
     assert_eq!(future::block_on(&mut drain), Err(4));
     assert_eq!(world.left(), (0, 0));
 }

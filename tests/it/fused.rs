@@ -12,7 +12,6 @@ use futures_lite::stream;
 
 use crate::support::gate::Gate;
 use crate::support::stages::{Boxed, Stage};
-use crate::support::try_stages::TryStage;
 use crate::support::waker::Task;
 
 /// A source that goes on after its end, and is silent before every other item.
@@ -181,13 +180,13 @@ fn so_is_every_stage_of_results() {
                     turns(item).await;
                     if item == bad { Err(item) } else { Ok(()) }
                 };
-                for stage in TryStage::ALL {
-                    let items = check(stage.of(source(), limit.clone(), call));
+                for stage in Stage::ALL {
+                    let items = check(stage.try_of(source(), limit.clone(), call));
                     let error = items.iter().position(Result::is_err);
                     assert_eq!(error, (bad < number).then(|| items.len() - 1));
 
-                    let above = stage.of(source(), limit.clone(), call);
-                    check(stage.of(above, 2, async |item| {
+                    let above = stage.try_of(source(), limit.clone(), call);
+                    check(stage.try_of(above, 2, async |item| {
                         turns(item + 1).await;
                         Ok(())
                     }));

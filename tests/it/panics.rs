@@ -3,8 +3,8 @@
 use std::future::{Future, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Mutex;
+use std::task::{Context, Poll};
 use std::thread;
 
 use flowlet::prelude::*;
@@ -14,6 +14,7 @@ use futures_lite::stream;
 
 use crate::support::gate::Gate;
 use crate::support::gauge::Gauge;
+use crate::support::on_wake::on_wake;
 use crate::support::stages::{Boxed, Stage};
 use crate::support::waker::Task;
 
@@ -443,16 +444,8 @@ fn wait_for_a_permit(semaphore: &Semaphore) {
     static WAITING: Mutex<Vec<Pin<Box<dyn Future<Output = Permit> + Send>>>> =
         Mutex::new(Vec::new());
 
-    struct Panics;
-
-    impl Wake for Panics {
-        fn wake(self: Arc<Self>) {
-            bang(0)
-        }
-    }
-
     let mut acquire = Box::pin(semaphore.acquire());
-    let waker = Waker::from(Arc::new(Panics));
+    let waker = on_wake(|| bang(0));
     assert!(acquire.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     WAITING.lock().unwrap().push(acquire);
 }

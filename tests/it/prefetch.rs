@@ -3,9 +3,9 @@
 use std::future::{self, Future};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use flowlet::prelude::*;
@@ -22,6 +22,7 @@ use crate::support::panicked::{message, message_of};
 use crate::support::tasks::Tasks;
 use crate::support::waker::Task;
 use crate::support::window::Window;
+use crate::support::woken::Woken;
 
 fn boom(text: &'static str) -> ! {
     resume_unwind(Box::new(text))
@@ -261,20 +262,13 @@ fn a_source_that_is_always_ready_does_not_keep_the_thread() {
 
 #[test]
 fn the_last_waker_counts() {
-    #[derive(Default)]
-    struct Flag(AtomicBool);
-    impl Wake for Flag {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::SeqCst);
-        }
-    }
     // When there is an item, at the end, and when the task is dropped.
     for (count, shut_down) in [(1, false), (0, false), (1, true)] {
         let tasks = Tasks::new();
         let mut stream = pipe(0..count).prefetch(1, tasks.spawn());
-        let flags = [(); 3].map(|()| Arc::new(Flag::default()));
+        let flags = [(); 3].map(|()| Woken::new());
         for flag in &flags {
-            let waker = flag.clone().into();
+            let waker = flag.waker();
             assert!(stream.poll_next(&mut Context::from_waker(&waker)).is_pending());
         }
         if shut_down {
@@ -282,7 +276,7 @@ fn the_last_waker_counts() {
         } else {
             let _ = tasks.poll(0);
         }
-        assert_eq!(flags.map(|flag| flag.0.load(Ordering::SeqCst)), [false, false, true]);
+        assert_eq!(flags.map(|flag| flag.take()), [false, false, true]);
     }
 }
 

@@ -1,10 +1,9 @@
 //! Functions that spawn may be used as they are: what they return is kept, and goes with the call.
 
-use std::future::{self, Future};
+use std::future::{self};
 use std::panic::resume_unwind;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use flowlet::prelude::*;
 use flowlet::{in_local_task, in_task, ordered};
@@ -13,13 +12,10 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::support::gate::Gate;
 use crate::support::gauge::{Gauge, Unit};
+use crate::support::once::poll;
 use crate::support::panicked::{message_of, panic_of};
 use crate::support::tasks::Tasks;
 use crate::support::waker::Task;
-
-fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
-}
 
 fn runtimes() -> [Runtime; 2] {
     let mut several = Builder::new_multi_thread();

@@ -9,7 +9,8 @@ use futures_util::stream::select;
 use crate::support::dice::Dice;
 use crate::support::exec::{rest, run};
 use crate::support::lock::{HABITS, Habit, Lock, Site, with_each_lock};
-use crate::support::shape::{KINDS, Kind, Shape};
+use crate::support::shape::Shape;
+use crate::support::stages::Stage;
 use crate::support::window::Window;
 
 const LIMITS: [(usize, usize); 6] = [(1, 1), (1, 4), (4, 1), (2, 3), (16, 2), (3, 16)];
@@ -55,7 +56,7 @@ fn directly_after_one_another<L: Lock>() {
 
 fn every_kind_after_every_kind<L: Lock>() {
     for (first, second) in LIMITS {
-        for (a, b) in KINDS.into_iter().flat_map(|a| KINDS.map(|b| (a, b))) {
+        for (a, b) in Stage::ALL.into_iter().flat_map(|a| Stage::ALL.map(|b| (a, b))) {
             for habit in HABITS {
                 let shape = || Shape::<L>::new(20);
                 shape().stage(a, first, habit).stage(b, second, habit).check(0);
@@ -100,8 +101,8 @@ const ADAPTORS: usize = 18;
 fn through_adaptors<L: Lock>() {
     for (first, second) in LIMITS {
         for (adaptor, habit) in (0..ADAPTORS).flat_map(|adaptor| HABITS.map(|h| (adaptor, h))) {
-            let above = Shape::<L>::new(30).stage(Kind::Map, first, habit);
-            adapt(above, adaptor).stage(Kind::Map, second, habit).check(adaptor as u64);
+            let above = Shape::<L>::new(30).stage(Stage::Map, first, habit);
+            adapt(above, adaptor).stage(Stage::Map, second, habit).check(adaptor as u64);
         }
     }
 }
@@ -119,11 +120,11 @@ fn several_in_a_row<L: Lock>() {
     ];
     for (row, habit) in rows.into_iter().flat_map(|row| HABITS.map(|habit| (row, habit))) {
         for seed in SEEDS {
-            let add = |shape: Shape<L>, &limit| shape.stage(Kind::Map, limit, habit);
+            let add = |shape: Shape<L>, &limit| shape.stage(Stage::Map, limit, habit);
             row.iter().fold(Shape::new(30), add).check(seed);
             // Every kind in turn, adaptors in between, every other stage in order.
             let mixed = row.iter().enumerate().fold(Shape::<L>::new(20), |shape, (i, &limit)| {
-                let (kind, shape) = (KINDS[(i + limit) % 4], adapt(shape, i + limit));
+                let (kind, shape) = (Stage::ALL[(i + limit) % 5], adapt(shape, i + limit));
                 if i % 2 == 0 {
                     shape.in_order(kind, limit, habit)
                 } else {
@@ -142,20 +143,20 @@ fn with_shared_semaphores<L: Lock>() {
             let semaphore = Semaphore::new(permits);
             let shape = || Shape::<L>::new(30);
             shape()
-                .sharing(Kind::Map, &semaphore, habit)
-                .sharing(Kind::Map, &semaphore, habit)
+                .sharing(Stage::Map, &semaphore, habit)
+                .sharing(Stage::Map, &semaphore, habit)
                 .check(seed);
             shape()
-                .sharing(Kind::Filter, &semaphore, habit)
-                .sharing_in_order(Kind::FilterMap, &semaphore, habit)
+                .sharing(Stage::Filter, &semaphore, habit)
+                .sharing_in_order(Stage::FilterMap, &semaphore, habit)
                 .via("map", 0, |s| s.map(|n| n))
-                .sharing(Kind::FlatMap, &semaphore, habit)
+                .sharing(Stage::FlatMap, &semaphore, habit)
                 .check(seed);
             shape()
-                .sharing_in_order(Kind::Map, &semaphore, habit)
-                .stage(Kind::Map, 2, habit)
-                .sharing(Kind::Map, &semaphore, habit)
-                .in_order(Kind::Map, 1, habit)
+                .sharing_in_order(Stage::Map, &semaphore, habit)
+                .stage(Stage::Map, 2, habit)
+                .sharing(Stage::Map, &semaphore, habit)
+                .in_order(Stage::Map, 1, habit)
                 .check(seed);
             assert_eq!(semaphore.in_use(), 0);
         }
@@ -317,7 +318,7 @@ fn any_shape<L: Lock>() {
         let mut semaphore = Semaphore::new(1 + dice.roll(3));
         let mut shape = Shape::<L>::new(1 + dice.roll(24) as u32);
         for _ in 0..2 + dice.roll(3) {
-            let kind = KINDS[dice.roll(4)];
+            let kind = Stage::ALL[dice.roll(5)];
             let limit = [1, 1, 2, 3, 5, 16][dice.roll(6)];
             let habit = HABITS[dice.roll(3)];
             shape = match dice.roll(6) {
@@ -326,7 +327,7 @@ fn any_shape<L: Lock>() {
                 2 | 3 => shape.in_order(kind, limit, habit),
                 _ => shape.stage(kind, limit, habit),
             };
-            if kind == Kind::FlatMap {
+            if kind.expands() {
                 // An open expansion keeps its permit until later stages have taken its outputs.
                 semaphore = Semaphore::new(semaphore.limit());
             }

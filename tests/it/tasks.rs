@@ -3,11 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::future::{self, Future};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::Poll;
 use std::thread;
 
 use flowlet::prelude::*;
@@ -18,34 +18,12 @@ use futures_lite::future::{Boxed, BoxedLocal, block_on, yield_now};
 use crate::support::gate::Gate;
 use crate::support::gauge::{Gauge, Unit};
 use crate::support::hosts::{Host, TwoThreads, on_every_host};
+use crate::support::on_wake::on_wake;
+use crate::support::once::{poll, poll_with};
 use crate::support::panicked::message_of;
 use crate::support::tasks::Tasks;
 use crate::support::waker::Task;
-
-/// A consumer's waker that says whether it was woken.
-#[derive(Default)]
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
-impl Flag {
-    /// Tells whether it was woken since it was last asked.
-    fn take(&self) -> bool {
-        self.0.swap(false, Ordering::SeqCst)
-    }
-}
-
-fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(waker))
-}
-
-fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    poll_with(future, Waker::noop())
-}
+use crate::support::woken::Woken;
 
 fn boom(text: &'static str) -> ! {
     resume_unwind(Box::new(text))
@@ -134,8 +112,8 @@ fn the_function_is_called_in_the_task() {
 #[test]
 fn a_call_goes_on_while_nobody_polls_it() {
     let (site, tasks, mut call) = one_call();
-    let flag = Arc::new(Flag::default());
-    assert!(poll_with(&mut call, &flag.clone().into()).is_pending());
+    let flag = Woken::new();
+    assert!(poll_with(&mut call, &flag.waker()).is_pending());
     tasks.run();
     assert_eq!(site.polls(), 1);
     assert!(!flag.take());
@@ -223,12 +201,6 @@ fn a_call_that_is_dropped_while_it_is_polled_goes_on_until_it_awaits_or_is_over(
 /// Everything that was in the call is free by the time its consumer is woken.
 #[test]
 fn the_call_is_dropped_before_its_output_can_be_seen() {
-    struct Look(Gauge, Mutex<Vec<usize>>);
-    impl Wake for Look {
-        fn wake(self: Arc<Self>) {
-            self.1.lock().unwrap().push(self.0.now());
-        }
-    }
     for panics in [false, true] {
         let inside = Gauge::default();
         let tasks = Tasks::new();
@@ -242,21 +214,22 @@ fn the_call_is_dropped_before_its_output_can_be_seen() {
                 })
             }
         });
-        let look = Arc::new(Look(inside, Mutex::default()));
+        let (look, seen) = mpsc::channel();
+        let waker = on_wake(move || look.send(inside.now()).unwrap());
         let mut call = f(());
-        assert!(poll_with(&mut call, &look.clone().into()).is_pending());
+        assert!(poll_with(&mut call, &waker).is_pending());
         tasks.run();
-        assert_eq!(*look.1.lock().unwrap(), [0]);
+        assert_eq!(Vec::from_iter(seen.try_iter()), [0]);
     }
 }
 
 #[test]
 fn the_last_wakers_count() {
     let (site, tasks, mut call) = one_call();
-    let flags = [(); 3].map(|()| Arc::new(Flag::default()));
+    let flags = [(); 3].map(|()| Woken::new());
     for flag in &flags {
-        assert!(poll_with(&mut call, &flag.clone().into()).is_pending());
-        assert!(tasks.poll_with(0, &flag.clone().into()).is_pending());
+        assert!(poll_with(&mut call, &flag.waker()).is_pending());
+        assert!(tasks.poll_with(0, &flag.waker()).is_pending());
     }
     // The first of the two is the gate's, which was given all of them.
     site.gate.open();
@@ -267,7 +240,7 @@ fn the_last_wakers_count() {
     let (_site, tasks, mut call) = one_call();
     assert!(poll(&mut call).is_pending());
     for flag in &flags {
-        assert!(tasks.poll_with(0, &flag.clone().into()).is_pending());
+        assert!(tasks.poll_with(0, &flag.waker()).is_pending());
     }
     drop(call);
     assert_eq!(flags.each_ref().map(|flag| flag.take()), [false, false, true]);
@@ -277,8 +250,8 @@ fn the_last_wakers_count() {
 fn no_waker_outlives_its_end() {
     // The consumer's, once it is gone.
     let (_site, tasks, mut call) = one_call();
-    let flag = Arc::new(Flag::default());
-    assert!(poll_with(&mut call, &flag.clone().into()).is_pending());
+    let flag = Woken::new();
+    assert!(poll_with(&mut call, &flag.waker()).is_pending());
     drop(call);
     assert_eq!((Arc::strong_count(&flag), tasks.left()), (1, 1));
 
@@ -286,7 +259,7 @@ fn no_waker_outlives_its_end() {
     let (site, tasks, mut call) = one_call();
     site.gate.open();
     assert!(poll(&mut call).is_pending());
-    assert!(tasks.poll_with(0, &flag.clone().into()).is_ready());
+    assert!(tasks.poll_with(0, &flag.waker()).is_ready());
     assert_eq!(Arc::strong_count(&flag), 1);
     assert!(poll(&mut call).is_ready());
 }
@@ -348,9 +321,9 @@ fn panics_come_out_and_the_executor_never_sees_them() {
     for place in Place::ALL {
         let tasks = Tasks::new();
         let f = in_task(tasks.spawn(), |place: Place| place.call());
-        let flag = Arc::new(Flag::default());
+        let flag = Woken::new();
         let mut call = f(place);
-        assert!(poll_with(&mut call, &flag.clone().into()).is_pending());
+        assert!(poll_with(&mut call, &flag.waker()).is_pending());
         tasks.run();
         assert!(flag.take());
         assert_eq!(tasks.left(), 0);
@@ -426,8 +399,8 @@ const DROPPED: &str = "the executor dropped a task before it was over";
 fn a_task_that_the_executor_drops_is_a_panic() {
     for begun in [false, true] {
         let (site, tasks, mut call) = one_call();
-        let flag = Arc::new(Flag::default());
-        assert!(poll_with(&mut call, &flag.clone().into()).is_pending());
+        let flag = Woken::new();
+        assert!(poll_with(&mut call, &flag.waker()).is_pending());
         if begun {
             tasks.run();
         }

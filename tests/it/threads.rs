@@ -1,10 +1,9 @@
 //! Calls that block run on threads of their own.
 
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::thread;
 
 use flowlet::prelude::*;
@@ -12,11 +11,8 @@ use flowlet::{in_thread, ordered};
 use futures_lite::future::block_on;
 
 use crate::support::gauge::Gauge;
+use crate::support::once::poll;
 use crate::support::one_thread::with_one_thread;
-
-fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
-}
 
 /// An input that is neither `Copy` nor `Clone`.
 struct Owned(Vec<usize>);

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use flowlet::prelude::*;
 use futures_lite::future::FutureExt;
@@ -19,7 +19,8 @@ use futures_lite::stream::Boxed;
 use proptest::prelude::any;
 use proptest::proptest;
 
-use crate::support::random_runs::{Root, cases, drive};
+use crate::support::random_runs::{cases, run_at_random};
+use crate::support::waker::Task;
 
 mod build;
 mod item;
@@ -140,15 +141,14 @@ fn run(spec: &Spec, drop_at: Option<usize>) -> usize {
     let came = Arc::new(Mutex::new(Came::default()));
     let whole = Whole { stream, world: world.clone(), came: came.clone() };
     let mut root: Pin<Box<dyn Future<Output = ()>>> = Box::pin(consume(whole));
-    let woken = Root::new();
-    let waker = Waker::from(woken.clone());
+    let task = Task::new();
     let polls =
-        drive(root.as_mut(), (&woken, &waker), drop_at, |n| world.random(n), || world.happen());
+        run_at_random(&task, root.as_mut(), drop_at, |n| world.random(n), || world.happen());
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(root))) {
         assert!(panic.is::<Thrown>());
     }
     drop(std::mem::take(&mut world.state().events));
-    assert_eq!(Arc::strong_count(&woken), 2, "a dropped pipeline holds its waker");
+    assert!(!task.is_kept(), "a dropped pipeline holds its waker");
     assert_eq!((world.live(usize::MAX - 1), world.shared.in_use()), (0, 0), "something is left");
     assert!(world.lock.try_lock().is_ok());
     let state = world.state();

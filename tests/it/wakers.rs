@@ -6,7 +6,7 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use flowlet::prelude::*;
@@ -14,8 +14,10 @@ use flowlet::{Concurrency, Semaphore, merge, ordered};
 use futures_lite::future::block_on;
 
 use crate::support::gate::Gate;
+use crate::support::on_wake::on_wake;
 use crate::support::stages::{Boxed, Stage};
 use crate::support::waker::Task;
+use crate::support::woken::Woken;
 
 fn limits() -> [Concurrency; 6] {
     [1.into(), 4.into(), usize::MAX.into(), ordered(1), ordered(4), Semaphore::new(3).into()]
@@ -188,10 +190,6 @@ fn the_last_waker_is_the_one_to_wake() {
 fn a_wake_by_the_drop_of_the_former_waker_is_not_lost() {
     struct Opens(Gate);
 
-    impl Wake for Opens {
-        fn wake(self: Arc<Self>) {}
-    }
-
     impl Drop for Opens {
         fn drop(&mut self) {
             self.0.open();
@@ -218,7 +216,10 @@ fn a_wake_by_the_drop_of_the_former_waker_is_not_lost() {
                     second.await;
                 }
             }));
-            let former = Waker::from(Arc::new(Opens(second.clone())));
+            let opens = Opens(second.clone());
+            let former = on_wake(move || {
+                let _ = &opens;
+            });
             assert!(stream.poll_next(&mut Context::from_waker(&former)).is_pending());
             drop(former);
             first.open();
@@ -438,32 +439,22 @@ fn hammered_while_dropped() {
     }
 }
 
-/// Counts its wakes and clones nothing else.
-#[derive(Default)]
-struct Counter(AtomicUsize);
-
-impl Wake for Counter {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 #[test]
 fn no_waker_is_kept_beyond_the_stage_while_wakes_go_on() {
     for stage in Stage::ALL {
-        let counter = Arc::new(Counter::default());
+        let counter = Woken::new();
         {
             let hammer = Hammer::new();
-            let waker = Waker::from(counter.clone());
+            let waker = counter.waker();
             let mut stream = stage.of(pipe(0..), 8, |_| hammer.call(usize::MAX));
             for _ in 0..20 {
                 let _ = stream.poll_next(&mut Context::from_waker(&waker));
             }
             drop(stream);
             hammer.wait();
-            let wakes = counter.0.load(Ordering::SeqCst);
+            let wakes = counter.count();
             hammer.wait();
-            assert_eq!(counter.0.load(Ordering::SeqCst), wakes);
+            assert_eq!(counter.count(), wakes);
         }
         assert_eq!(Arc::strong_count(&counter), 1);
     }
@@ -473,8 +464,8 @@ fn no_waker_is_kept_beyond_the_stage_while_wakes_go_on() {
 fn no_waker_is_kept_by_a_stage_that_has_ended() {
     let gate = Gate::default();
     let mut stream = pin!(pipe(0..1).map_concurrent(1, |_| gate.passed()).driven());
-    let woken = Arc::new(Counter::default());
-    let waker = Waker::from(woken.clone());
+    let woken = Woken::new();
+    let waker = woken.waker();
     let mut cx = Context::from_waker(&waker);
     assert!(stream.as_mut().poll_next(&mut cx).is_pending());
     gate.open();
@@ -487,9 +478,9 @@ fn no_waker_is_kept_by_a_stage_that_has_ended() {
 fn no_waker_is_kept_by_any_stage_that_has_ended() {
     for stage in Stage::ALL {
         for limit in limits() {
-            let (gate, counter) = (Gate::default(), Arc::new(Counter::default()));
+            let (gate, counter) = (Gate::default(), Woken::new());
             let mut stream = stage.of(pipe(0..3), limit, |_| gate.passed());
-            let waker = Waker::from(counter.clone());
+            let waker = counter.waker();
             let mut cx = Context::from_waker(&waker);
             assert!(stream.poll_next(&mut cx).is_pending());
             gate.open();
@@ -503,15 +494,6 @@ fn no_waker_is_kept_by_any_stage_that_has_ended() {
 /// As it does where an executor holds a lock while it polls, and takes it to wake.
 #[test]
 fn a_waker_may_wait_for_a_poll_elsewhere() {
-    struct Waits(Barrier);
-
-    impl Wake for Waits {
-        fn wake(self: Arc<Self>) {
-            self.0.wait();
-            self.0.wait();
-        }
-    }
-
     for stage in Stage::ALL {
         for of_source in [false, true] {
             let [gate, opened, rest] = [(); 3].map(|()| Gate::default());
@@ -522,15 +504,19 @@ fn a_waker_may_wait_for_a_poll_elsewhere() {
                 second.passed().await;
                 rest.passed().await;
             });
-            let waits = Arc::new(Waits(Barrier::new(2)));
-            let waker = Waker::from(waits.clone());
+            let polled = Arc::new(Barrier::new(2));
+            let waits = polled.clone();
+            let waker = on_wake(move || {
+                waits.wait();
+                waits.wait();
+            });
             assert!(stream.poll_next(&mut Context::from_waker(&waker)).is_pending());
             let task = Task::new();
             thread::scope(|scope| {
                 scope.spawn(|| gate.open());
-                waits.0.wait();
+                polled.wait();
                 assert_eq!(task.settle(&mut stream), (vec![], false));
-                waits.0.wait();
+                polled.wait();
             });
             rest.open();
             assert_eq!(task.settle(&mut stream), (vec![0], true), "{stage:?}");

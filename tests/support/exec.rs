@@ -7,11 +7,12 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use futures_lite::future::yield_now;
 
 use super::dice::Dice;
+use super::waker::Task;
 
 /// More polls than any pipeline here takes.
 const MANY: usize = 100_000;
@@ -52,25 +53,31 @@ pub(crate) fn run<F: Future>(seed: u64, root: F) -> Result<F::Output, Stall> {
         1 => Order::LastCome,
         seed => Order::Any(Dice::new(seed)),
     });
-    let woken = Arc::new(Woken(AtomicBool::new(true)));
-    let waker = Waker::from(woken.clone());
-    let mut root = pin!(root);
+    let happen = || next_event().inspect(|event| event.fire()).is_some();
+    drive(&Task::new(), pin!(root), MANY, || true, happen).1
+}
+
+/// Polls `root` when it was woken and `may` be polled, and else lets something `happen`. Returns how
+/// often it was polled, which is no more than `most`, and what it gave.
+pub(crate) fn drive<F: Future + ?Sized>(
+    task: &Task,
+    mut root: Pin<&mut F>,
+    most: usize,
+    may: impl Fn() -> bool,
+    happen: impl Fn() -> bool,
+) -> (usize, Result<F::Output, Stall>) {
     let mut polls = 0;
-    loop {
-        if woken.0.swap(false, Ordering::Relaxed) {
+    while polls < most {
+        if task.is_woken() && may() {
             polls += 1;
-            if polls > MANY {
-                return Err(Stall::Livelock);
+            if let Poll::Ready(output) = task.poll(&mut root) {
+                return (polls, Ok(output));
             }
-            if let Poll::Ready(output) = root.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return Ok(output);
-            }
-        } else if let Some(event) = next_event() {
-            event.fire();
-        } else {
-            return Err(Stall::Deadlock);
+        } else if !happen() && !task.is_woken() {
+            return (polls, Err(Stall::Deadlock));
         }
     }
+    (polls, Err(Stall::Livelock))
 }
 
 fn next_event() -> Option<Arc<Event>> {
@@ -83,14 +90,6 @@ fn next_event() -> Option<Arc<Event>> {
             world.swap_remove_back(index)
         }
     })
-}
-
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Something that the world does once.

@@ -1,13 +1,15 @@
-//! What the models of random pipelines share: numbers, cases, and an executor that knows exactly when
-//! a pipeline is stuck.
+//! What the models of random pipelines share: numbers, cases, and how they are run.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Wake, Waker};
 
 use proptest::prelude::ProptestConfig;
+
+use super::exec::{Stall, drive};
+use super::waker::Task;
+
+/// More polls than any pipeline of a model takes.
+const MANY: usize = 20_000;
 
 /// A number that follows from two others.
 pub(crate) fn mix(a: u64, b: u64) -> u64 {
@@ -27,43 +29,20 @@ pub(crate) fn cases(default: u32) -> ProptestConfig {
     config
 }
 
-/// Wakes the executor.
-pub(crate) struct Root(AtomicBool);
-
-impl Root {
-    /// A root that was never polled has to be.
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(AtomicBool::new(true)))
-    }
-}
-
-impl Wake for Root {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Polls the root when it was woken, and lets things happen, until it is over, is to be dropped, or is
-/// stuck. Returns how often it was polled.
-pub(crate) fn drive(
-    mut root: Pin<&mut dyn Future<Output = ()>>,
-    (woken, waker): (&Root, &Waker),
+/// Polls the root when it was woken, and lets things happen, until it is over, or to be dropped. Returns
+/// how often it was polled.
+pub(crate) fn run_at_random(
+    task: &Task,
+    root: Pin<&mut dyn Future<Output = ()>>,
     drop_at: Option<usize>,
     random: impl Fn(usize) -> usize,
     happen: impl Fn() -> bool,
 ) -> usize {
-    let mut polls = 0;
-    while Some(polls) != drop_at {
-        if woken.0.load(Ordering::Relaxed) && random(3) > 0 {
-            woken.0.store(false, Ordering::Relaxed);
-            polls += 1;
-            assert!(polls < 20_000, "it turns in circles");
-            if root.as_mut().poll(&mut Context::from_waker(waker)).is_ready() {
-                break;
-            }
-        } else if !happen() {
-            assert!(woken.0.load(Ordering::Relaxed), "stuck: nobody will wake it");
-        }
+    let (polls, ended) = drive(task, root, drop_at.unwrap_or(MANY), || random(3) > 0, happen);
+    match ended {
+        Ok(()) => {}
+        Err(Stall::Livelock) => assert!(drop_at.is_some(), "it turns in circles"),
+        Err(Stall::Deadlock) => panic!("stuck: nobody will wake it"),
     }
     polls
 }

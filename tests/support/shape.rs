@@ -9,27 +9,22 @@ use futures_lite::{Stream, pin};
 use super::exec::{Stall, run};
 use super::lock::{Habit, Lock, Site};
 use super::open::open;
+use super::stages::Stage;
 use super::window::Window;
 
-/// The concurrent stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Map,
-    Filter,
-    FilterMap,
-    FlatMap,
-}
+impl Stage {
+    /// Tells whether one item may become more.
+    pub(crate) fn expands(self) -> bool {
+        matches!(self, Self::FlatMap | Self::FlatMapStream)
+    }
 
-pub(crate) const KINDS: [Kind; 4] = [Kind::Map, Kind::Filter, Kind::FilterMap, Kind::FlatMap];
-
-impl Kind {
     /// What comes of an item.
     fn outputs(self, n: u32) -> Vec<u32> {
         match self {
             Self::Map => vec![n],
             Self::Filter => Vec::from_iter((n % 5 != 4).then_some(n)),
             Self::FilterMap => Vec::from_iter((n % 4 != 1).then_some(n)),
-            Self::FlatMap => vec![n; 2],
+            Self::FlatMap | Self::FlatMapStream => vec![n; 2],
         }
     }
 }
@@ -69,23 +64,23 @@ impl<L: Lock> Shape<L> {
     }
 
     /// Adds a stage.
-    pub(crate) fn stage(self, kind: Kind, limit: usize, habit: Habit) -> Self {
+    pub(crate) fn stage(self, kind: Stage, limit: usize, habit: Habit) -> Self {
         self.add(kind, limit.into(), limit, limit == 1, habit)
     }
 
     /// Adds a stage that keeps the order.
-    pub(crate) fn in_order(self, kind: Kind, limit: usize, habit: Habit) -> Self {
+    pub(crate) fn in_order(self, kind: Stage, limit: usize, habit: Habit) -> Self {
         self.add(kind, ordered(limit), limit, true, habit)
     }
 
     /// Adds a stage whose limit is a semaphore.
-    pub(crate) fn sharing(self, kind: Kind, semaphore: &Semaphore, habit: Habit) -> Self {
+    pub(crate) fn sharing(self, kind: Stage, semaphore: &Semaphore, habit: Habit) -> Self {
         let limit = semaphore.limit();
         self.add(kind, semaphore.into(), limit, limit == 1, habit)
     }
 
     /// Adds a stage with a semaphore that keeps the order.
-    pub(crate) fn sharing_in_order(self, kind: Kind, semaphore: &Semaphore, habit: Habit) -> Self {
+    pub(crate) fn sharing_in_order(self, kind: Stage, semaphore: &Semaphore, habit: Habit) -> Self {
         self.add(kind, ordered(semaphore), semaphore.limit(), true, habit)
     }
 
@@ -145,7 +140,7 @@ impl<L: Lock> Shape<L> {
 
     fn add(
         mut self,
-        kind: Kind,
+        kind: Stage,
         concurrency: Concurrency,
         limit: usize,
         in_order: bool,
@@ -157,10 +152,8 @@ impl<L: Lock> Shape<L> {
         self.outputs = self.outputs.into_iter().flat_map(|n| kind.outputs(n)).collect();
         self.in_order &= in_order;
         // One item is no longer one item after a flat map.
-        self.room = self
-            .room
-            .filter(|_| kind != Kind::FlatMap)
-            .map(|room| room.saturating_add_unsigned(limit));
+        self.room =
+            self.room.filter(|_| !kind.expands()).map(|room| room.saturating_add_unsigned(limit));
         let window = self.window.clone();
         let keep = move |n| {
             let kept = kind.outputs(n).first().copied();
@@ -171,15 +164,22 @@ impl<L: Lock> Shape<L> {
         };
         let above = self.stream;
         self.stream = match kind {
-            Kind::Map => above.map_concurrent(concurrency, move |n| site.call(n)).boxed(),
-            Kind::FlatMap => {
+            Stage::Map => above.map_concurrent(concurrency, move |n| site.call(n)).boxed(),
+            Stage::FlatMap => {
+                let call = move |n| {
+                    let call = site.call(n);
+                    async { [call.await; 2] }
+                };
+                above.flat_map_concurrent(concurrency, call).boxed()
+            }
+            Stage::FlatMapStream => {
                 above.flat_map_concurrent(concurrency, move |n| open(&site, n)).boxed()
             }
-            Kind::Filter => {
+            Stage::Filter => {
                 let keep = async move |n: &u32| keep(site.call(*n).await).is_some();
                 above.filter_concurrent(concurrency, keep).boxed()
             }
-            Kind::FilterMap => {
+            Stage::FilterMap => {
                 let keep = move |n| {
                     let (call, keep) = (site.call(n), keep.clone());
                     async move { keep(call.await) }

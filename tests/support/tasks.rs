@@ -1,12 +1,13 @@
 //! An executor that does nothing by itself: the test says which task is polled, and which dropped.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use futures_lite::FutureExt;
 use futures_lite::future::Boxed;
+
+use super::waker::Task;
 
 /// More polls in a row than any task of these tests has reason to ask for.
 const SPINS: usize = 100_000;
@@ -16,17 +17,8 @@ pub(crate) struct Tasks<T = Boxed<()>>(Arc<Mutex<Vec<Entry<T>>>>);
 
 struct Entry<T> {
     /// Until it is over or dropped, and not while it is polled.
-    task: Option<T>,
-    woken: Arc<Woken>,
-}
-
-/// A task that was never polled has to be.
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
-    }
+    future: Option<T>,
+    task: Arc<Task>,
 }
 
 impl<T: Future<Output = ()> + Unpin> Tasks<T> {
@@ -37,9 +29,9 @@ impl<T: Future<Output = ()> + Unpin> Tasks<T> {
     /// The function to spawn with.
     pub(crate) fn spawn(&self) -> impl Fn(T) + Clone + use<T> {
         let all = self.0.clone();
-        move |task| {
-            let woken = Arc::new(Woken(AtomicBool::new(true)));
-            all.lock().unwrap().push(Entry { task: Some(task), woken });
+        move |future| {
+            let task = Arc::new(Task::new());
+            all.lock().unwrap().push(Entry { future: Some(future), task });
         }
     }
 
@@ -50,27 +42,30 @@ impl<T: Future<Output = ()> + Unpin> Tasks<T> {
 
     /// How many are not over.
     pub(crate) fn left(&self) -> usize {
-        self.0.lock().unwrap().iter().filter(|entry| entry.task.is_some()).count()
+        self.0.lock().unwrap().iter().filter(|entry| entry.future.is_some()).count()
     }
 
     /// Tells whether a task asked to be polled.
     pub(crate) fn is_woken(&self, index: usize) -> bool {
-        self.0.lock().unwrap()[index].woken.0.load(Ordering::SeqCst)
+        self.0.lock().unwrap()[index].task.is_woken()
     }
 
     /// Polls a task, whether it asked for it or not.
     pub(crate) fn poll(&self, index: usize) -> Poll<()> {
-        let woken = self.0.lock().unwrap()[index].woken.clone();
-        woken.0.store(false, Ordering::SeqCst);
-        self.poll_with(index, &woken.into())
+        let task = self.0.lock().unwrap()[index].task.clone();
+        self.poll_by(index, |future| task.poll(future))
     }
 
     /// Polls a task with a waker of the test's own.
     pub(crate) fn poll_with(&self, index: usize, waker: &Waker) -> Poll<()> {
-        let mut task = self.0.lock().unwrap()[index].task.take().expect("the task is over");
-        let polled = task.poll(&mut Context::from_waker(waker));
+        self.poll_by(index, |future| future.poll(&mut Context::from_waker(waker)))
+    }
+
+    fn poll_by(&self, index: usize, poll: impl FnOnce(&mut T) -> Poll<()>) -> Poll<()> {
+        let mut future = self.0.lock().unwrap()[index].future.take().expect("the task is over");
+        let polled = poll(&mut future);
         if polled.is_pending() {
-            self.0.lock().unwrap()[index].task = Some(task);
+            self.0.lock().unwrap()[index].future = Some(future);
         }
         polled
     }
@@ -87,13 +82,13 @@ impl<T: Future<Output = ()> + Unpin> Tasks<T> {
 
     /// Drops a task, as an executor does that is shut down.
     pub(crate) fn drop(&self, index: usize) {
-        let task = self.0.lock().unwrap()[index].task.take();
-        drop(task.expect("the task is over"));
+        let future = self.0.lock().unwrap()[index].future.take();
+        drop(future.expect("the task is over"));
     }
 
     /// Tells whether a task is not over and asked to be polled.
     pub(crate) fn is_due(&self, index: usize) -> bool {
         let entry = &self.0.lock().unwrap()[index];
-        entry.task.is_some() && entry.woken.0.load(Ordering::SeqCst)
+        entry.future.is_some() && entry.task.is_woken()
     }
 }

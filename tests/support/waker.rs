@@ -1,48 +1,55 @@
 //! A task without an executor, which is polled when the test says so and knows whether it was woken.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_lite::{Stream, StreamExt};
 
+use super::woken::Woken;
+
 /// More polls in a row than any stream of these tests has reason to ask for.
 const SPINS: usize = 100_000;
 
-/// Polls streams, and sees every wake that is missing.
+/// Polls futures and streams, and sees every wake that is missing.
 pub(crate) struct Task {
     woken: Arc<Woken>,
     waker: Waker,
 }
 
-/// A task that was never polled has to be.
-struct Woken(AtomicBool);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 impl Task {
+    /// A task that was never polled has to be.
     pub(crate) fn new() -> Self {
-        let woken = Arc::new(Woken(AtomicBool::new(true)));
-        Self { waker: woken.clone().into(), woken }
+        let woken = Woken::new();
+        woken.wake_by_ref();
+        Self { waker: woken.waker(), woken }
     }
 
     /// Polls once, whether that was asked for or not.
+    pub(crate) fn poll<F: Future + Unpin>(&self, future: &mut F) -> Poll<F::Output> {
+        self.woken.take();
+        Pin::new(future).poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// Polls once, whether that was asked for or not. After an item the next is asked for.
     pub(crate) fn poll_next<S: Stream + Unpin>(&self, stream: &mut S) -> Poll<Option<S::Item>> {
-        self.woken.0.store(false, Ordering::SeqCst);
+        self.woken.take();
         let polled = stream.poll_next(&mut Context::from_waker(&self.waker));
         if polled.is_ready() {
-            self.woken.0.store(true, Ordering::SeqCst);
+            self.woken.wake_by_ref();
         }
         polled
     }
 
     /// Tells whether the next poll was asked for.
     pub(crate) fn is_woken(&self) -> bool {
-        self.woken.0.load(Ordering::SeqCst)
+        self.woken.count() > 0
+    }
+
+    /// Tells whether anyone else has its waker.
+    pub(crate) fn is_kept(&self) -> bool {
+        Arc::strong_count(&self.woken) > 2
     }
 
     /// Polls as an executor does: for as long as there are items and, after a `Pending`, only if
