@@ -1,5 +1,6 @@
 //! `batched_within` with the real timer, on every runtime. How long it takes does not matter: only
-//! that nothing comes too early, and everything in the end. See `batch_within_clock.rs` for when.
+//! that nothing comes too early, and everything in the end. See `tests/batch_within_clock.rs` for
+//! when.
 
 use std::future::{self, Future};
 use std::time::{Duration, Instant};

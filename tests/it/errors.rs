@@ -3,79 +3,37 @@
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use flowlet::prelude::*;
 use flowlet::{Concurrency, Semaphore, errors_in_turn, ordered};
 use futures_lite::{future, stream};
 
 use crate::support::gate::Gate;
+use crate::support::gated::Gated;
 use crate::support::gauge::{Gauge, Unit};
 use crate::support::stages::{Stage, TryBoxed};
 use crate::support::waker::Task;
 
-/// Calls that end when their gate opens, and a source, all of them counted.
-#[derive(Default)]
-struct World {
-    gates: [Gate; 12],
-    /// The calls that are there.
-    calls: Gauge,
-    /// The sources that are there.
-    sources: Gauge,
-    pulled: Rc<Cell<usize>>,
-}
-
-/// A source that is counted while it is there, and whose items are.
-struct Source<I> {
-    items: I,
-    pulled: Rc<Cell<usize>>,
-    _unit: Unit,
-}
-
-impl<I: Iterator + Unpin> Stream for Source<I> {
-    type Item = I::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
-        let item = self.items.next();
-        self.pulled.set(self.pulled.get() + usize::from(item.is_some()));
-        Poll::Ready(item)
-    }
-}
-
-impl World {
-    /// A source of `0..12`.
-    fn source(&self) -> impl Stream<Item = Result<usize, usize>> + use<> {
-        self.source_of((0..12).map(Ok))
-    }
-
-    fn source_of<I: Iterator + Unpin>(&self, items: I) -> Source<I> {
-        Source { items, pulled: self.pulled.clone(), _unit: self.sources.unit() }
-    }
-
+impl Gated {
     /// A call that fails if `fails`.
-    fn call(&self, item: usize, fails: bool) -> impl Future<Output = Result<(), usize>> + use<> {
-        let (unit, passed) = (self.calls.unit(), self.gates[item].passed());
-        async move {
-            let _unit = unit;
-            passed.await;
-            if fails { Err(item) } else { Ok(()) }
-        }
+    fn try_call(
+        &self,
+        item: usize,
+        fails: bool,
+    ) -> impl Future<Output = Result<(), usize>> + use<> {
+        self.call(item, if fails { Err(item) } else { Ok(()) })
     }
 
-    /// A stage whose calls fail for the given items.
-    fn stage<'a, const N: usize>(
+    /// A stage over `0..12` whose calls fail for the given items.
+    fn try_stage<'a, const N: usize>(
         &'a self,
         kind: Stage,
         limit: impl Into<Concurrency>,
         failing: [usize; N],
     ) -> TryBoxed<'a> {
-        kind.try_of(self.source(), limit, move |item| self.call(item, failing.contains(&item)))
-    }
-
-    /// Calls and sources that are there.
-    fn left(&self) -> (usize, usize) {
-        (self.calls.now(), self.sources.now())
+        let source = self.source((0..12).map(Ok));
+        kind.try_of(source, limit, move |item| self.try_call(item, failing.contains(&item)))
     }
 }
 
@@ -98,20 +56,20 @@ fn limits() -> [Concurrency; 5] {
 fn all_else_is_dropped_before_the_error_comes_out_once() {
     for kind in Stage::ALL {
         for limit in limits() {
-            let (world, task) = (World::default(), Task::new());
+            let (gated, task) = (Gated::default(), Task::new());
             // In every order the first one.
-            let mut stage = world.stage(kind, limit.clone(), [0, 2]);
+            let mut stage = gated.try_stage(kind, limit.clone(), [0, 2]);
             assert_eq!(task.settle(&mut stage), (vec![], false));
-            assert_eq!((world.calls.now(), world.pulled.get()), (4, 4), "{kind:?} {limit:?}");
+            assert_eq!((gated.calls.now(), gated.pulled.get()), (4, 4), "{kind:?} {limit:?}");
 
-            world.gates[0].open();
+            gated.gates[0].open();
             assert_eq!(next(&task, &mut stage), Some(Err(0)), "{kind:?} {limit:?}");
-            assert_eq!(world.left(), (0, 0), "{kind:?} {limit:?}");
+            assert_eq!(gated.left(), (0, 0), "{kind:?} {limit:?}");
 
-            world.gates.iter().for_each(Gate::open);
+            gated.gates.iter().for_each(Gate::open);
             assert_eq!(task.settle(&mut stage), (vec![], true));
             assert_eq!(task.poll_next(&mut stage), Poll::Ready(None), "fused");
-            assert_eq!(world.pulled.get(), 4);
+            assert_eq!(gated.pulled.get(), 4);
         }
     }
 }
@@ -121,12 +79,12 @@ fn all_else_is_dropped_before_the_error_comes_out_once() {
 fn whatever_the_limit() {
     for kind in Stage::ALL {
         for limit in [1.into(), usize::MAX.into(), ordered(1), ordered(usize::MAX)] {
-            let (world, task) = (World::default(), Task::new());
-            world.gates.iter().for_each(Gate::open);
-            let mut stage = world.stage(kind, limit, [3]);
+            let (gated, task) = (Gated::default(), Task::new());
+            gated.gates.iter().for_each(Gate::open);
+            let mut stage = gated.try_stage(kind, limit, [3]);
             let (items, over) = task.settle(&mut stage);
             assert_eq!((items, over), (vec![Ok(0), Ok(1), Ok(2), Err(3)], true));
-            assert_eq!(world.left(), (0, 0));
+            assert_eq!(gated.left(), (0, 0));
         }
     }
 }
@@ -135,11 +93,11 @@ fn whatever_the_limit() {
 fn without_an_error_nothing_changes() {
     for kind in Stage::ALL {
         for limit in limits() {
-            let (world, task) = (World::default(), Task::new());
-            world.gates.iter().for_each(Gate::open);
-            let mut stage = world.stage(kind, limit, []);
+            let (gated, task) = (Gated::default(), Task::new());
+            gated.gates.iter().for_each(Gate::open);
+            let mut stage = gated.try_stage(kind, limit, []);
             assert_eq!(task.settle(&mut stage), ((0..12).map(Ok).collect(), true));
-            assert_eq!((world.left(), world.calls.peak() <= 4), ((0, 0), true));
+            assert_eq!((gated.left(), gated.calls.peak() <= 4), ((0, 0), true));
         }
     }
 }
@@ -148,13 +106,13 @@ fn without_an_error_nothing_changes() {
 fn semaphores_have_their_permits_back_when_the_error_comes() {
     for kind in Stage::ALL {
         for keep_order in [false, true] {
-            let (world, task, semaphore) = (World::default(), Task::new(), Semaphore::new(4));
+            let (gated, task, semaphore) = (Gated::default(), Task::new(), Semaphore::new(4));
             let limit = Concurrency::from(&semaphore);
             let limit = if keep_order { ordered(limit) } else { limit };
-            let mut stage = world.stage(kind, limit, [0]);
+            let mut stage = gated.try_stage(kind, limit, [0]);
             assert_eq!(task.settle(&mut stage), (vec![], false));
             assert_eq!(semaphore.in_use(), 4);
-            world.gates[0].open();
+            gated.gates[0].open();
             assert_eq!(next(&task, &mut stage), Some(Err(0)));
             assert_eq!(semaphore.in_use(), 0);
         }
@@ -238,12 +196,12 @@ fn a_call_that_an_error_drops_has_its_permit_until_then() {
 fn an_error_from_upstream_goes_ahead_of_calls_that_run() {
     for kind in Stage::ALL {
         for limit in [4.into(), errors_in_turn(4), Semaphore::new(4).into()] {
-            let (world, task) = (World::default(), Task::new());
+            let (gated, task) = (Gated::default(), Task::new());
             let items = [Ok(0), Ok(1), Err(7), Ok(2), Ok(3)];
-            let source = world.source_of(items.into_iter());
-            let mut stage = kind.try_of(source, limit, |item| world.call(item, false));
+            let source = gated.source(items.into_iter());
+            let mut stage = kind.try_of(source, limit, |item| gated.try_call(item, false));
             assert_eq!(next(&task, &mut stage), Some(Err(7)), "{kind:?}");
-            assert_eq!((world.left(), world.pulled.get()), ((0, 0), 3));
+            assert_eq!((gated.left(), gated.pulled.get()), ((0, 0), 3));
             assert_eq!(task.settle(&mut stage), (vec![], true));
         }
     }
@@ -253,15 +211,15 @@ fn an_error_from_upstream_goes_ahead_of_calls_that_run() {
 fn in_order_it_comes_after_what_was_before_it() {
     for kind in Stage::ALL {
         for limit in [ordered(4), ordered(Semaphore::new(4))] {
-            let (world, task) = (World::default(), Task::new());
+            let (gated, task) = (Gated::default(), Task::new());
             let items = [Ok(0), Ok(1), Err(7), Ok(2), Ok(3)];
-            let source = world.source_of(items.into_iter());
-            let mut stage = kind.try_of(source, limit, |item| world.call(item, false));
+            let source = gated.source(items.into_iter());
+            let mut stage = kind.try_of(source, limit, |item| gated.try_call(item, false));
             assert_eq!(task.settle(&mut stage), (vec![], false));
-            assert_eq!((world.left(), world.pulled.get()), ((2, 0), 3), "{kind:?}");
-            world.gates[1].open();
+            assert_eq!((gated.left(), gated.pulled.get()), ((2, 0), 3), "{kind:?}");
+            gated.gates[1].open();
             assert_eq!(task.settle(&mut stage), (vec![], false));
-            world.gates[0].open();
+            gated.gates[0].open();
             assert_eq!(task.settle(&mut stage), (vec![Ok(0), Ok(1), Err(7)], true));
         }
     }
@@ -273,20 +231,20 @@ fn an_error_from_upstream_passes_a_stage_that_is_full() {
     for kind in Stage::ALL {
         for limit in [2.into(), errors_in_turn(2), Semaphore::new(2).into()] {
             for through_adaptors in [false, true] {
-                let (world, above, task) = (World::default(), World::default(), Task::new());
-                let mut upstream = above.stage(kind, 6, [3]);
+                let (gated, above, task) = (Gated::default(), Gated::default(), Task::new());
+                let mut upstream = above.try_stage(kind, 6, [3]);
                 if through_adaptors {
                     upstream = upstream.map(|item| item).fuse().boxed_local();
                 }
                 let mut stage =
-                    kind.try_of(upstream, limit.clone(), |item| world.call(item, false));
+                    kind.try_of(upstream, limit.clone(), |item| gated.try_call(item, false));
                 [0, 1, 2].iter().for_each(|item| above.gates[*item].open());
                 assert_eq!(task.settle(&mut stage), (vec![], false));
-                assert_eq!(world.calls.now(), 2, "it is full");
+                assert_eq!(gated.calls.now(), 2, "it is full");
 
                 above.gates[3].open();
                 assert_eq!(next(&task, &mut stage), Some(Err(3)), "{kind:?} {limit:?}");
-                assert_eq!((world.left(), above.left()), ((0, 0), (0, 0)));
+                assert_eq!((gated.left(), above.left()), ((0, 0), (0, 0)));
                 assert_eq!(task.settle(&mut stage), (vec![], true));
             }
         }
@@ -298,23 +256,23 @@ fn an_error_from_upstream_passes_a_stage_that_is_full() {
 fn an_error_from_upstream_passes_an_item_that_waits_for_a_permit() {
     for kind in Stage::ALL {
         for in_turn in [false, true] {
-            let (world, above, task) = (World::default(), World::default(), Task::new());
+            let (gated, above, task) = (Gated::default(), Gated::default(), Task::new());
             let (semaphore, taken) = (Semaphore::new(1), RefCell::new(None));
             let limit = if in_turn { errors_in_turn(&semaphore) } else { (&semaphore).into() };
             // Someone takes the permit while the first item is on its way.
-            let upstream = above.stage(kind, 2, [1]).inspect(|item| {
+            let upstream = above.try_stage(kind, 2, [1]).inspect(|item| {
                 if *item == Ok(0) {
                     *taken.borrow_mut() = semaphore.try_acquire();
                 }
             });
-            let mut stage = kind.try_of(upstream, limit, |item| world.call(item, false));
+            let mut stage = kind.try_of(upstream, limit, |item| gated.try_call(item, false));
             above.gates[0].open();
             assert_eq!(task.settle(&mut stage), (vec![], false));
-            assert_eq!((taken.borrow().is_some(), world.calls.peak()), (true, 0), "it waits");
+            assert_eq!((taken.borrow().is_some(), gated.calls.peak()), (true, 0), "it waits");
 
             above.gates[1].open();
             assert_eq!(next(&task, &mut stage), Some(Err(1)), "{kind:?} {in_turn}");
-            assert_eq!((world.left(), above.left()), ((0, 0), (0, 0)));
+            assert_eq!((gated.left(), above.left()), ((0, 0), (0, 0)));
             assert_eq!(task.settle(&mut stage), (vec![], true));
         }
     }
@@ -323,35 +281,35 @@ fn an_error_from_upstream_passes_an_item_that_waits_for_a_permit() {
 /// The calls of a stage go when the error passes it, not before, and not after.
 #[test]
 fn in_a_chain_everything_upstream_is_gone() {
-    let worlds: [World; 4] = Default::default();
+    let all: [Gated; 4] = Default::default();
     let task = Task::new();
-    let [first, second, third, fourth] = &worlds;
-    let source = first.stage(Stage::Map, 3, [11]);
-    let stream = Stage::Filter.try_of(source, 3, |item| second.call(item, item == 1));
-    let stream = Stage::FilterMap.try_of(stream, 3, |item| third.call(item, false));
-    let mut stream = Stage::FlatMap.try_of(stream, 3, |item| fourth.call(item, false));
+    let [first, second, third, fourth] = &all;
+    let source = first.try_stage(Stage::Map, 3, [11]);
+    let stream = Stage::Filter.try_of(source, 3, |item| second.try_call(item, item == 1));
+    let stream = Stage::FilterMap.try_of(stream, 3, |item| third.try_call(item, false));
+    let mut stream = Stage::FlatMap.try_of(stream, 3, |item| fourth.try_call(item, false));
     for item in 0..3 {
         first.gates[item].open();
     }
     second.gates[0].open();
     third.gates[0].open();
     assert_eq!(task.settle(&mut stream), (vec![], false));
-    assert_eq!(worlds.each_ref().map(|world| world.calls.now()), [3, 2, 0, 1]);
+    assert_eq!(all.each_ref().map(|gated| gated.calls.now()), [3, 2, 0, 1]);
 
     second.gates[1].open();
     assert_eq!(next(&task, &mut stream), Some(Err(1)));
-    assert_eq!(worlds.each_ref().map(World::left), [(0, 0); 4]);
+    assert_eq!(all.each_ref().map(Gated::left), [(0, 0); 4]);
     assert_eq!(task.settle(&mut stream), (vec![], true));
 }
 
 /// Stages that know no errors hand one on like any item, when there is room.
 #[test]
 fn an_error_is_an_item_to_other_stages() {
-    let (above, below, task) = (World::default(), World::default(), Task::new());
-    let upstream = above.stage(Stage::Map, 4, [1]);
+    let (above, below, task) = (Gated::default(), Gated::default(), Task::new());
+    let upstream = above.try_stage(Stage::Map, 4, [1]);
     let mut stage = Box::pin(upstream.map_concurrent(1, async |item| {
         if let Ok(item) = item {
-            let _ = below.call(item, false).await;
+            let _ = below.try_call(item, false).await;
         }
         item
     }));
@@ -367,17 +325,17 @@ fn an_error_is_an_item_to_other_stages() {
 
 /// Finished while the consumer was busy, and then came an error.
 fn finished_then_failed(limit: Concurrency) -> Vec<Result<usize, usize>> {
-    let (world, task) = (World::default(), Task::new());
-    let mut stage = world.stage(Stage::Map, limit, [2]).driven();
+    let (gated, task) = (Gated::default(), Task::new());
+    let mut stage = gated.try_stage(Stage::Map, limit, [2]).driven();
     assert_eq!(task.settle(&mut stage), (vec![], false));
-    world.gates[0].open();
+    gated.gates[0].open();
     assert_eq!(next(&task, &mut stage), Some(Ok(0)));
     for item in [1, 3, 2] {
-        world.gates[item].open();
+        gated.gates[item].open();
         future::block_on(stage.alongside(future::yield_now()));
     }
-    assert_eq!(world.calls.now(), 0, "the error has ended the others, though nobody has it yet");
-    assert_eq!(world.pulled.get(), 5);
+    assert_eq!(gated.calls.now(), 0, "the error has ended the others, though nobody has it yet");
+    assert_eq!(gated.pulled.get(), 5);
     let (rest, over) = task.settle(&mut stage);
     assert!(over);
     rest
@@ -396,19 +354,19 @@ fn outputs_that_wait_are_dropped_unless_the_error_takes_its_turn() {
 #[test]
 fn in_order_an_earlier_error_comes_out_instead() {
     for kind in Stage::ALL {
-        let (world, task) = (World::default(), Task::new());
-        let mut stage = world.stage(kind, ordered(6), [1, 3]);
+        let (gated, task) = (Gated::default(), Task::new());
+        let mut stage = gated.try_stage(kind, ordered(6), [1, 3]);
         assert_eq!(task.settle(&mut stage), (vec![], false));
-        world.gates[3].open();
+        gated.gates[3].open();
         assert_eq!(task.settle(&mut stage), (vec![], false));
-        assert_eq!(world.left(), (3, 0), "those before it go on");
-        world.gates[2].open();
-        world.gates[1].open();
+        assert_eq!(gated.left(), (3, 0), "those before it go on");
+        gated.gates[2].open();
+        gated.gates[1].open();
         assert_eq!(task.settle(&mut stage), (vec![], false));
-        assert_eq!(world.left(), (1, 0));
-        world.gates[0].open();
+        assert_eq!(gated.left(), (1, 0));
+        gated.gates[0].open();
         assert_eq!(task.settle(&mut stage), (vec![Ok(0), Err(1)], true), "{kind:?}");
-        assert_eq!((world.left(), world.pulled.get()), ((0, 0), 6));
+        assert_eq!((gated.left(), gated.pulled.get()), ((0, 0), 6));
     }
 }
 
@@ -418,20 +376,20 @@ fn in_order_an_earlier_error_comes_out_instead() {
 fn no_item_is_left_over_after_an_error() {
     for kind in Stage::ALL {
         for limit in [1.into(), errors_in_turn(1), ordered(1), Semaphore::new(1).into()] {
-            let (world, above, task) = (World::default(), World::default(), Task::new());
+            let (gated, above, task) = (Gated::default(), Gated::default(), Task::new());
             let (sender, plain) = async_channel::unbounded();
-            let beside = stream::or(plain, above.stage(kind, 1, []));
-            let mut stage = kind.try_of(beside, limit.clone(), |item| world.call(item, true));
+            let beside = stream::or(plain, above.try_stage(kind, 1, []));
+            let mut stage = kind.try_of(beside, limit.clone(), |item| gated.try_call(item, true));
             above.gates[0].open();
             assert_eq!(task.settle(&mut stage), (vec![], false));
             sender.try_send(Ok(1)).unwrap();
             assert_eq!(task.settle(&mut stage), (vec![], false));
-            assert_eq!(world.calls.peak(), 1, "it is full");
+            assert_eq!(gated.calls.peak(), 1, "it is full");
 
-            world.gates.iter().for_each(Gate::open);
+            gated.gates.iter().for_each(Gate::open);
             assert_eq!(next(&task, &mut stage), Some(Err(0)));
             assert_eq!(task.settle(&mut stage), (vec![], true), "{kind:?} {limit:?}");
-            assert_eq!((world.left(), above.left()), ((0, 0), (0, 0)));
+            assert_eq!((gated.left(), above.left()), ((0, 0), (0, 0)));
         }
     }
 }
@@ -521,12 +479,12 @@ fn an_expansion_that_does_not_open_fails() {
 
 #[test]
 fn a_batch_that_is_broken_off_comes_before_the_error() {
-    let (world, task) = (World::default(), Task::new());
-    world.gates[..6].iter().for_each(Gate::open);
-    let mut batches = world.stage(Stage::Map, ordered(4), [5]).try_batched(3);
+    let (gated, task) = (Gated::default(), Task::new());
+    gated.gates[..6].iter().for_each(Gate::open);
+    let mut batches = gated.try_stage(Stage::Map, ordered(4), [5]).try_batched(3);
     assert_eq!(next(&task, &mut batches), Some(Ok(vec![0, 1, 2])));
     assert_eq!(next(&task, &mut batches), Some(Ok(vec![3, 4])));
-    assert_eq!(world.left(), (0, 0), "upstream is dropped before even that");
+    assert_eq!(gated.left(), (0, 0), "upstream is dropped before even that");
     assert_eq!(task.settle(&mut batches), (vec![Err(5)], true));
     assert_eq!(task.poll_next(&mut batches), Poll::Ready(None));
 }
@@ -555,15 +513,15 @@ fn a_full_batch_and_an_empty_one() {
 
 #[test]
 fn a_drain_gives_the_error_when_the_stream_is_gone() {
-    let world = World::default();
-    world.gates.iter().for_each(Gate::open);
-    let drained = world.stage(Stage::Map, 3, [4]).try_drain();
+    let gated = Gated::default();
+    gated.gates.iter().for_each(Gate::open);
+    let drained = gated.try_stage(Stage::Map, 3, [4]).try_drain();
     assert_eq!(future::block_on(drained), Err(4));
-    assert_eq!(world.left(), (0, 0));
-    assert_eq!(future::block_on(world.stage(Stage::Map, 3, []).try_drain()), Ok(()));
+    assert_eq!(gated.left(), (0, 0));
+    assert_eq!(future::block_on(gated.try_stage(Stage::Map, 3, []).try_drain()), Ok(()));
 
     // While the future is still there, that is.
-    let mut drain = Box::pin(world.stage(Stage::Map, 3, [4]).try_drain());
+    let mut drain = Box::pin(gated.try_stage(Stage::Map, 3, [4]).try_drain());
     assert_eq!(future::block_on(&mut drain), Err(4));
-    assert_eq!(world.left(), (0, 0));
+    assert_eq!(gated.left(), (0, 0));
 }

@@ -12,42 +12,24 @@ use futures_lite::future::{block_on, yield_now};
 use futures_lite::stream;
 
 use crate::support::gate::Gate;
-use crate::support::gauge::Gauge;
+use crate::support::gated::Gated;
 use crate::support::waker::Task;
 
 type Item = Result<usize, char>;
 type Boxed<'a> = Pin<Box<dyn Stream<Item = Item> + 'a>>;
 
-/// Calls that end when their gate opens.
-#[derive(Default)]
-struct World {
-    gates: [Gate; 12],
-    calls: Gauge,
-    sources: Gauge,
-    begun: RefCell<Vec<usize>>,
-}
-
-impl World {
-    fn call(&self, item: usize) -> impl Future<Output = Item> + use<> {
-        self.begun.borrow_mut().push(item);
-        let (unit, passed) = (self.calls.unit(), self.gates[item].passed());
-        async move {
-            let _unit = unit;
-            passed.await;
-            Ok(10 * item)
-        }
+impl Gated {
+    fn ok_call(&self, item: usize) -> impl Future<Output = Item> + use<> {
+        self.call(item, Ok(10 * item))
     }
 
-    fn stage<'a, const N: usize>(
+    fn ok_stage<'a, const N: usize>(
         &'a self,
         items: [Item; N],
         limit: impl Into<Concurrency>,
     ) -> Boxed<'a> {
-        let unit = self.sources.unit();
-        let source = pipe(items).inspect(move |_| {
-            let _ = &unit;
-        });
-        Box::pin(source.map_ok_concurrent(limit, |item| self.call(item)))
+        let source = self.source(items.into_iter());
+        Box::pin(source.map_ok_concurrent(limit, |item| self.ok_call(item)))
     }
 }
 
@@ -72,14 +54,14 @@ fn mixed(count: usize) -> impl Stream<Item = Item> + Clone {
 #[test]
 fn errors_pass_while_calls_wait() {
     for limit in [Concurrency::from(4), Semaphore::new(4).into()] {
-        let (world, task) = (World::default(), Task::new());
+        let (gated, task) = (Gated::default(), Task::new());
         let items = [Ok(0), Err('a'), Ok(1), Err('b'), Err('c'), Ok(2), Err('d')];
-        let mut stage = world.stage(items, limit);
+        let mut stage = gated.ok_stage(items, limit);
         let errors = vec![Err('a'), Err('b'), Err('c'), Err('d')];
         assert_eq!(task.settle(&mut stage), (errors, false));
-        assert_eq!(world.calls.now(), 3);
+        assert_eq!(gated.calls.now(), 3);
         for item in [2, 0, 1] {
-            world.gates[item].open();
+            gated.gates[item].open();
             assert_eq!(task.settle(&mut stage), (vec![Ok(10 * item)], item == 1));
         }
     }
@@ -88,16 +70,16 @@ fn errors_pass_while_calls_wait() {
 #[test]
 fn in_order_an_error_keeps_its_place() {
     for limit in [ordered(7), ordered(Semaphore::new(7))] {
-        let (world, task) = (World::default(), Task::new());
+        let (gated, task) = (Gated::default(), Task::new());
         let items = [Err('a'), Ok(0), Err('b'), Ok(1), Err('c'), Err('d'), Ok(2)];
-        let mut stage = world.stage(items, limit);
+        let mut stage = gated.ok_stage(items, limit);
         assert_eq!(task.settle(&mut stage), (vec![Err('a')], false));
-        world.gates[1].open();
+        gated.gates[1].open();
         assert_eq!(task.settle(&mut stage), (vec![], false));
-        world.gates[0].open();
+        gated.gates[0].open();
         let items = vec![Ok(0), Err('b'), Ok(10), Err('c'), Err('d')];
         assert_eq!(task.settle(&mut stage), (items, false));
-        world.gates[2].open();
+        gated.gates[2].open();
         assert_eq!(task.settle(&mut stage), (vec![Ok(20)], true));
     }
 }
@@ -123,12 +105,12 @@ fn the_function_is_called_for_values_alone_in_their_order() {
 #[test]
 fn errors_take_no_place_for_good() {
     for limit in limits() {
-        let (world, task) = (World::default(), Task::new());
-        world.gates.iter().for_each(Gate::open);
+        let (gated, task) = (Gated::default(), Task::new());
+        gated.gates.iter().for_each(Gate::open);
         let items = stream::iter([Ok(1)])
             .chain(stream::repeat(Err('e')).take(100))
             .chain(stream::iter([Ok(2), Err('f'), Ok(3)]));
-        let mut stage = Box::pin(items.map_ok_concurrent(limit, |item| world.call(item)));
+        let mut stage = Box::pin(items.map_ok_concurrent(limit, |item| gated.ok_call(item)));
         let (items, ended) = task.settle(&mut stage);
         assert_eq!((items.len(), ended), (104, true));
         let values = items.into_iter().filter_map(Result::ok);
@@ -149,12 +131,12 @@ fn an_error_of_the_function_is_an_output() {
 
 #[test]
 fn an_error_takes_no_permit() {
-    let (world, task, semaphore) = (World::default(), Task::new(), Semaphore::new(3));
+    let (gated, task, semaphore) = (Gated::default(), Task::new(), Semaphore::new(3));
     let items = [Ok(0), Err('a'), Err('b'), Err('c'), Err('d'), Ok(1)];
-    let mut stage = world.stage(items, ordered(&semaphore));
+    let mut stage = gated.ok_stage(items, ordered(&semaphore));
     assert_eq!(task.settle(&mut stage).0, []);
     assert_eq!(semaphore.in_use(), 1, "two errors wait for their turn");
-    world.gates[0].open();
+    gated.gates[0].open();
     assert_eq!(task.settle(&mut stage).0.len(), 5);
     assert_eq!(semaphore.in_use(), 1);
     drop(stage);
@@ -231,21 +213,21 @@ fn a_panic_comes_out_and_the_rest_goes_on() {
 
 #[test]
 fn dropped_it_drops_its_calls_and_its_source() {
-    let (world, task) = (World::default(), Task::new());
-    let mut stage = world.stage([Ok(0), Err('a'), Ok(1), Ok(2), Ok(3), Ok(4)], 3);
+    let (gated, task) = (Gated::default(), Task::new());
+    let mut stage = gated.ok_stage([Ok(0), Err('a'), Ok(1), Ok(2), Ok(3), Ok(4)], 3);
     assert_eq!(task.settle(&mut stage), (vec![Err('a')], false));
-    assert_eq!((world.calls.now(), world.sources.now()), (3, 1));
+    assert_eq!((gated.calls.now(), gated.sources.now()), (3, 1));
     drop(stage);
-    assert_eq!((world.calls.now(), world.sources.now()), (0, 0));
-    assert_eq!((world.calls.peak(), world.begun.take()), (3, vec![0, 1, 2]));
+    assert_eq!((gated.calls.now(), gated.sources.now()), (0, 0));
+    assert_eq!((gated.calls.peak(), gated.begun.take()), (3, vec![0, 1, 2]));
 }
 
 #[test]
 fn while_a_later_stage_is_full_its_calls_go_on() {
-    let (above, below, task) = (World::default(), World::default(), Task::new());
+    let (above, below, task) = (Gated::default(), Gated::default(), Task::new());
     let items = [Ok(0), Err('a'), Ok(1), Ok(2), Err('b'), Ok(3), Ok(4), Ok(5)];
-    let stage = above.stage(items, 4).map(|item| item.map(|n| n / 10));
-    let mut stage = Box::pin(stage.map_ok_concurrent(1, |item| below.call(item)));
+    let stage = above.ok_stage(items, 4).map(|item| item.map(|n| n / 10));
+    let mut stage = Box::pin(stage.map_ok_concurrent(1, |item| below.ok_call(item)));
     above.gates[0].open();
     assert_eq!(task.settle(&mut stage), (vec![], false));
     // Four are in flight above, and two of them are errors.
@@ -255,7 +237,7 @@ fn while_a_later_stage_is_full_its_calls_go_on() {
         assert_eq!(task.settle(&mut stage), (vec![], false));
         assert_eq!((above.calls.now(), below.calls.now()), (left, 1));
     }
-    [&above, &below].iter().for_each(|world| world.gates.iter().for_each(Gate::open));
+    [&above, &below].iter().for_each(|gated| gated.gates.iter().for_each(Gate::open));
     let (items, ended) = task.settle(&mut stage);
     assert_eq!((items.len(), ended), (8, true));
 }

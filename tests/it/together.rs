@@ -19,9 +19,9 @@ use crate::support::waker::Task;
 
 /// Calls that wait, and are let go by the test.
 #[derive(Clone, Default)]
-struct World(Rc<RefCell<Vec<Gate>>>);
+struct Waiting(Rc<RefCell<Vec<Gate>>>);
 
-impl World {
+impl Waiting {
     fn call(&self) -> impl Future<Output = ()> + use<> {
         let gate = Gate::default();
         self.0.borrow_mut().push(gate.clone());
@@ -62,17 +62,17 @@ fn those_that_wait_for_a_permit_come_to_rest() {
             .flat_map(|n| [1, 2].map(|l| (n, l)))
             .flat_map(|(n, l)| (0..20).map(move |seed| (n, l, seed)))
         {
-            let (world, semaphore) = (World::default(), Semaphore::new(limit));
+            let (waiting, semaphore) = (Waiting::default(), Semaphore::new(limit));
             let mut dice = Dice::new(seed);
             let pipeline = |_| {
-                let world = world.clone();
-                let stream = stage.of(pipe(0..20), &semaphore, move |_| world.call());
+                let waiting = waiting.clone();
+                let stream = stage.of(pipe(0..20), &semaphore, move |_| waiting.call());
                 (Task::new(), stream)
             };
             let mut tasks: Vec<_> = (0..number).map(pipeline).collect();
             for _ in 0..30 {
                 rest(&mut tasks, &mut dice);
-                while world.answer(false) {}
+                while waiting.answer(false) {}
             }
         }
     }
@@ -100,12 +100,12 @@ fn so_do_expansions_that_paused() {
 #[test]
 fn an_expansion_leaves_the_permit_to_the_stage_below() {
     for (limit, newest) in [1, 2, 3, 4, 8].into_iter().flat_map(|l| [(l, false), (l, true)]) {
-        let (api, world) = (Semaphore::new(limit), World::default());
-        let (above, below) = (world.clone(), world.clone());
+        let (api, waiting) = (Semaphore::new(limit), Waiting::default());
+        let (above, below) = (waiting.clone(), waiting.clone());
         let parts = pipe(0..10).flat_map_concurrent(&api, move |n: u32| {
-            let world = above.clone();
+            let waiting = above.clone();
             stream::unfold(0, move |step| {
-                let called = world.call();
+                let called = waiting.call();
                 async move {
                     called.await;
                     (step < 3).then_some((n, step + 1))
@@ -123,7 +123,7 @@ fn an_expansion_leaves_the_permit_to_the_stage_below() {
         loop {
             let (items, over) = task.settle(&mut details);
             count += items.len();
-            if over || !world.answer(newest) {
+            if over || !waiting.answer(newest) {
                 break;
             }
         }
@@ -395,9 +395,9 @@ fn a_plain_stream_behind_a_stage_that_has_ended_is_not_pulled() {
     let pulled = Cell::new(0);
     let plain = stream::iter(0..9).inspect(|_| pulled.set(pulled.get() + 1));
     let stage = pipe(0..3).map_concurrent(2, async |n| n);
-    let world = World::default();
+    let waiting = Waiting::default();
     let mut last = Box::pin(stage.chain(plain).map_concurrent(1, |n| {
-        let called = world.call();
+        let called = waiting.call();
         async move {
             called.await;
             n
@@ -410,7 +410,7 @@ fn a_plain_stream_behind_a_stage_that_has_ended_is_not_pulled() {
         // above was asked and ended.
         let below = (taken + 1).saturating_sub(3);
         assert_eq!(pulled.get(), below.max(usize::from(taken == 2)), "after {taken}");
-        world.answer(false);
+        waiting.answer(false);
     }
 }
 

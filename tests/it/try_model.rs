@@ -19,6 +19,7 @@ use futures_lite::stream::Boxed;
 use proptest::prelude::any;
 use proptest::proptest;
 
+use crate::support::kinds::Limit;
 use crate::support::random_runs::{cases, run_at_random};
 use crate::support::waker::Task;
 
@@ -61,9 +62,9 @@ impl Stream for Whole {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u64>> {
         let Self { stream, world, came } = &mut *self;
         let hint = stream.size_hint();
-        let before = world.state().thrown;
+        let before = world.known().thrown;
         let polled = catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx)));
-        let thrown = world.state().thrown - before;
+        let thrown = world.known().thrown - before;
         let mut came = came.lock().unwrap();
         let count = came.outcomes.len();
         came.hints.push((count, hint));
@@ -111,7 +112,7 @@ async fn next(stream: &mut (impl Stream<Item = u64> + Unpin), came: &Mutex<Came>
 /// Takes everything that comes, and asks again after the end.
 async fn consume(mut whole: Whole) {
     let (world, came) = (whole.world.clone(), whole.came.clone());
-    if world.spec.alongside {
+    if world.own.spec.alongside {
         let mut whole = whole.driven();
         while let Some(value) = next(&mut whole, &came).await {
             let body = whole.alongside(world.work(usize::MAX, value));
@@ -130,7 +131,7 @@ async fn consume(mut whole: Whole) {
 /// Polls the root when it was woken, and lets things happen, until it is over, is dropped, or is
 /// stuck. Returns how often it was polled.
 fn run(spec: &Spec, drop_at: Option<usize>) -> usize {
-    let world = World::new(spec);
+    let world = World::of(spec);
     let source = Source {
         world: world.clone(),
         outcomes: spec.source().into_iter(),
@@ -147,12 +148,10 @@ fn run(spec: &Spec, drop_at: Option<usize>) -> usize {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(root))) {
         assert!(panic.is::<Thrown>());
     }
-    drop(std::mem::take(&mut world.state().events));
+    world.check_left();
     assert!(!task.is_kept(), "a dropped pipeline holds its waker");
-    assert_eq!((world.live(usize::MAX - 1), world.shared.in_use()), (0, 0), "something is left");
-    assert!(world.lock.try_lock().is_ok());
-    let state = world.state();
-    assert!(state.broken.is_empty(), "{:#?}", state.broken);
+    assert_eq!(world.live(usize::MAX - 1), 0, "something is left");
+    let state = world.known();
     check(spec, &state.lost, &came.lock().unwrap());
     polls
 }
@@ -171,7 +170,7 @@ fn check(spec: &Spec, lost: &Lost, came: &Came) {
         let first = &model[..model.len().min(end + 1)];
         assert!(first.starts_with(&came.outcomes), "{:?} of {first:?}", came.outcomes);
         assert!(!came.over || came.outcomes == first, "{:?} of {first:?}", came.outcomes);
-    } else if spec.in_order(|limit| limit.ordered || limit.private == Some(1)) {
+    } else if spec.in_order(Limit::keeps_order) {
         assert!(model[..end].starts_with(&came.outcomes[..came.outcomes.len() - errors]));
     }
     if came.over {

@@ -7,9 +7,12 @@ use flowlet::Flow;
 use flowlet::prelude::*;
 use futures_lite::stream::{self, Boxed};
 
+use crate::support::kinds::{Kind, Limit};
+use crate::support::watched::Turns;
+
 use super::item::{Item, Live, Out, out};
 use super::model::{flat, mapped, more};
-use super::spec::{Kind, Limit, Stage};
+use super::spec::Stage;
 use super::stage::At;
 use super::watch::{GoesIn, OutOf};
 use super::world::World;
@@ -23,7 +26,13 @@ pub(crate) fn build(
 ) -> Boxed<Out> {
     for spec in stages {
         let own = world.clone();
-        let at = |limit: &Limit, tries| At { world: world.clone(), stage, limit: *limit, tries };
+        let at = |limit: &Limit, tries| At {
+            world: world.clone(),
+            stage,
+            turns: Turns::default(),
+            limit: *limit,
+            tries,
+        };
         stream = match spec {
             Stage::Try(kind, limit) => attempt(at(limit, true), *kind, stream),
             Stage::Map(limit) => map(at(limit, false), stream),
@@ -71,7 +80,7 @@ pub(crate) fn attempt(at: At, kind: Kind, stream: Boxed<Out>) -> Boxed<Out> {
         let (own, running) = (own.clone(), own.begin([item.value]));
         (own, running, item.take())
     };
-    let outcomes = move |own: &At, value| own.world.spec.outcomes(own.stage, kind, value);
+    let outcomes = move |own: &At, value| own.world.own.spec.outcomes(own.stage, kind, value);
     let ok = |output: Out| output.ok().expect("only its future fails");
     let own = at.clone();
     let stream = match kind {
@@ -182,7 +191,7 @@ pub(crate) fn batched(at: At, size: usize, kind: Kind, stream: Boxed<Out>) -> Bo
         });
     let stream = GoesIn(batches, at.clone()).try_flat_map_concurrent(limit, move |batch| {
         let running = own.begin(batch.iter().map(|item: &Item| item.value));
-        let item = |item: Item| own.world.spec.or_error(own.stage, item.take());
+        let item = |item: Item| own.world.own.spec.or_error(own.stage, item.take());
         let outcomes = batch.into_iter().map(item).collect();
         match kind {
             Kind::Iterable => stream::iter(own.iterable(outcomes, running)).boxed(),

@@ -16,12 +16,12 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new(world: &Arc<World>, stage: usize) -> Self {
-        world.state().stages[stage].live += 1;
+        world.known().stages[stage].live += 1;
         Self { world: world.clone(), stage, used_up: AtomicBool::new(false) }
     }
 
     pub(crate) fn enter(&mut self, stage: usize) {
-        let mut state = self.world.state();
+        let mut state = self.world.known();
         state.stages[self.stage].live -= 1;
         state.stages[stage].live += 1;
         self.stage = stage;
@@ -34,7 +34,7 @@ impl Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        self.world.state().stages[self.stage].live -= 1;
+        self.world.known().stages[self.stage].live -= 1;
         if !*self.used_up.get_mut() && !std::thread::panicking() {
             self.world.may_panic(Place::Drop, self.stage, []);
         }

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::spec::{Kind, Limit, Spec, Stage};
+use super::spec::{Spec, Stage};
+use crate::support::kinds::{Kind, Limit};
 use crate::support::random_runs::mix;
 
 pub(crate) type Outcome = Result<u64, u64>;

@@ -3,6 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
+use crate::support::kinds::{Kind, Limit, any_kind, any_limit};
+
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) items: u64,
@@ -41,25 +43,6 @@ pub(crate) enum Stage {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Kind {
-    Map,
-    Filter,
-    FilterMap,
-    Iterable,
-    Stream,
-    FutureOfIterable,
-    FutureOfStream,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
-    /// The semaphore if there is none.
-    pub(crate) private: Option<usize>,
-    pub(crate) ordered: bool,
-    pub(crate) errors_in_turn: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Place {
     Source,
     Closure,
@@ -68,33 +51,11 @@ pub(crate) enum Place {
     Drop,
 }
 
-pub(crate) fn any_limit() -> impl Strategy<Value = Limit> {
-    let private = prop_oneof![
-        6 => (1..=6_usize).prop_map(Some),
-        1 => Just(Some(usize::MAX)),
-        2 => Just(None),
-    ];
-    (private, any::<bool>(), any::<bool>()).prop_map(|(private, ordered, errors_in_turn)| Limit {
-        private,
-        ordered,
-        errors_in_turn,
-    })
-}
-
 pub(crate) fn any_try_stage() -> impl Strategy<Value = Stage> {
-    let kind = prop_oneof![
-        4 => Just(Kind::Map),
-        1 => Just(Kind::Filter),
-        1 => Just(Kind::FilterMap),
-        1 => Just(Kind::Iterable),
-        1 => Just(Kind::Stream),
-        1 => Just(Kind::FutureOfIterable),
-        1 => Just(Kind::FutureOfStream),
-    ];
     let expansion = prop_oneof![Just(Kind::Iterable), Just(Kind::Stream)];
     prop_oneof![
-        6 => (kind, any_limit()).prop_map(|(kind, limit)| Stage::Try(kind, limit)),
-        1 => (1..5_usize, expansion, any_limit())
+        6 => (any_kind(), any_limit(true)).prop_map(|(kind, limit)| Stage::Try(kind, limit)),
+        1 => (1..5_usize, expansion, any_limit(true))
             .prop_map(|(size, kind, limit)| Stage::Batched(size, kind, limit)),
     ]
 }
@@ -106,8 +67,8 @@ pub(crate) fn any_adaptor() -> impl Strategy<Value = Stage> {
 pub(crate) fn any_stage(depth: u32) -> proptest::strategy::BoxedStrategy<Stage> {
     let flat = prop_oneof![
         7 => any_try_stage(),
-        2 => any_limit().prop_map(Stage::Map),
-        2 => any_limit().prop_map(Stage::MapOk),
+        2 => any_limit(true).prop_map(Stage::Map),
+        2 => any_limit(true).prop_map(Stage::MapOk),
         2 => any_adaptor(),
         1 => any::<bool>().prop_map(Stage::Chained),
         1 => Just(Stage::Joined),

@@ -3,21 +3,24 @@
 use std::iter;
 use std::sync::Arc;
 
+use flowlet::Concurrency;
 use flowlet::prelude::*;
-use flowlet::{Concurrency, errors_in_turn, ordered};
 use futures_lite::stream::{self, Boxed};
+
+use crate::support::kinds::{Kind, Limit};
+use crate::support::watched::{Turns, Watched};
 
 use super::item::{Item, Live, Out, out};
 use super::model::{Outcome, value_of};
-use super::spec::{Kind, Limit, Place};
-use super::watch::Watched;
-use super::world::{Counts, World};
+use super::spec::Place;
+use super::world::{Counts, Own, World};
 
 /// A stage of the pipeline in its world.
 #[derive(Clone)]
 pub(crate) struct At {
     pub(crate) world: Arc<World>,
     pub(crate) stage: usize,
+    pub(crate) turns: Turns,
     pub(crate) limit: Limit,
     /// Whether it is a `try_` stage.
     pub(crate) tries: bool,
@@ -25,25 +28,15 @@ pub(crate) struct At {
 
 impl At {
     pub(crate) fn concurrency(&self) -> Concurrency {
-        let mut concurrency = match self.limit.private {
-            Some(limit) => Concurrency::from(limit),
-            None => Concurrency::from(&self.world.shared),
-        };
-        if self.limit.ordered {
-            concurrency = ordered(concurrency);
-        }
-        if self.limit.errors_in_turn {
-            concurrency = errors_in_turn(concurrency);
-        }
-        concurrency
+        self.limit.concurrency(&self.world.shared)
     }
 
     pub(crate) fn counts<T>(&self, look: impl FnOnce(&mut Counts) -> T) -> T {
-        look(&mut self.world.state().stages[self.stage])
+        look(&mut self.world.known().stages[self.stage])
     }
 
     pub(crate) fn most(&self) -> usize {
-        self.limit.private.unwrap_or(self.world.spec.shared)
+        self.limit.private.unwrap_or(self.world.own.spec.shared)
     }
 
     /// How many permits a call may have.
@@ -59,7 +52,7 @@ impl At {
     }
 
     pub(crate) fn start(&self) -> Running {
-        self.world.state().sharing += self.shares();
+        self.world.known().sharing += self.shares();
         let (number, running) = self.counts(|counts| {
             counts.begun += 1;
             counts.running.insert(counts.begun - 1);
@@ -82,7 +75,7 @@ impl At {
     ) -> Result<Option<u64>, Item> {
         self.world.work(self.stage, item.value).await;
         self.world.may_panic(Place::Future, self.stage, [item.value]);
-        let outcome = self.world.spec.outcomes(self.stage, kind, item.value).pop();
+        let outcome = self.world.own.spec.outcomes(self.stage, kind, item.value).pop();
         running.gave(outcome);
         running.end(outcome.is_none());
         match outcome {
@@ -107,13 +100,13 @@ impl At {
     ) -> Result<(Vec<Outcome>, Running), Item> {
         self.world.work(self.stage, value).await;
         self.world.may_panic(Place::Future, self.stage, [value]);
-        if let Err(error) = self.world.spec.or_error(self.stage, value) {
+        if let Err(error) = self.world.own.spec.or_error(self.stage, value) {
             let mut running = running;
             running.gave(Some(Err(error)));
             running.end(true);
             return Err(Item::new(&self.world, self.stage, error));
         }
-        Ok((self.world.spec.outcomes(self.stage, kind, value), running))
+        Ok((self.world.own.spec.outcomes(self.stage, kind, value), running))
     }
 
     pub(crate) fn iterable(
@@ -148,13 +141,13 @@ impl At {
         self.watch(items).boxed()
     }
 
-    pub(crate) fn watch<C>(&self, call: C) -> Watched<C> {
-        Watched { call: Box::pin(call), at: self.clone(), wakes: None }
+    pub(crate) fn watch<C>(&self, call: C) -> Watched<C, Own> {
+        Watched::new(call, &self.world, self.stage, &self.turns)
     }
 
     /// Checks a stage after a turn: whether it keeps permits, and whether it failed as it should.
     pub(crate) fn check_turn(&self) {
-        let (permits, sharing) = (self.world.shared.in_use(), self.world.state().sharing);
+        let (permits, sharing) = (self.world.shared.in_use(), self.world.known().sharing);
         self.world.expect(permits <= sharing, || {
             format!("{sharing} calls have {permits} permits after a turn of stage {}", self.stage)
         });
@@ -219,7 +212,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let gone = self.gone || std::thread::panicking();
-        self.at.world.state().sharing -= self.at.shares();
+        self.at.world.known().sharing -= self.at.shares();
         self.at.counts(|counts| {
             counts.running.remove(&self.number);
             counts.gone += usize::from(gone);

@@ -4,8 +4,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use flowlet::prelude::*;
 
@@ -15,57 +14,6 @@ use super::spec::Place;
 use super::stage::At;
 use super::world::World;
 use crate::support::random_runs::mix;
-
-/// A call, or an expansion, polled when it was woken.
-pub(crate) struct Watched<C> {
-    pub(crate) call: Pin<Box<C>>,
-    pub(crate) at: At,
-    pub(crate) wakes: Option<usize>,
-}
-
-/// Counts wakes.
-struct Counting(Arc<AtomicUsize>, Waker);
-
-impl Wake for Counting {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        self.1.wake_by_ref();
-    }
-}
-
-impl<C> Watched<C> {
-    pub(crate) fn poll_with<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        let At { world, stage, .. } = &self.at;
-        let count = world.state().wakes.entry(cx.waker().data() as usize).or_default().clone();
-        let wakes = Some(count.load(Ordering::Relaxed));
-        world.expect(self.wakes != wakes, || format!("a call of stage {stage} is polled unwoken"));
-        let waker = Waker::from(Arc::new(Counting(count, cx.waker().clone())));
-        let polled = poll(self.call.as_mut(), &mut Context::from_waker(&waker));
-        // After an output it is polled again for the next.
-        self.wakes = wakes.filter(|_| polled.is_pending());
-        polled
-    }
-}
-
-impl<C: Future> Future for Watched<C> {
-    type Output = C::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
-        self.poll_with(cx, |call, cx| call.poll(cx))
-    }
-}
-
-impl<C: Stream> Stream for Watched<C> {
-    type Item = C::Item;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<C::Item>> {
-        self.poll_with(cx, |call, cx| call.poll_next(cx))
-    }
-}
 
 /// What goes into a stage.
 pub(crate) struct GoesIn<S>(pub(crate) S, pub(crate) At);
@@ -121,6 +69,7 @@ impl<S: Stream<Item = Out> + Unpin> Stream for OutOf<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Out>> {
         let Self { stream, at, one_to_one } = &mut *self;
+        at.turns.next();
         let polled = catch_unwind(AssertUnwindSafe(|| stream.poll_next(cx)));
         at.check_turn();
         let mut polled = polled.unwrap_or_else(|panic| resume_unwind(panic));
@@ -162,9 +111,9 @@ impl Stream for Source {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Out>> {
         let this = &mut *self;
-        if this.world.spec.source_pends {
+        if this.world.own.spec.source_pends {
             let (world, number) = (this.world.clone(), this.outcomes.len() as u64);
-            let way = mix(world.spec.seed, number) % 16;
+            let way = mix(world.seed, number) % 16;
             // It takes no lock: nobody polls it while there is no room.
             let pending = this.pending.get_or_insert_with(|| {
                 Box::pin(async move {
