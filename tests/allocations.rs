@@ -1,4 +1,4 @@
-//! In the steady state nothing is allocated for an item.
+//! In the steady state nothing is allocated for an item. Apart, because it has an allocator that counts.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};

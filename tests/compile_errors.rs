@@ -1,4 +1,4 @@
-//! What the compiler says about the common mistakes.
+//! What the compiler says about the common mistakes. Apart, because it runs the compiler.
 //!
 //! Each file in `tests/compile_errors` is a mistake, with what has to be said about it in its last
 //! lines; beside it is all that the compiler says. Compilers differ in what they say around our own

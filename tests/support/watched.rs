@@ -60,9 +60,10 @@ impl<C, T> Watched<C, T> {
         let same = self.waker.take().filter(|(_, given)| given.will_wake(cx.waker()));
         let (waker, given) = same.unwrap_or_else(|| {
             let wake = cx.waker().clone();
-            let counts = move || {
-                count.fetch_add(1, Ordering::Relaxed);
-                wake.wake_by_ref();
+            // In both ways, in turns.
+            let counts = move || match count.fetch_add(1, Ordering::Relaxed) % 2 {
+                0 => wake.wake_by_ref(),
+                _ => wake.clone().wake(),
             };
             (on_wake(counts), cx.waker().clone())
         });

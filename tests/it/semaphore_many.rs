@@ -1,18 +1,13 @@
 //! Permits can be had by the dozen: in turn, whatever they are asked for together with, and never more
 //! than there are.
 
-use std::future::Future;
 use std::iter;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use flowlet::{Acquire, Permit, Semaphore};
 use proptest::prelude::*;
 
-#[path = "support/waker.rs"]
-mod waker;
-
-use waker::Task;
+use crate::support::waker::Task;
 
 /// Someone who asks for permits.
 struct Asker {
@@ -27,11 +22,7 @@ impl Asker {
     }
 
     fn poll(&mut self) -> Poll<Permit> {
-        let acquire = &mut self.acquire;
-        let mut stream = futures_lite::stream::poll_fn(|cx: &mut Context<'_>| {
-            Pin::new(&mut *acquire).poll(cx).map(Some)
-        });
-        self.task.poll_next(&mut stream).map(|permit| permit.expect("it is no end"))
+        self.task.poll(&mut self.acquire)
     }
 }
 
