@@ -60,7 +60,10 @@ impl<C, T> Watched<C, T> {
         let same = self.waker.take().filter(|(_, given)| given.will_wake(cx.waker()));
         let (waker, given) = same.unwrap_or_else(|| {
             let wake = cx.waker().clone();
-            // In both ways, in turns.
+            #[allow(
+                clippy::waker_clone_wake,
+                reason = "both ways to wake are to be taken, in turns"
+            )]
             let counts = move || match count.fetch_add(1, Ordering::Relaxed) % 2 {
                 0 => wake.wake_by_ref(),
                 _ => wake.clone().wake(),
