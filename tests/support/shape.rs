@@ -21,7 +21,7 @@ impl Stage {
     /// What comes of an item.
     fn outputs(self, n: u32) -> Vec<u32> {
         match self {
-            Self::Map => vec![n],
+            Self::Map | Self::Inspect => vec![n],
             Self::Filter => Vec::from_iter((n % 5 != 4).then_some(n)),
             Self::FilterMap => Vec::from_iter((n % 4 != 1).then_some(n)),
             Self::FlatMap | Self::FlatMapStream => vec![n; 2],
@@ -165,6 +165,12 @@ impl<L: Lock> Shape<L> {
         let above = self.stream;
         self.stream = match kind {
             Stage::Map => above.map_concurrent(concurrency, move |n| site.call(n)).boxed(),
+            Stage::Inspect => {
+                let look = async move |n: &u32| {
+                    site.call(*n).await;
+                };
+                above.inspect_concurrent(concurrency, look).boxed()
+            }
             Stage::FlatMap => {
                 let call = move |n| {
                     let call = site.call(n);
