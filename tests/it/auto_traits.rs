@@ -556,7 +556,7 @@ fn everything_is_debug() {
     assert_eq!(text(&call), "InPool(Over)");
     assert_eq!(text(ThreadLocal::<Rc<u8>, _>::new(|| Rc::new(1))), "ThreadLocal { .. }");
     let permit = semaphore.try_acquire().unwrap();
-    assert_eq!(text(&permit), "Permit { .. }");
+    assert_eq!(text(&permit), "Permit { count: 1, .. }");
     assert_eq!(text(&semaphore), "Semaphore { limit: 2, in_use: 1 }");
     assert_eq!(
         text(semaphore.acquire()),

@@ -47,13 +47,13 @@ impl Counts {
         self.total.get() < ROUNDS * self.of.len()
     }
 
-    /// A call, of one to three turns.
+    /// A call of many turns, so that the one that a woken user may wait until it is polled counts little.
     async fn call(&self, user: usize) {
         if self.go_on() {
             self.of[user].set(self.of[user].get() + 1);
             self.total.set(self.total.get() + 1);
         }
-        for _ in 0..1 + (user + self.of[user].get()) % 3 {
+        for _ in 0..6 + (user * 7 + self.of[user].get() * 5) % 13 {
             yield_now().await;
         }
     }
@@ -152,7 +152,7 @@ fn in_one_task_that_polls_all() {
 
 #[test]
 fn in_one_task_that_polls_what_was_woken() {
-    each(1_000, |users| block_on(async { drop(join_all(users).await) }), "joined");
+    each(200, |users| block_on(async { drop(join_all(users).await) }), "joined");
 }
 
 #[test]
