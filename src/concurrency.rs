@@ -16,10 +16,10 @@ use crate::Semaphore;
 /// | `&semaphore`, `semaphore` | what the [`Semaphore`] allows | as they complete |
 /// | `ordered(&semaphore)` | what the [`Semaphore`] allows | as their items came in |
 ///
-/// The number bounds all that is between "pulled from upstream" and "handed on": calls that run and
+/// The number bounds all that is between "pulled from upstream" and "yielded": calls that run and
 /// outputs that wait for the consumer. There is no default on purpose, and `usize::MAX` is fine:
 /// memory is used as calls are started. A limit of 1 keeps the order, and pulls the next item only
-/// after the output was handed on.
+/// after the output was yielded.
 ///
 /// # Panics
 ///
@@ -91,14 +91,18 @@ pub fn ordered(concurrency: impl Into<Concurrency>) -> Concurrency {
     Concurrency { ordered: true, ..concurrency.into() }
 }
 
-/// Has the first error of a `try_` stage wait for its turn: what was finished before it is handed out
+/// Has the first error of a `try_` stage wait behind the outputs that were finished before it.
+///
+/// Takes what [`Concurrency`] is made from. By default an error goes ahead of outputs that were finished
+/// and not taken yet, because a later stage was busy, and these are dropped. With this they are yielded
 /// first.
 ///
-/// Takes what [`Concurrency`] is made from. Otherwise an error goes ahead of outputs that were
-/// finished and not taken, because the stages below were busy, and these are dropped. The calls that
-/// run are dropped either way, as soon as the error is there. With [`ordered`] an error always waits
-/// for its turn, and calls for earlier items go on until then. Stages that are not `try_` stages know
-/// no errors: there it changes nothing.
+/// **It saves outputs, not calls.** The calls that run are dropped as soon as the error is there, with or
+/// without it, in the middle of what they do. With [`ordered`] an error always waits for its turn, and the
+/// calls of earlier items go on until then, but those of later items are dropped as well. Where a call must
+/// not be broken off, such as a write, spawn it ([`in_task`](crate::in_task) cancels it, a bare spawned task
+/// does not), or let errors pass as items. Stages that are not `try_` stages know no errors: there it
+/// changes nothing.
 ///
 /// # Examples
 ///

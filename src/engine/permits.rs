@@ -23,6 +23,12 @@
 //! for calls that run, which have all that they need and are polled, or are granted for a moment. So each
 //! comes back, at any limit, however many stages of one pipeline share the semaphore. And as no stage
 //! but one that can go on is ever before another, they are served in the order in which they asked.
+//!
+//! But a full stage does not poll all that is woken: not what an adaptor joins with a plain stream, once it has
+//! kept an item of that. A stage in there could be granted a permit that it cannot take before the full
+//! stage has one. So a stage that waits for a permit while its upstream was woken and cannot be let go on is
+//! **stuck**. It asks to be polled again, and if a grant is still not taken after some turns, it has that passed
+//! over.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -123,16 +129,18 @@ impl<I> Share<I> {
     }
 
     /// Ends a turn that does not. Waits for a permit, if there is anything to start with one, or for room,
-    /// if the stage wants some. Returns whether there is no need to wait.
+    /// if the stage wants some. Returns whether there is no need to wait, or the stage is stuck.
     pub(super) fn poll_wait(
         &mut self,
         in_flight: usize,
         wants_room: bool,
+        is_stuck: bool,
         cx: &mut Context<'_>,
     ) -> bool {
         if self.held.is_some() || !self.paused.is_empty() {
             self.stop_listening();
-            return !self.waiter.wait(1, cx.waker());
+            let waits = self.waiter.wait(1, cx.waker());
+            return !waits || is_stuck && self.waiter.pass_over();
         }
         self.waiter.leave();
         if !wants_room {

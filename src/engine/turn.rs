@@ -530,8 +530,10 @@ where
     fn wait_for_permit(&mut self, cx: &mut Context<'_>) -> bool {
         let wants_room = !self.any_room() && !self.upstream.is_over();
         let in_flight = self.core.outputs.in_flight();
-        let share = self.core.permits.shared();
-        share.is_some_and(|share| share.poll_wait(in_flight, wants_room, cx))
+        let Core { permits, poller, .. } = &mut *self.core;
+        let is_stuck = self.upstream.is_stuck(&poller.signals);
+        let share = permits.shared();
+        share.is_some_and(|share| share.poll_wait(in_flight, wants_room, is_stuck, cx))
     }
 
     /// Has the poller woken when there is something to do again.

@@ -197,6 +197,11 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         self.answers.any() && self.kept.is_none() && self.stream.is_some()
     }
 
+    /// Tells whether upstream was woken, and cannot be let go on without room.
+    pub(super) fn is_stuck(&self, signals: &Signals) -> bool {
+        self.stream.is_some() && !self.can_advance() && self.seen != signals.upstream_wakes()
+    }
+
     /// Tells whether polling upstream is due, by a pull if there is room, else by an advance.
     pub(crate) fn is_due(&self, signals: &Signals, room: bool) -> bool {
         if room {

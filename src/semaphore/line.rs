@@ -8,6 +8,8 @@
 //!   free. So permits are taken in the order of the tickets.
 //! - Who cannot use its turn **steps aside**: its grant goes to the next, it waits no more, and it keeps
 //!   its ticket. When it asks again, it comes before all that drew theirs later.
+//! - A stage that could only be polled by another one, which waits itself, is **passed over**: see
+//!   [`Waiter::pass_over`](super::Waiter::pass_over). It keeps its ticket.
 //! - A lower limit takes back grants that it has no room for, the last first. Who had one waits again.
 //! - Who asks for more permits than there are is served when all are free. So it is not kept waiting for
 //!   ever, and nothing runs beside it.
@@ -45,7 +47,11 @@ pub(super) struct Line {
     /// How many permits are granted, and not taken yet.
     reserved: usize,
 
-    granted: BTreeMap<Ticket, usize>,
+    granted: BTreeMap<Ticket, Grant>,
+
+    /// How many grants were made.
+    grants: u64,
+
     waiting: BTreeMap<Ticket, Waiting>,
 
     /// How many are counted by their permits.
@@ -62,6 +68,14 @@ pub(crate) enum CountedBy {
     Permits,
     /// Its place in the line, where it waits for the next permits while it has some.
     Line,
+}
+
+/// What is reserved for someone who was woken.
+struct Grant {
+    permits: usize,
+
+    /// Which of all grants it is.
+    number: u64,
 }
 
 /// Someone who waits.
@@ -84,6 +98,7 @@ impl Line {
             in_use: 0,
             reserved: 0,
             granted: BTreeMap::new(),
+            grants: 0,
             waiting: BTreeMap::new(),
             holders: 0,
             drawn: 0,
@@ -102,7 +117,7 @@ impl Line {
     pub(super) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
         while self.in_use.saturating_add(self.reserved) > limit {
-            let Some((ticket, permits)) = self.granted.pop_last() else { break };
+            let Some((ticket, Grant { permits, .. })) = self.granted.pop_last() else { break };
             self.reserved -= permits;
             // It was woken, and leaves its waker when it is polled.
             self.waiting.insert(ticket, Waiting { permits, waker: Waker::noop().clone() });
@@ -181,16 +196,28 @@ impl Line {
             return None;
         }
         let (ticket, Waiting { permits, waker }) = self.waiting.pop_first()?;
-        self.granted.insert(ticket, permits);
+        self.grants += 1;
+        self.granted.insert(ticket, Grant { permits, number: self.grants });
         self.reserved += permits;
         Some((ticket, waker))
     }
 
     /// Takes a grant back, and returns what was granted.
     pub(super) fn withdraw(&mut self, ticket: Ticket) -> Option<usize> {
-        let granted = self.granted.remove(&ticket)?;
-        self.reserved -= granted;
-        Some(granted)
+        let Grant { permits, .. } = self.granted.remove(&ticket)?;
+        self.reserved -= permits;
+        Some(permits)
+    }
+
+    /// Returns how many grants were made so far.
+    pub(super) fn grants(&self) -> u64 {
+        self.grants
+    }
+
+    /// Returns who has not come for one of the first `count` grants.
+    pub(super) fn overdue(&self, count: u64) -> Option<Ticket> {
+        let mut overdue = self.granted.iter().filter(|(_, grant)| grant.number <= count);
+        overdue.next().map(|(ticket, _)| *ticket)
     }
 
     fn forget(&mut self, ticket: Option<Ticket>) -> Left {

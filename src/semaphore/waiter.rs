@@ -17,11 +17,24 @@ pub(crate) struct Waiter {
 
     /// The ticket of the permits that it took last, if it had to wait for them.
     last: Option<Ticket>,
+
+    patience: Option<Patience>,
 }
+
+/// For how long one has waited that a grant is taken.
+struct Patience {
+    /// How many grants there were when it began.
+    grants: u64,
+    turns: u32,
+}
+
+/// How many turns of its own one waits that a grant is taken, before it takes it that nobody can: enough for
+/// one that is about to be polled on another thread.
+const PATIENCE: u32 = 32;
 
 impl Waiter {
     pub(crate) fn new(semaphore: Semaphore, counted_by: CountedBy) -> Self {
-        Self { semaphore, counted_by, ticket: None, last: None }
+        Self { semaphore, counted_by, ticket: None, last: None, patience: None }
     }
 
     pub(super) fn semaphore(&self) -> &Semaphore {
@@ -68,6 +81,25 @@ impl Waiter {
             self.semaphore.shared.grant_all(line);
             drop(left);
         }
+    }
+
+    /// Has those passed over that were granted permits and do not come for them, turn after turn of this one:
+    /// it might be that only this one could poll them. Returns whether to look again in the next turn.
+    pub(crate) fn pass_over(&mut self) -> bool {
+        let mut line = self.semaphore.shared.line();
+        let grants = line.grants();
+        let patience = self.patience.get_or_insert(Patience { grants, turns: 0 });
+        let Some(ticket) = line.overdue(patience.grants) else {
+            self.patience = None;
+            return line.overdue(grants).is_some();
+        };
+        patience.turns += 1;
+        if patience.turns > PATIENCE {
+            self.patience = None;
+            line.withdraw(ticket);
+            self.semaphore.shared.grant_all(line);
+        }
+        true
     }
 
     /// Leaves the line.

@@ -14,6 +14,7 @@ use flowlet::prelude::*;
 use flowlet::{Acquire, Permit, Semaphore, ordered};
 use futures_lite::future::{block_on, yield_now};
 use futures_lite::stream;
+use futures_util::stream::select;
 
 use crate::support::gate::Gate;
 use crate::support::gauge::Gauge;
@@ -338,6 +339,27 @@ fn an_expansion_of_many_and_a_stage_below_share_a_semaphore() {
             assert!(over, "limit {limit}, {stage:?} below: stuck after {items:?}");
             assert_eq!(items.len(), 20);
         }
+    }
+}
+
+/// Once a stage has kept an item of the plain stream it polls nothing that is joined with that, until it
+/// has a permit.
+#[test]
+fn a_turn_is_not_kept_by_one_that_only_a_waiting_stage_could_poll() {
+    for (stage, permits) in Stage::ALL.into_iter().flat_map(|stage| [(stage, 1), (stage, 2)]) {
+        let semaphore = Semaphore::new(permits);
+        let mut held: Vec<_> = iter::from_fn(|| semaphore.try_acquire()).collect();
+        let above = Stage::Map.of(pipe(0..20), &semaphore, async |_| ());
+        let mut stream = stage.of(select(above, pipe(0..20)), &semaphore, async |_| ());
+        let task = Task::new();
+        assert_eq!(task.settle(&mut stream), (vec![], false));
+        drop(held.pop());
+        let (mut outputs, is_over) = task.settle(&mut stream);
+        outputs.sort_unstable();
+        assert_eq!(outputs, Vec::from_iter((0..40).map(|at| at / 2)), "{stage:?} of {permits}");
+        assert!(is_over);
+        drop(held);
+        assert_eq!(semaphore.in_use(), 0);
     }
 }
 
