@@ -4,9 +4,7 @@
 //! The others take a whole workload: `futures_concurrency`, `roughage`, `workers`, `join_set` and
 //! `sequential`. `whole!` lists who of them can do what, and the README says why the rest cannot.
 
-use std::future::{Future, ready};
-
-use ::futures_util::{Stream, StreamExt};
+use std::future::Future;
 
 use crate::{Contender, Executor, Tally};
 
@@ -15,6 +13,7 @@ mod futures_buffered;
 pub mod futures_concurrency;
 mod futures_util;
 pub mod join_set;
+mod of_streams;
 #[cfg(feature = "spawning")]
 mod par_stream;
 #[cfg(feature = "spawning")]
@@ -29,55 +28,9 @@ pub mod workers;
 pub use self::flowlet::Flowlet;
 pub use self::futures_buffered::FuturesBuffered;
 pub use self::futures_util::FuturesUtil;
+pub use self::of_streams::Peer;
 #[cfg(feature = "spawning")]
 pub use self::{par_stream::ParStream, pumps::Pumps, tokio_par_stream::TokioParStream};
-
-/// A crate whose concurrent stages take a stream and give one.
-pub trait Peer: 'static {
-    /// The name of the crate.
-    const NAME: &'static str;
-
-    /// What polls it where the workload leaves the choice.
-    const EXECUTOR: Executor;
-
-    /// Calls `f` on every item, with up to `limit` calls at once; outputs come as calls complete.
-    fn map<S, F, Fut>(
-        stream: S,
-        limit: usize,
-        f: F,
-    ) -> impl Stream<Item = Fut::Output> + Send + 'static
-    where
-        S: Stream<Item: Send> + Send + 'static,
-        F: Fn(S::Item) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output: Send + 'static> + Send + 'static;
-
-    /// The same in the order of the items.
-    fn ordered<S, F, Fut>(
-        stream: S,
-        limit: usize,
-        f: F,
-    ) -> impl Stream<Item = Fut::Output> + Send + 'static
-    where
-        S: Stream<Item: Send> + Send + 'static,
-        F: Fn(S::Item) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output: Send + 'static> + Send + 'static;
-
-    /// Calls `f` on every item like `map`, and keeps what is in the options. By hand, unless the
-    /// crate has that.
-    fn filter_map<S, F, Fut, T>(
-        stream: S,
-        limit: usize,
-        f: F,
-    ) -> impl Stream<Item = T> + Send + 'static
-    where
-        S: Stream<Item: Send> + Send + 'static,
-        F: Fn(S::Item) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Option<T>> + Send + 'static,
-        T: Send + 'static,
-    {
-        Self::map(stream, limit, f).filter_map(ready)
-    }
-}
 
 /// Who is in the tables of the workloads that all share, in the order of their columns. One that
 /// cannot do a workload has a dash there.
