@@ -25,6 +25,12 @@ impl Tally {
         self.sum += output;
     }
 
+    /// Counts some outputs in.
+    #[inline]
+    pub fn add_all(&mut self, outputs: impl IntoIterator<Item = u64>) {
+        outputs.into_iter().for_each(|output| self.add(output));
+    }
+
     /// Counts in the next of the outputs `0, 1, 2, …`.
     ///
     /// # Panics

@@ -1,16 +1,18 @@
 //! What the calls do.
 
-use std::future::{Future, ready};
+use std::future::ready;
 use std::hint::black_box;
 use std::ops::Range;
 use std::time::Duration;
 
+mod callable;
 mod elsewhere;
 pub mod reactor;
 mod socket;
 
 use futures_lite::future::yield_now;
 
+pub use self::callable::Callable;
 use self::reactor::woken;
 pub(crate) use self::socket::Connections;
 use crate::Executor;

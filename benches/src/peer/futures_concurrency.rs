@@ -2,7 +2,6 @@
 //! only `for_each` keeps the limit: `collect` and `try_for_each` after `map` do not.)
 
 use std::cell::Cell;
-use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +11,7 @@ use futures_concurrency::stream::StreamGroup;
 use futures_util::{Stream, StreamExt, stream};
 
 use super::refilled::{Group, refilled};
-use crate::call::{even, expand, outputs};
+use crate::call::{Callable, even, expand, outputs};
 use crate::{Executor, Tally, tally};
 
 /// Its name in tables.
@@ -47,44 +46,22 @@ where
 }
 
 /// Calls `f` on so many items.
-pub async fn map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn map(items: u64, limit: usize, f: impl Callable) -> Tally {
     counted(items, limit, f, Tally::add).await
 }
 
 /// Keeps the even ones of the outputs: the consumer passes the others over.
-pub async fn filter<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
-    let add = |tally: &mut Tally, output: Option<u64>| {
-        output.into_iter().for_each(|output| tally.add(output));
-    };
-    counted(items, limit, move |item| even(f(item)), add).await
+pub async fn filter(items: u64, limit: usize, f: impl Callable) -> Tally {
+    counted(items, limit, move |item| even(f(item)), Tally::add_all).await
 }
 
 /// Expands each output: the consumer gets the arrays.
-pub async fn flat_map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
-    let add = |tally: &mut Tally, outputs: [u64; 4]| {
-        outputs.into_iter().for_each(|output| tally.add(output));
-    };
-    counted(items, limit, move |item| expand(f(item)), add).await
+pub async fn flat_map(items: u64, limit: usize, f: impl Callable) -> Tally {
+    counted(items, limit, move |item| expand(f(item)), Tally::add_all).await
 }
 
 /// Expands each item, and calls `f` on what that gives: a `StreamGroup`, refilled by hand.
-pub async fn flat_map_streams<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn flat_map_streams(items: u64, limit: usize, f: impl Callable) -> Tally {
     let expanded = (0..items).map(move |item| Box::pin(stream::iter(outputs(item)).then(f)));
     tally(refilled(Limited(StreamGroup::with_capacity(limit), limit), expanded)).await
 }

@@ -3,13 +3,12 @@
 //! channels between them.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::mem;
 
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::call::{even, expand, outputs};
+use crate::call::{Callable, even, expand, outputs};
 use crate::{Executor, Tally};
 
 /// Its name in tables.
@@ -48,20 +47,12 @@ async fn joined<T: 'static>(calls: &mut JoinSet<T>) -> Option<T> {
 }
 
 /// Calls `f` on so many items.
-pub async fn map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64> + Send + 'static,
-{
+pub async fn map(items: u64, limit: usize, f: impl Callable) -> Tally {
     counted(items, limit, f, Tally::add).await
 }
 
 /// The same in the order of the items.
-pub async fn ordered<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64> + Send + 'static,
-{
+pub async fn ordered(items: u64, limit: usize, f: impl Callable) -> Tally {
     let mut tally = Tally::default();
     let mut calls: VecDeque<JoinHandle<u64>> = VecDeque::new();
     for item in 0..items {
@@ -78,35 +69,17 @@ where
 }
 
 /// Keeps the even ones of the outputs.
-pub async fn filter<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64> + Send + 'static,
-{
-    let add = |tally: &mut Tally, output: Option<u64>| {
-        output.into_iter().for_each(|output| tally.add(output));
-    };
-    counted(items, limit, move |item| even(f(item)), add).await
+pub async fn filter(items: u64, limit: usize, f: impl Callable) -> Tally {
+    counted(items, limit, move |item| even(f(item)), Tally::add_all).await
 }
 
 /// Expands each output.
-pub async fn flat_map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64> + Send + 'static,
-{
-    let add = |tally: &mut Tally, outputs: [u64; 4]| {
-        outputs.into_iter().for_each(|output| tally.add(output));
-    };
-    counted(items, limit, move |item| expand(f(item)), add).await
+pub async fn flat_map(items: u64, limit: usize, f: impl Callable) -> Tally {
+    counted(items, limit, move |item| expand(f(item)), Tally::add_all).await
 }
 
 /// Expands each item, and calls `f` on what that gives: the tasks send it as it comes.
-pub async fn flat_map_streams<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy + Send + 'static,
-    Fut: Future<Output = u64> + Send + 'static,
-{
+pub async fn flat_map_streams(items: u64, limit: usize, f: impl Callable) -> Tally {
     let (sender, receiver) = channel(limit);
     tokio::spawn(async move {
         let expand = move |item| {
@@ -125,33 +98,23 @@ where
 }
 
 /// Sends so many items through two stages that differ.
-pub async fn two<F, Fut, G, Fut2>(items: u64, first: (usize, F), second: (usize, G)) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy + Send + 'static,
-    Fut: Future<Output = u64> + Send + 'static,
-    G: Fn(u64) -> Fut2 + Copy + Send + 'static,
-    Fut2: Future<Output = u64> + Send + 'static,
-{
+pub async fn two(
+    items: u64,
+    first: (usize, impl Callable),
+    second: (usize, impl Callable),
+) -> Tally {
     let between = stage(source(items, first.0), first.0, first.1);
     received(stage(between, second.0, second.1)).await
 }
 
 /// Sends so many items through stages that are alike.
-pub async fn chain<F, Fut>(items: u64, stages: usize, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy + Send + 'static,
-    Fut: Future<Output = u64> + Send + 'static,
-{
+pub async fn chain(items: u64, stages: usize, limit: usize, f: impl Callable) -> Tally {
     let source = source(items, limit);
     received((0..stages).fold(source, |above, _| stage(above, limit, f))).await
 }
 
 /// Sums up batches of outputs, two at once.
-pub async fn batched<F, Fut>(items: u64, size: usize, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy + Send + 'static,
-    Fut: Future<Output = u64> + Send + 'static,
-{
+pub async fn batched(items: u64, size: usize, limit: usize, f: impl Callable) -> Tally {
     let (sender, batches) = channel(1);
     tokio::spawn(async move {
         let mut batch = Vec::with_capacity(size);

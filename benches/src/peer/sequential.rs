@@ -1,9 +1,8 @@
 //! The floor: a plain loop, one call after the other.
 
-use std::future::Future;
 use std::hint::black_box;
 
-use crate::call::outputs;
+use crate::call::{Callable, outputs};
 use crate::{Executor, Tally};
 
 /// Its name in tables.
@@ -12,68 +11,42 @@ pub const NAME: &str = "plain loop";
 /// What polls it where the workload leaves the choice.
 pub const EXECUTOR: Executor = Executor::Loop;
 
-/// Calls `f` on so many items. There is no limit but 1.
-pub async fn map<F, Fut>(items: u64, _: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+/// Calls `f` on so many items, and has `add` count what comes out.
+async fn counted(items: u64, f: impl Callable, add: impl Fn(&mut Tally, u64)) -> Tally {
     let mut tally = Tally::default();
     for item in 0..items {
-        // Or else the compiler may know the sum without a loop.
-        tally.add(black_box(f(item).await));
+        add(&mut tally, f(item).await);
     }
     tally
+}
+
+/// Calls `f` on so many items. There is no limit but 1.
+pub fn map(items: u64, _: usize, f: impl Callable) -> impl Future<Output = Tally> {
+    // Or else the compiler may know the sum without a loop.
+    counted(items, f, |tally, output| tally.add(black_box(output)))
 }
 
 /// The same, which is in the order of the items anyway.
-pub async fn ordered<F, Fut>(items: u64, _: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
-    let mut tally = Tally::default();
-    for item in 0..items {
-        tally.add_in_order(f(item).await);
-    }
-    tally
+pub fn ordered(items: u64, _: usize, f: impl Callable) -> impl Future<Output = Tally> {
+    counted(items, f, Tally::add_in_order)
 }
 
 /// Keeps the even ones of the outputs.
-pub async fn filter<F, Fut>(items: u64, _: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
-    let mut tally = Tally::default();
-    for item in 0..items {
-        let output = f(item).await;
+pub fn filter(items: u64, _: usize, f: impl Callable) -> impl Future<Output = Tally> {
+    counted(items, f, |tally, output| {
         if output % 2 == 0 {
             tally.add(output);
         }
-    }
-    tally
+    })
 }
 
 /// Expands each output.
-pub async fn flat_map<F, Fut>(items: u64, _: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
-    let mut tally = Tally::default();
-    for item in 0..items {
-        outputs(f(item).await).into_iter().for_each(|output| tally.add(output));
-    }
-    tally
+pub fn flat_map(items: u64, _: usize, f: impl Callable) -> impl Future<Output = Tally> {
+    counted(items, f, |tally, output| tally.add_all(outputs(output)))
 }
 
 /// Expands each item, and calls `f` on what that gives.
-pub async fn flat_map_streams<F, Fut>(items: u64, _: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn flat_map_streams(items: u64, _: usize, f: impl Callable) -> Tally {
     let mut tally = Tally::default();
     for item in 0..items {
         for expanded in outputs(item) {
@@ -84,11 +57,7 @@ where
 }
 
 /// Calls `f` several times for each item.
-pub async fn chain<F, Fut>(items: u64, stages: usize, _: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn chain(items: u64, stages: usize, _: usize, f: impl Callable) -> Tally {
     let mut tally = Tally::default();
     for item in 0..items {
         let mut output = item;
@@ -101,11 +70,7 @@ where
 }
 
 /// Sums up batches of items.
-pub async fn batched<F, Fut>(items: u64, size: usize, _: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn batched(items: u64, size: usize, _: usize, f: impl Callable) -> Tally {
     let mut tally = Tally::default();
     let mut batch = Vec::with_capacity(size);
     for item in 0..items {

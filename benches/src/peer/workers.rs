@@ -1,13 +1,11 @@
 //! What one writes by hand on smol: for each stage as many workers as calls in flight, between two
 //! channels. In the order of the items: a channel of places, each a channel for one output.
 
-use std::future::Future;
-
 use async_channel::{Receiver, Sender, bounded};
 use async_executor::{Executor as Smol, LocalExecutor};
 use futures_util::StreamExt;
 
-use crate::call::outputs;
+use crate::call::{Callable, even, expand, outputs};
 use crate::{Executor, Tally, tally, tally_in_order};
 
 /// Its name in tables.
@@ -17,20 +15,12 @@ pub const NAME: &str = "workers on async-channel";
 pub const EXECUTOR: Executor = Executor::Loop;
 
 /// Calls `f` on so many items.
-pub async fn map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn map(items: u64, limit: usize, f: impl Callable) -> Tally {
     chain(items, 1, limit, f).await
 }
 
 /// The same in the order of the items.
-pub async fn ordered<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn ordered(items: u64, limit: usize, f: impl Callable) -> Tally {
     let executor = LocalExecutor::new();
     let (sender, above) = bounded::<(u64, Sender<u64>)>(1);
     let (places, outputs) = bounded(limit);
@@ -58,44 +48,26 @@ where
 }
 
 /// Keeps the even ones of the outputs.
-pub async fn filter<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn filter(items: u64, limit: usize, f: impl Callable) -> Tally {
     let executor = LocalExecutor::new();
     let even = stage_of(&executor, source(&executor, items), limit, async move |item, sender| {
-        let output = f(item).await;
-        if output % 2 == 0 { send(sender, output).await } else { true }
+        send_all(sender, even(f(item)).await).await
     });
     executor.run(tally(even)).await
 }
 
 /// Expands each output.
-pub async fn flat_map<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn flat_map(items: u64, limit: usize, f: impl Callable) -> Tally {
     let executor = LocalExecutor::new();
     let expanded =
         stage_of(&executor, source(&executor, items), limit, async move |item, sender| {
-            for output in outputs(f(item).await) {
-                if !send(sender, output).await {
-                    return false;
-                }
-            }
-            true
+            send_all(sender, expand(f(item)).await).await
         });
     executor.run(tally(expanded)).await
 }
 
 /// Expands each item, and calls `f` on what that gives.
-pub async fn flat_map_streams<F, Fut>(items: u64, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn flat_map_streams(items: u64, limit: usize, f: impl Callable) -> Tally {
     let executor = LocalExecutor::new();
     let expanded =
         stage_of(&executor, source(&executor, items), limit, async move |item, sender| {
@@ -110,13 +82,11 @@ where
 }
 
 /// Sends so many items through two stages that differ.
-pub async fn two<F, Fut, G, Fut2>(items: u64, first: (usize, F), second: (usize, G)) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-    G: Fn(u64) -> Fut2 + Copy,
-    Fut2: Future<Output = u64>,
-{
+pub async fn two(
+    items: u64,
+    first: (usize, impl Callable),
+    second: (usize, impl Callable),
+) -> Tally {
     let executor = LocalExecutor::new();
     let between = stage(&executor, source(&executor, items), first.0, first.1);
     let outputs = stage(&executor, between, second.0, second.1);
@@ -124,11 +94,7 @@ where
 }
 
 /// Sends so many items through stages that are alike.
-pub async fn chain<F, Fut>(items: u64, stages: usize, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn chain(items: u64, stages: usize, limit: usize, f: impl Callable) -> Tally {
     let executor = LocalExecutor::new();
     let source = source(&executor, items);
     let outputs = (0..stages).fold(source, |above, _| stage(&executor, above, limit, f));
@@ -136,11 +102,7 @@ where
 }
 
 /// Sums up batches of outputs, two at once.
-pub async fn batched<F, Fut>(items: u64, size: usize, limit: usize, f: F) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy,
-    Fut: Future<Output = u64>,
-{
+pub async fn batched(items: u64, size: usize, limit: usize, f: impl Callable) -> Tally {
     let executor = LocalExecutor::new();
     let outputs = stage(&executor, source(&executor, items), limit, f);
     let (sender, batches) = bounded(1);
@@ -164,21 +126,23 @@ where
 
 fn source(executor: &LocalExecutor<'_>, items: u64) -> Receiver<u64> {
     let (sender, receiver) = bounded(1);
-    executor.spawn(feed(items, sender)).detach();
+    executor.spawn(async move { send_all(&sender, 0..items).await }).detach();
     receiver
-}
-
-async fn feed(items: u64, sender: Sender<u64>) {
-    for item in 0..items {
-        if !send(&sender, item).await {
-            break;
-        }
-    }
 }
 
 /// Sends, and tells whether anybody receives.
 async fn send<T>(sender: &Sender<T>, value: T) -> bool {
     sender.send(value).await.is_ok()
+}
+
+/// Sends one after the other while anybody receives, and tells whether somebody does.
+async fn send_all(sender: &Sender<u64>, values: impl IntoIterator<Item = u64>) -> bool {
+    for value in values {
+        if !send(sender, value).await {
+            return false;
+        }
+    }
+    true
 }
 
 /// Workers that send one output an item.
@@ -234,22 +198,18 @@ fn stage_of<'a>(
 }
 
 /// Workers as tasks of an executor that other threads run.
-pub async fn spawned<F, Fut>(
+pub async fn spawned(
     executor: &'static Smol<'static>,
     items: u64,
     limit: usize,
-    f: F,
-) -> Tally
-where
-    F: Fn(u64) -> Fut + Copy + Send + 'static,
-    Fut: Future<Output = u64> + Send + 'static,
-{
+    f: impl Callable,
+) -> Tally {
     let (source, above) = bounded(1);
     let (sender, outputs) = bounded(limit);
     for _ in 0..limit {
         executor.spawn(work(above.clone(), f, sender.clone())).detach();
     }
     drop(sender);
-    executor.spawn(feed(items, source)).detach();
+    executor.spawn(async move { send_all(&source, 0..items).await }).detach();
     tally(outputs).await
 }
