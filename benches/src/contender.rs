@@ -1,5 +1,3 @@
-use std::future::Future;
-
 use crate::{Executor, Tally};
 
 /// One implementation of a workload.
@@ -30,7 +28,7 @@ impl Contender {
 #[expect(missing_debug_implementations, reason = "it holds closures")]
 pub struct Row {
     /// What the calls do, or what is done with them.
-    pub workload: &'static str,
+    pub workload: String,
 
     /// How many calls at once, for each stage.
     pub in_flight: usize,
@@ -52,7 +50,7 @@ impl Row {
     ///
     /// Panics if that is wrong.
     pub fn run(&self, contender: &Contender, items: u64) {
-        let (workload, name) = (self.workload, contender.name);
+        let (workload, name) = (&self.workload, contender.name);
         let tally = (contender.run)(items);
         assert_eq!(tally, (self.expected)(items), "{name} in {workload}: lost or made up");
     }

@@ -88,8 +88,8 @@ impl Clock {
             nanoseconds: (!times.is_empty()).then(|| Spread::of(times).median),
         });
         let contenders: Vec<_> = timed.collect();
-        self.remember(row.workload, &contenders);
-        Timing { workload: row.workload.to_owned(), in_flight: row.in_flight, contenders }
+        self.remember(&row.workload, &contenders);
+        Timing { workload: row.workload.clone(), in_flight: row.in_flight, contenders }
     }
 
     /// Runs each contender once, and tells which of them are to run in the rounds. Ours is.
@@ -97,7 +97,7 @@ impl Clock {
         let mut ours = Duration::ZERO;
         let contenders = row.contenders.iter().enumerate();
         let runs = contenders.map(|(index, contender)| {
-            let key = (row.workload.to_owned(), contender.name.to_owned());
+            let key = (row.workload.clone(), contender.name.to_owned());
             if self.hopeless.contains(&key) {
                 return false;
             }

@@ -1,5 +1,6 @@
 //! What the calls do.
 
+use std::fmt;
 use std::future::ready;
 use std::hint::black_box;
 use std::ops::Range;
@@ -15,7 +16,7 @@ use futures_lite::future::yield_now;
 pub use self::callable::Callable;
 use self::reactor::woken;
 pub(crate) use self::socket::Connections;
-use crate::Executor;
+use crate::{Contender, Executor};
 
 /// The kinds of calls. Each gives back the number it is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,16 +41,27 @@ pub enum Call {
     Big,
 }
 
-/// Something to be done with a call, whatever its type.
+/// What can be done with each kind of call, whatever its type.
 pub trait Visit {
-    /// What comes of it.
-    type Output;
+    /// Who does it.
+    fn visit(self, f: impl Callable) -> Vec<Contender>;
+}
 
-    /// Does it.
-    fn visit<F, Fut>(self, f: F) -> Self::Output
-    where
-        F: Fn(u64) -> Fut + Copy + Send + Sync + 'static,
-        Fut: Future<Output = u64> + Send + 'static;
+impl fmt::Display for Call {
+    /// What tables call it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready => "ready",
+            Self::YieldOnce => "yield once",
+            Self::FourWaits => "four waits",
+            Self::Woken => "woken",
+            Self::WokenElsewhere => "woken from another thread",
+            Self::Timer => "timers",
+            Self::Socket => "sockets",
+            Self::Mixed => "mixed durations",
+            Self::Big => "big futures",
+        })
+    }
 }
 
 impl Call {
@@ -65,21 +77,6 @@ impl Call {
         Self::Mixed,
         Self::Big,
     ];
-
-    /// What tables call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::YieldOnce => "yield once",
-            Self::FourWaits => "four waits",
-            Self::Woken => "woken",
-            Self::WokenElsewhere => "woken from another thread",
-            Self::Timer => "timers",
-            Self::Socket => "sockets",
-            Self::Mixed => "mixed durations",
-            Self::Big => "big futures",
-        }
-    }
 
     /// What runs it, if not each contender's own choice.
     pub fn executor(self) -> Option<Executor> {
@@ -109,7 +106,7 @@ impl Call {
     /// # Panics
     ///
     /// Panics if this is another kind.
-    pub fn visit_basic<V: Visit>(self, visit: V) -> V::Output {
+    pub fn visit_basic(self, visit: impl Visit) -> Vec<Contender> {
         match self {
             Self::Ready => visit.visit(ready),
             Self::YieldOnce => visit.visit(yield_once),
@@ -119,7 +116,7 @@ impl Call {
     }
 
     /// Hands the call to `visit`.
-    pub fn visit<V: Visit>(self, visit: V) -> V::Output {
+    pub fn visit(self, visit: impl Visit) -> Vec<Contender> {
         match self {
             Self::Ready | Self::YieldOnce | Self::Woken => self.visit_basic(visit),
             Self::FourWaits => visit.visit(four_waits),

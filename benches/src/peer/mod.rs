@@ -2,9 +2,7 @@
 //!
 //! Peers whose pipelines are streams are a [`Peer`], and workloads are written once for all of them.
 //! The others take a whole workload: `futures_concurrency`, `roughage`, `workers`, `join_set` and
-//! `sequential`. `whole!` lists who of them can do what, and the README says why the rest cannot.
-
-use std::future::Future;
+//! `sequential`. A workload lists who of them can do it, and the README says why the rest cannot.
 
 use crate::{Contender, Executor, Tally};
 
@@ -48,41 +46,16 @@ pub const NAMES: [&str; 11] = [
     sequential::NAME,
 ];
 
-/// Makes contenders of the peers that take a whole workload and can do this one.
-/// `whole!(map as f, executor, |items| f(items, 16, call))` is one contender for each peer that has a
-/// function `map`, with that as `f`; without an `executor` each is run by its own.
+/// Who is counted, and whose other figures are taken: those that need no runtime.
+pub const THREE: [&str; 3] = [Flowlet::NAME, FuturesUtil::NAME, FuturesBuffered::NAME];
+
+/// Makes contenders of those peers that take a whole workload and can do this one: with a function `map`
+/// in each module, `whole!([roughage, workers], map, executor, |items| map(items, 16, call))`. Without
+/// an `executor` each is run by its own.
 macro_rules! whole {
-    (map as $($rest:tt)*) => {
-        whole!(@futures_concurrency roughage workers join_set sequential; map as $($rest)*)
-    };
-    (map_to_wait_for as $($rest:tt)*) => {
-        // One call after the other is no answer to calls that wait for the world.
-        whole!(@futures_concurrency roughage workers join_set; map as $($rest)*)
-    };
-    (ordered as $($rest:tt)*) => {
-        whole!(@roughage workers join_set sequential; ordered as $($rest)*)
-    };
-    (filter as $($rest:tt)*) => {
-        whole!(@futures_concurrency roughage workers join_set sequential; filter as $($rest)*)
-    };
-    (flat_map as $($rest:tt)*) => {
-        whole!(@futures_concurrency roughage workers join_set sequential; flat_map as $($rest)*)
-    };
-    (flat_map_streams as $($rest:tt)*) => {
-        whole!(@futures_concurrency workers join_set sequential; flat_map_streams as $($rest)*)
-    };
-    (chain as $($rest:tt)*) => {
-        whole!(@roughage workers join_set sequential; chain as $($rest)*)
-    };
-    (two as $($rest:tt)*) => {
-        whole!(@roughage workers join_set; two as $($rest)*)
-    };
-    (batched as $($rest:tt)*) => {
-        whole!(@roughage workers join_set sequential; batched as $($rest)*)
-    };
-    (@$($peer:ident)*; $function:ident as $f:ident, $executor:expr, $run:expr) => {
-        [$({
-            use $crate::peer::$peer::{EXECUTOR, NAME, $function as $f};
+    ([$($peer:ident),*], $function:ident, $executor:expr, $run:expr) => {
+        vec![$({
+            use $crate::peer::$peer::{EXECUTOR, NAME, $function};
             let executor: Option<$crate::Executor> = $executor;
             $crate::Contender::new(NAME, executor.unwrap_or(EXECUTOR), $run)
         }),*]
@@ -96,34 +69,4 @@ pub fn contender<P: Peer, Fut: Future<Output = Tally>>(
     f: impl Fn(u64) -> Fut + 'static,
 ) -> Contender {
     Contender::new(P::NAME, executor.unwrap_or(P::EXECUTOR), f)
-}
-
-/// A workload that is written once for all that are a [`Peer`].
-pub trait ForEach {
-    /// Has a peer do it.
-    fn of<P: Peer>(&self) -> Contender;
-}
-
-/// Has flowlet and each peer do it.
-pub fn each(workload: &impl ForEach) -> Vec<Contender> {
-    let mut contenders = vec![workload.of::<Flowlet>()];
-    contenders.extend(others(workload));
-    contenders
-}
-
-/// Has each peer do it.
-pub fn others(workload: &impl ForEach) -> Vec<Contender> {
-    let mut contenders = vec![workload.of::<FuturesUtil>(), workload.of::<FuturesBuffered>()];
-    contenders.extend(spawning(workload));
-    contenders
-}
-
-#[cfg(feature = "spawning")]
-fn spawning(workload: &impl ForEach) -> [Contender; 3] {
-    [workload.of::<ParStream>(), workload.of::<Pumps>(), workload.of::<TokioParStream>()]
-}
-
-#[cfg(not(feature = "spawning"))]
-fn spawning(_: &impl ForEach) -> [Contender; 0] {
-    []
 }

@@ -49,36 +49,51 @@ pub async fn ordered(items: u64, limit: usize, f: impl Callable) -> Tally {
 
 /// Keeps the even ones of the outputs.
 pub async fn filter(items: u64, limit: usize, f: impl Callable) -> Tally {
-    let executor = LocalExecutor::new();
-    let even = stage_of(&executor, source(&executor, items), limit, async move |item, sender| {
-        send_all(sender, even(f(item)).await).await
-    });
-    executor.run(tally(even)).await
+    sent(items, limit, async move |item, sender| send_all(sender, even(f(item)).await).await).await
 }
 
 /// Expands each output.
 pub async fn flat_map(items: u64, limit: usize, f: impl Callable) -> Tally {
-    let executor = LocalExecutor::new();
-    let expanded =
-        stage_of(&executor, source(&executor, items), limit, async move |item, sender| {
-            send_all(sender, expand(f(item)).await).await
-        });
-    executor.run(tally(expanded)).await
+    sent(items, limit, async move |item, sender| send_all(sender, expand(f(item)).await).await)
+        .await
 }
 
 /// Expands each item, and calls `f` on what that gives.
 pub async fn flat_map_streams(items: u64, limit: usize, f: impl Callable) -> Tally {
+    let each = async move |item, sender: &Sender<u64>| {
+        for expanded in outputs(item) {
+            if !send(sender, f(expanded).await).await {
+                return false;
+            }
+        }
+        true
+    };
+    sent(items, limit, each).await
+}
+
+/// Has workers send what they like of each item, and tell whether to go on.
+async fn sent(
+    items: u64,
+    limit: usize,
+    f: impl AsyncFn(u64, &Sender<u64>) -> bool + Copy,
+) -> Tally {
     let executor = LocalExecutor::new();
-    let expanded =
-        stage_of(&executor, source(&executor, items), limit, async move |item, sender| {
-            for expanded in outputs(item) {
-                if !send(sender, f(expanded).await).await {
-                    return false;
+    let above = source(&executor, items);
+    let (sender, outputs) = bounded(limit);
+    for _ in 0..limit {
+        let (above, sender) = (above.clone(), sender.clone());
+        let work = async move {
+            while let Ok(item) = above.recv().await {
+                if !f(item, &sender).await {
+                    break;
                 }
             }
-            true
-        });
-    executor.run(tally(expanded)).await
+        };
+        executor.spawn(work).detach();
+    }
+    // The channels close when the workers have gone.
+    drop((above, sender));
+    executor.run(tally(outputs)).await
 }
 
 /// Sends so many items through two stages that differ.
@@ -173,28 +188,6 @@ where
             break;
         }
     }
-}
-
-/// Workers that send what they like, and tell whether to go on.
-fn stage_of<'a>(
-    executor: &LocalExecutor<'a>,
-    above: Receiver<u64>,
-    limit: usize,
-    f: impl AsyncFn(u64, &Sender<u64>) -> bool + Copy + 'a,
-) -> Receiver<u64> {
-    let (sender, receiver) = bounded(limit);
-    for _ in 0..limit {
-        let (above, sender) = (above.clone(), sender.clone());
-        let work = async move {
-            while let Ok(item) = above.recv().await {
-                if !f(item, &sender).await {
-                    break;
-                }
-            }
-        };
-        executor.spawn(work).detach();
-    }
-    receiver
 }
 
 /// Workers as tasks of an executor that other threads run.

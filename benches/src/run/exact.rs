@@ -1,11 +1,11 @@
 use std::io;
 use std::path::Path;
 
-use super::{Extent, THREE, progress};
+use super::{Extent, progress};
 use crate::exact::{Case, has_valgrind, on_all_cores};
-use crate::peer::sequential;
+use crate::peer::{THREE, sequential};
 use crate::record::{Count, Counts};
-use crate::workload::{self, MANY};
+use crate::workload::{self, MANY, PEAKS};
 use crate::{Row, report};
 
 /// Workloads that are counted, and with how many calls in flight.
@@ -34,9 +34,6 @@ const ROWS: [(&str, &[usize]); 23] = [
     ("tiny pipelines, woken", &[4, 16]),
     ("boxed flow, ready", &[16]),
 ];
-
-/// With so many calls in flight the peak is taken.
-const PEAKS: [usize; 2] = [65_536, MANY];
 
 /// What to count of a contender.
 struct Wanted {
@@ -67,11 +64,11 @@ pub(super) fn count(extent: Extent, counted: &Path) -> io::Result<Counts> {
 /// Ours first in each row, and those peers that need no runtime.
 fn wanted(extent: Extent) -> Vec<Wanted> {
     let rows = workload::counted_rows();
-    let sizes = |workload| ROWS.iter().find(|(counted, _)| *counted == workload);
+    let sizes = |workload: &str| ROWS.iter().find(|(counted, _)| *counted == workload);
     let is_counted = |row: &&Row| {
-        let some = sizes(row.workload).is_some_and(|(_, sizes)| sizes.contains(&row.in_flight));
+        let some = sizes(&row.workload).is_some_and(|(_, sizes)| sizes.contains(&row.in_flight));
         let is_in = extent.counts.is_none_or(|in_flight| row.in_flight == in_flight);
-        is_in && (some || workload::outputs_of(row.workload) > 1)
+        is_in && (some || workload::outputs_of(&row.workload) > 1)
     };
     let mut wanted = Vec::new();
     for row in rows.iter().filter(is_counted) {
@@ -80,11 +77,11 @@ fn wanted(extent: Extent) -> Vec<Wanted> {
         let peer = |name: &str| THREE[1..].contains(&name.split(", ").next().unwrap_or_default());
         for name in names.filter(|&name| name == ours || peer(name)) {
             wanted.push(Wanted {
-                case: Case::new(row.workload, row.in_flight, name),
+                case: Case::new(&row.workload, row.in_flight, name),
                 per_item: true,
             });
         }
-        if (row.workload, row.in_flight) == ("ready", 1) {
+        if (row.workload.as_str(), row.in_flight) == ("ready", 1) {
             let case = Case::new("ready", 1, sequential::NAME);
             wanted.push(Wanted { case, per_item: true });
         }

@@ -149,7 +149,7 @@ pub fn write() -> io::Result<()> {
 pub fn times(extent: Extent, rows: Vec<Row>, wanted: impl Fn(&str) -> bool) -> Vec<Timing> {
     let mut clock = Clock::new(extent.effort);
     let rows = rows.into_iter();
-    let rows = rows.filter(|row| wanted(row.workload) && is_in(extent, row.in_flight));
+    let rows = rows.filter(|row| wanted(&row.workload) && is_in(extent, row.in_flight));
     rows.map(|row| {
         let start = Instant::now();
         let timing = clock.time(&row);

@@ -14,7 +14,7 @@ pub(super) fn rows() -> impl Iterator<Item = Row> {
     [("blocking calls, empty", same as fn(u64) -> u64), ("blocking calls, work", hash)]
         .into_iter()
         .map(|(workload, f)| Row {
-            workload,
+            workload: workload.to_owned(),
             in_flight: LIMIT,
             items: 2_000,
             expected: Tally::of_numbers,

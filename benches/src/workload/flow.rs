@@ -1,37 +1,28 @@
-use std::future::Future;
-
 use flowlet::{Flow, FlowExt};
 use futures_util::StreamExt;
 
-use super::numbers;
-use crate::call::{Call, Visit};
+use super::{each, numbers};
+use crate::call::{Call, Callable, Visit};
 use crate::peer::{Flowlet, FuturesUtil, Peer, contender};
 use crate::{Contender, Executor, Row, Tally, tally};
 
+const LIMIT: usize = 16;
+
 /// Four stages, static and boxed: as a `Flow`, and with futures-util's `boxed` after each stage.
 pub(super) fn rows() -> impl Iterator<Item = Row> {
-    let calls = [(Call::Ready, "boxed flow, ready"), (Call::Woken, "boxed flow, woken")];
-    calls.into_iter().map(|(call, workload)| Row {
-        workload,
-        in_flight: 16,
-        items: call.items(16) / 4,
+    each(&[Call::Ready, Call::Woken], &[LIMIT]).map(|(call, in_flight)| Row {
+        workload: format!("boxed flow, {call}"),
+        in_flight,
+        items: call.items(in_flight) / 4,
         expected: Tally::of_numbers,
         contenders: call.visit_basic(Boxed),
     })
 }
 
-const LIMIT: usize = 16;
-
 struct Boxed;
 
 impl Visit for Boxed {
-    type Output = Vec<Contender>;
-
-    fn visit<F, Fut>(self, f: F) -> Vec<Contender>
-    where
-        F: Fn(u64) -> Fut + Copy + Send + Sync + 'static,
-        Fut: Future<Output = u64> + Send + 'static,
-    {
+    fn visit(self, f: impl Callable) -> Vec<Contender> {
         vec![
             Contender::new("flowlet's Flow", Executor::Loop, move |items| {
                 let flow =

@@ -10,6 +10,7 @@ mod flat_map;
 mod flow;
 mod map;
 mod ordered;
+mod shared;
 mod slow_stage;
 mod spawned;
 mod task;
@@ -25,6 +26,9 @@ pub const SIZES: [usize; 6] = [1, 4, 16, 256, 4_096, 65_536];
 
 /// How many calls in flight to find the peak heap with.
 pub const MANY: usize = 1_000_000;
+
+/// With so many calls in flight the peak is taken.
+pub const PEAKS: [usize; 2] = [65_536, MANY];
 
 /// All rows.
 pub fn rows() -> Vec<Row> {
@@ -59,6 +63,14 @@ pub fn counted_rows() -> Vec<Row> {
 pub fn outputs_of(workload: &str) -> u64 {
     flat_map::outputs_of(workload)
 }
+
+/// Each of these calls with each of these numbers, as of those in flight.
+fn each(calls: &[Call], sizes: &[usize]) -> impl Iterator<Item = (Call, usize)> {
+    calls.iter().flat_map(|&call| sizes.iter().map(move |&in_flight| (call, in_flight)))
+}
+
+/// The calls of most workloads.
+const BASIC: [Call; 3] = [Call::Ready, Call::YieldOnce, Call::Woken];
 
 /// The source of all pipelines.
 fn numbers(items: u64) -> Iter<std::ops::Range<u64>> {

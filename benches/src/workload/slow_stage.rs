@@ -1,9 +1,12 @@
+use std::iter;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use super::numbers;
-use crate::peer::{ForEach, Peer, contender, each, whole};
+use super::shared::Shared;
+use crate::call::{Callable, Visit};
+use crate::peer::{Peer, contender, whole};
 use crate::{Contender, Executor, Row, Tally, tally};
 
 /// The first stage: so many calls at once, each with five waits of 10 ms.
@@ -18,18 +21,13 @@ pub const ITEMS: u64 = 28;
 /// A stage that is full while the calls of the one above have more waits to come: who does not drive
 /// them meanwhile loses wall time. Both stages need the same time for an item.
 pub(super) fn rows() -> impl Iterator<Item = Row> {
-    let mut contenders = each(&SlowStage);
-    contenders.extend(whole!(two as two, Some(Executor::Timed), |items| {
-        two(items, (FIRST, first), (SECOND, second))
-    }));
-    let row = Row {
-        workload: "slow stage",
+    iter::once(Row {
+        workload: "slow stage".to_owned(),
         in_flight: FIRST,
         items: ITEMS,
         expected: Tally::of_numbers,
-        contenders,
-    };
-    [row].into_iter()
+        contenders: SlowStage.visit(first),
+    })
 }
 
 /// How long so many items take at least: the first stage is always full, and then the last two calls
@@ -39,12 +37,19 @@ pub fn floor() -> Duration {
         + Duration::from_millis(25) * (FIRST / SECOND) as u32
 }
 
+#[derive(Clone, Copy)]
 struct SlowStage;
 
-impl ForEach for SlowStage {
-    fn of<P: Peer>(&self) -> Contender {
-        contender::<P, _>(Some(Executor::Timed), |items| {
+impl Shared for SlowStage {
+    fn of<P: Peer>(self, first: impl Callable) -> Contender {
+        contender::<P, _>(Some(Executor::Timed), move |items| {
             tally(P::map(P::map(numbers(items), FIRST, first), SECOND, second))
+        })
+    }
+
+    fn whole(self, first: impl Callable) -> Vec<Contender> {
+        whole!([roughage, workers, join_set], two, Some(Executor::Timed), move |items| {
+            two(items, (FIRST, first), (SECOND, second))
         })
     }
 }

@@ -3,10 +3,11 @@ use std::sync::LazyLock;
 use tokio::runtime::{Builder, Runtime};
 
 use super::numbers;
+use super::shared::Shared;
 use super::task::spawned;
-use crate::call::Connections;
+use crate::call::{Callable, Connections, Visit};
 use crate::executor::runtime;
-use crate::peer::{ForEach, Peer, each, join_set};
+use crate::peer::{Peer, join_set};
 use crate::{Contender, Row, Tally, tally};
 
 /// How many calls at once. Each has two descriptors on each runtime, of 1,024 or so.
@@ -21,11 +22,12 @@ pub(super) fn rows() -> impl Iterator<Item = Row> {
     ];
     runtimes.into_iter().flat_map(|(workload, client)| {
         SIZES.map(|in_flight| Row {
-            workload,
+            workload: workload.to_owned(),
             in_flight,
             items: 2_000,
             expected: Tally::of_numbers,
-            contenders: contenders(in_flight, client),
+            contenders: Spawned { limit: in_flight, runtime: &client.runtime }
+                .visit(|item| client.connections.echo(item)),
         })
     })
 }
@@ -46,24 +48,20 @@ static TWO_WORKERS: Client = Client {
     connections: Connections::new(),
 };
 
+#[derive(Clone, Copy)]
 struct Spawned {
     limit: usize,
-    client: &'static Client,
+    runtime: &'static LazyLock<Runtime>,
 }
 
-impl ForEach for Spawned {
-    fn of<P: Peer>(&self) -> Contender {
-        let Self { limit, client } = *self;
-        spawned(P::NAME, &client.runtime, move |items| {
-            tally(P::map(numbers(items), limit, |item| client.connections.echo(item)))
-        })
+impl Shared for Spawned {
+    fn of<P: Peer>(self, f: impl Callable) -> Contender {
+        let Self { limit, runtime } = self;
+        spawned(P::NAME, runtime, move |items| tally(P::map(numbers(items), limit, f)))
     }
-}
 
-fn contenders(limit: usize, client: &'static Client) -> Vec<Contender> {
-    let mut contenders = each(&Spawned { limit, client });
-    contenders.push(spawned(join_set::NAME, &client.runtime, move |items| {
-        join_set::map(items, limit, |item| client.connections.echo(item))
-    }));
-    contenders
+    fn whole(self, f: impl Callable) -> Vec<Contender> {
+        let Self { limit, runtime } = self;
+        vec![spawned(join_set::NAME, runtime, move |items| join_set::map(items, limit, f))]
+    }
 }

@@ -1,4 +1,3 @@
-use std::future::Future;
 use std::hint::black_box;
 use std::sync::{Arc, LazyLock};
 use std::thread;
@@ -10,8 +9,10 @@ use futures_util::StreamExt;
 use tokio::runtime::{Builder, Runtime};
 
 use super::numbers;
+use super::shared::Shared;
+use crate::call::Callable;
 use crate::executor::runtime;
-use crate::peer::{ForEach, Peer, join_set, others, sequential, workers};
+use crate::peer::{Peer, join_set, sequential, workers};
 use crate::{Contender, Row, Tally, tally};
 
 const LIMIT: usize = 16;
@@ -20,8 +21,8 @@ const LIMIT: usize = 16;
 pub(super) fn rows() -> impl Iterator<Item = Row> {
     let tokio = [("tasks on tokio, 1 worker", &TOKIO_1), ("tasks on tokio, 2 workers", &TOKIO_2)];
     let smol = [("tasks on smol, 1 worker", &SMOL_1), ("tasks on smol, 2 workers", &SMOL_2)];
-    let row = |workload, contenders| Row {
-        workload,
+    let row = |workload: &str, contenders| Row {
+        workload: workload.to_owned(),
         in_flight: LIMIT,
         items: 4_000,
         expected: Tally::of_numbers,
@@ -86,11 +87,12 @@ where
 }
 
 /// The peers on their own terms: those that do not spawn show what that costs.
+#[derive(Clone, Copy)]
 struct Own(&'static LazyLock<Runtime>);
 
-impl ForEach for Own {
-    fn of<P: Peer>(&self) -> Contender {
-        spawned(P::NAME, self.0, |items| tally(P::map(numbers(items), LIMIT, work)))
+impl Shared for Own {
+    fn of<P: Peer>(self, f: impl Callable) -> Contender {
+        spawned(P::NAME, self.0, move |items| tally(P::map(numbers(items), LIMIT, f)))
     }
 }
 
@@ -106,7 +108,7 @@ fn on_tokio(runtime: &'static LazyLock<Runtime>) -> Vec<Contender> {
         }),
         spawned(join_set::NAME, runtime, |items| join_set::map(items, LIMIT, work)),
     ];
-    contenders.extend(others(&Own(runtime)));
+    contenders.extend(Own(runtime).peers(work));
     contenders
         .push(spawned(sequential::NAME, runtime, |items| sequential::map(items, LIMIT, work)));
     contenders
