@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::exact::{Case, has_valgrind, on_all_cores};
 use crate::record::read_lines;
 use crate::report::{Table, digits, rustc};
-use crate::workload::MANY;
+use crate::workload::PEAKS;
 
 /// Where they are.
 pub fn path() -> PathBuf {
@@ -75,9 +75,6 @@ const STEADY: [(&str, usize); 27] = [
     ("tiny pipelines, woken", 16),
     ("boxed flow, ready", 16),
 ];
-
-/// With so many calls at once the peak is taken.
-const PEAKS: [usize; 2] = [65_536, MANY];
 
 /// A figure that was counted, or recorded.
 #[derive(Clone, Debug)]

@@ -1,5 +1,5 @@
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
@@ -10,9 +10,10 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
-use super::Repeat;
+use super::{Repeat, in_turn, three};
+use crate::call::Callable;
 use crate::executor::runtime;
-use crate::peer::{Flowlet, FuturesBuffered, FuturesUtil, Peer};
+use crate::peer::{Peer, THREE};
 use crate::workload::work_for;
 use crate::{Spread, tally};
 
@@ -79,32 +80,19 @@ type Runs = [fn(usize, u64) -> Run; 3];
 
 /// The kinds of calls, how many of them in a run, and who makes them.
 const CALLS: [(&str, u64, Runs); 3] = [
-    ("ready", 100_000, [of_ready::<Flowlet>, of_ready::<FuturesUtil>, of_ready::<FuturesBuffered>]),
-    (
-        "a tokio semaphore",
-        100_000,
-        [of_budget::<Flowlet>, of_budget::<FuturesUtil>, of_budget::<FuturesBuffered>],
-    ),
-    (
-        "four yields, a microsecond each",
-        10_000,
-        [of_yields::<Flowlet>, of_yields::<FuturesUtil>, of_yields::<FuturesBuffered>],
-    ),
+    ("ready", 100_000, three!(of_ready)),
+    ("a tokio semaphore", 100_000, three!(of_budget)),
+    ("four yields, a microsecond each", 10_000, three!(of_yields)),
 ];
 
 /// Runs pipelines on a tokio runtime of one thread, beside another task.
 pub fn fairness(sizes: &[usize], repeat: Repeat) -> Vec<Fairness> {
-    let names = [Flowlet::NAME, FuturesUtil::NAME, FuturesBuffered::NAME];
     let mut fairness = Vec::new();
     let rows = CALLS.iter().flat_map(|calls| sizes.iter().map(move |size| (calls, *size)));
     for (&(calls, items, runs), in_flight) in rows {
-        let mut rounds = [const { Vec::new() }; 3];
-        for _ in 0..repeat.rounds {
-            for (run, rounds) in runs.iter().zip(&mut rounds) {
-                rounds.push(run(in_flight, (items / repeat.divisor).max(100)));
-            }
-        }
-        for (name, rounds) in names.into_iter().zip(rounds) {
+        let items = (items / repeat.divisor).max(100);
+        let rounds = in_turn(repeat, runs, |run| run(in_flight, items));
+        for (name, rounds) in THREE.into_iter().zip(rounds) {
             let median = |f: fn(&Run) -> f64| Spread::of(rounds.iter().map(f).collect()).median;
             fairness.push(Fairness {
                 calls,
@@ -124,21 +112,21 @@ pub fn fairness(sizes: &[usize], repeat: Repeat) -> Vec<Fairness> {
 }
 
 fn of_ready<P: Peer>(in_flight: usize, items: u64) -> Run {
-    run::<P, _, _>(in_flight, items, async |item| item)
+    run::<P>(in_flight, items, async |item| item)
 }
 
 /// Each call takes a unit of tokio's budget, of which a poll of the task has 128. It is polled in vain
 /// when that is spent.
 fn of_budget<P: Peer>(in_flight: usize, items: u64) -> Run {
     static PERMITS: Semaphore = Semaphore::const_new(Semaphore::MAX_PERMITS);
-    run::<P, _, _>(in_flight, items, async |item| {
+    run::<P>(in_flight, items, async |item| {
         let _permit = PERMITS.acquire().await;
         item
     })
 }
 
 fn of_yields<P: Peer>(in_flight: usize, items: u64) -> Run {
-    run::<P, _, _>(in_flight, items, async |item| {
+    run::<P>(in_flight, items, async |item| {
         for _ in 0..4 {
             work_for(2_000, item);
             yield_at_once().await;
@@ -172,12 +160,7 @@ async fn task<Fut: Future>(future: Fut) -> Fut::Output {
     .await
 }
 
-fn run<P, F, Fut>(in_flight: usize, items: u64, f: F) -> Run
-where
-    P: Peer,
-    F: Fn(u64) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = u64> + Send + 'static,
-{
+fn run<P: Peer>(in_flight: usize, items: u64, f: impl Callable) -> Run {
     POLLS.set(0);
     TURNS.set(0);
     let calls = move |item| call(f(item));

@@ -9,56 +9,25 @@ use std::time::{Duration, Instant};
 use futures_lite::future::block_on;
 use futures_lite::{Stream, StreamExt, stream};
 
-use super::Repeat;
+use super::{Repeat, in_turn, three};
 use crate::Spread;
 use crate::call::{reactor, woken_once};
-use crate::peer::{Flowlet, FuturesBuffered, FuturesUtil, Peer};
+use crate::peer::Peer;
 
-/// From a wake to the output.
-#[derive(Debug)]
-pub struct Latency {
-    /// Whose it is.
-    pub name: &'static str,
-
-    /// How many calls wait meanwhile.
-    pub in_flight: usize,
-
-    /// In nanoseconds; taking the time included, which is some 20 of them.
-    pub nanoseconds: Spread,
-}
-
-/// Wakes one of many calls from the thread that polls, and polls until its output is there.
-pub fn latencies(in_flight: usize, repeat: Repeat) -> Vec<Latency> {
-    interleaved(
-        repeat,
-        in_flight,
-        [events::<Flowlet>, events::<FuturesUtil>, events::<FuturesBuffered>],
-    )
+/// Wakes one of many calls from the thread that polls, and polls until its output is there: how many
+/// nanoseconds pass, with each of the three. Taking the time is included, which is some 20 of them.
+pub fn latencies(in_flight: usize, repeat: Repeat) -> [Spread; 3] {
+    spreads(in_flight, repeat, three!(events))
 }
 
 /// Wakes one of some calls from another thread, when the consumer sleeps.
-pub fn latencies_from_another_thread(in_flight: usize, repeat: Repeat) -> Vec<Latency> {
-    interleaved(
-        repeat,
-        in_flight,
-        [woken_events::<Flowlet>, woken_events::<FuturesUtil>, woken_events::<FuturesBuffered>],
-    )
+pub fn latencies_from_another_thread(in_flight: usize, repeat: Repeat) -> [Spread; 3] {
+    spreads(in_flight, repeat, three!(woken_events))
 }
 
-type Run = fn(usize, u64) -> Vec<f64>;
-
-fn interleaved(repeat: Repeat, in_flight: usize, runs: [Run; 3]) -> Vec<Latency> {
-    let names = [Flowlet::NAME, FuturesUtil::NAME, FuturesBuffered::NAME];
-    let mut latencies = [const { Vec::new() }; 3];
-    for _ in 0..repeat.rounds {
-        for (run, latencies) in runs.iter().zip(&mut latencies) {
-            latencies.extend(run(in_flight, 4_000 / repeat.divisor));
-        }
-    }
-    let latencies = names.into_iter().zip(latencies);
-    latencies
-        .map(|(name, latencies)| Latency { name, in_flight, nanoseconds: Spread::of(latencies) })
-        .collect()
+fn spreads(in_flight: usize, repeat: Repeat, runs: [fn(usize, u64) -> Vec<f64>; 3]) -> [Spread; 3] {
+    in_turn(repeat, runs, |run| run(in_flight, 4_000 / repeat.divisor))
+        .map(|rounds| Spread::of(rounds.concat()))
 }
 
 fn events<P: Peer>(in_flight: usize, events: u64) -> Vec<f64> {

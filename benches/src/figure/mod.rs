@@ -5,8 +5,8 @@ mod latency;
 mod worst_poll;
 
 pub use fairness::{Fairness, fairness};
-pub use latency::{Latency, latencies, latencies_from_another_thread};
-pub use worst_poll::{WorstPoll, worst_polls};
+pub use latency::{latencies, latencies_from_another_thread};
+pub use worst_poll::worst_polls;
 
 /// How long something may go on, to fit into a subset.
 #[derive(Clone, Copy, Debug)]
@@ -16,4 +16,27 @@ pub struct Repeat {
 
     /// By how much to shorten them.
     pub divisor: u64,
+}
+
+/// A function for each of [`THREE`](crate::peer::THREE).
+macro_rules! three {
+    ($f:ident) => {
+        [
+            $f::<$crate::peer::Flowlet>,
+            $f::<$crate::peer::FuturesUtil>,
+            $f::<$crate::peer::FuturesBuffered>,
+        ]
+    };
+}
+use three;
+
+/// What comes of each in all rounds, of which each has the three in turn.
+fn in_turn<R, T>(repeat: Repeat, runs: [R; 3], run: impl Fn(&R) -> T) -> [Vec<T>; 3] {
+    let mut rounds = [const { Vec::new() }; 3];
+    for _ in 0..repeat.rounds {
+        for (of, rounds) in runs.iter().zip(&mut rounds) {
+            rounds.push(run(of));
+        }
+    }
+    rounds
 }

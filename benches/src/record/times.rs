@@ -20,10 +20,14 @@ impl Times {
         slug(self.facts.get("processor"))
     }
 
+    /// A row, if it was timed.
+    pub fn row(&self, workload: &str, in_flight: usize) -> Option<&Timing> {
+        self.timings.iter().find(|row| row.workload == workload && row.in_flight == in_flight)
+    }
+
     /// The time of an item, in nanoseconds.
     pub fn nanoseconds(&self, workload: &str, in_flight: usize, contender: &str) -> Option<f64> {
-        let mut rows = self.timings.iter();
-        let row = rows.find(|row| row.workload == workload && row.in_flight == in_flight)?;
+        let row = self.row(workload, in_flight)?;
         row.contenders.iter().find(|timed| timed.name == contender)?.nanoseconds
     }
 

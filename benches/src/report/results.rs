@@ -1,7 +1,7 @@
 use super::{Table, bars, bold_if, digits, duration, optional};
-use crate::peer::sequential;
+use crate::peer::{THREE, sequential};
 use crate::record::{Count, Counts, Facts, Times};
-use crate::workload::MANY;
+use crate::workload::{MANY, outputs_of};
 
 /// More instructions than a plain loop that a stage with limit 1 may take for an item.
 const LIMIT_1: f64 = 100.0;
@@ -11,9 +11,6 @@ const ALLOCATIONS: f64 = 0.004;
 
 /// How much more an event may cost with 65,536 calls in flight than with 16.
 const GROWTH: f64 = 1.2;
-
-/// Who is counted, in the order of the columns.
-const THREE: [&str; 3] = ["flowlet", "futures-util", "futures-buffered"];
 
 /// All that is known: the counts once, and the times of each processor in a column.
 pub fn results(counts: &Counts, times: &[Times]) -> String {
@@ -46,19 +43,13 @@ pub fn results(counts: &Counts, times: &[Times]) -> String {
          median of the rounds, and the middle half of them. It is bold where it misses its bar. The best \
          peer is futures-buffered where no other is named.\n\n{}",
         facts(counts, times),
-        instructions(counts, |workload| !workload.starts_with("flat map of ")
-            || is_of_streams(workload)),
-        instructions(counts, |workload| workload.starts_with("flat map of ")
-            && !is_of_streams(workload)),
+        instructions(counts, |workload| outputs_of(workload) == 1),
+        instructions(counts, |workload| outputs_of(workload) > 1),
         other_bars(counts),
         allocations(counts),
         peaks(counts),
         compared(counts, times),
     )
-}
-
-fn is_of_streams(workload: &str) -> bool {
-    workload.starts_with("flat map of streams")
 }
 
 fn pointer(times: &Times) -> String {
@@ -148,10 +139,8 @@ fn allocates(workload: &str) -> bool {
 
 fn allocations(counts: &Counts) -> Table {
     let mut table = Table::new(["workload"].into_iter().chain(THREE));
-    let of_sizes =
-        |workload: &str| workload.starts_with("flat map of ") && !is_of_streams(workload);
-    let rows = counts.rows().filter(|row| row[0].in_flight == 16 && !of_sizes(&row[0].workload));
-    for row in rows {
+    let wanted = |count: &Count| count.in_flight == 16 && outputs_of(&count.workload) == 1;
+    for row in counts.rows().filter(|row| wanted(&row[0])) {
         let allocations = THREE.map(|name| of(row, name).and_then(|count| count.allocations));
         let cells =
             allocations.map(|number| number.map_or("–".to_owned(), |n| format!("{n:.3}")));
@@ -223,8 +212,7 @@ fn all_rows(times: &[Times]) -> Vec<(&str, usize)> {
 }
 
 fn cell(times: &Times, workload: &str, in_flight: usize, bar: Option<f64>) -> String {
-    let mut rows = times.timings.iter();
-    let row = rows.find(|row| row.workload == workload && row.in_flight == in_flight);
+    let row = times.row(workload, in_flight);
     let ours = row.and_then(|row| row.contenders.first()?.nanoseconds);
     let Some((row, ours)) = row.zip(ours) else { return "–".to_owned() };
     let time = match duration(ours) {

@@ -6,14 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::figure::{self, Repeat};
+use crate::peer::THREE;
 use crate::record::{self, Counts, Times};
 use crate::report::{self, Table, digits};
-use crate::{Clock, Effort, Row, Timing, workload};
+use crate::{Clock, Effort, Row, Spread, Timing, workload};
 
 mod exact;
-
-/// Who is counted, and whose other figures are taken: those that need no runtime.
-const THREE: [&str; 3] = ["flowlet", "futures-util", "futures-buffered"];
 
 /// How much to run.
 #[derive(Clone, Copy, Debug)]
@@ -173,12 +171,11 @@ fn progress(text: &str) {
 }
 
 fn latency(repeat: Repeat) -> String {
-    let mut table =
-        Table::new(["from wake to output, in ns", "in flight", THREE[0], THREE[1], THREE[2]]);
-    let mut row = |from: &str, in_flight: usize, latencies: Vec<figure::Latency>| {
-        let cells = latencies.iter().map(|latency| {
-            let spread = latency.nanoseconds;
-            let [low, median, high] = [spread.low, spread.median, spread.high].map(digits);
+    let head = ["from wake to output, in ns", "in flight"];
+    let mut table = Table::new(head.into_iter().chain(THREE));
+    let mut row = |from: &str, in_flight: usize, latencies: [Spread; 3]| {
+        let cells = latencies.map(|Spread { low, median, high }| {
+            let [low, median, high] = [low, median, high].map(digits);
             format!("{median}, {low}–{high}")
         });
         table.row([from.to_owned(), in_flight.to_string()].into_iter().chain(cells));
@@ -191,10 +188,10 @@ fn latency(repeat: Repeat) -> String {
 }
 
 fn worst(repeat: Repeat) -> Table {
-    let mut table = Table::new(["calls", THREE[0], THREE[1], THREE[2]]);
-    for three in figure::worst_polls(65_536, repeat).chunks(3) {
-        let cells = three.iter().map(|worst| digits(worst.microseconds.median));
-        table.row([three[0].workload.to_owned()].into_iter().chain(cells));
+    let mut table = Table::new(["calls"].into_iter().chain(THREE));
+    for (calls, worst) in figure::worst_polls(65_536, repeat) {
+        let cells = worst.map(|microseconds| digits(microseconds.median));
+        table.row([calls.to_owned()].into_iter().chain(cells));
     }
     table
 }
