@@ -82,12 +82,13 @@ fn facts(counts: &Counts, times: &[Times]) -> String {
     format!("{table}\nThe same in all: {}.\n", same.join(", "))
 }
 
-/// The line of a contender in a row: ours is the first one, whatever it is called.
-fn of<'a>(row: &'a [Count], contender: &str) -> Option<&'a Count> {
-    if contender == THREE[0] {
-        return row.first();
-    }
-    row[1..].iter().find(|count| count.contender.split(", ").next() == Some(contender))
+/// A figure of the three in a row: our line is the first one, whatever it is called.
+fn three(row: &[Count], figure: fn(&Count) -> Option<f64>) -> [Option<f64>; 3] {
+    THREE.map(|name| {
+        let is_its = |count: &&Count| count.contender.split(", ").next() == Some(name);
+        let line = if name == THREE[0] { row.first() } else { row[1..].iter().find(is_its) };
+        line.and_then(figure)
+    })
 }
 
 fn instructions(counts: &Counts, wanted: impl Fn(&str) -> bool) -> Table {
@@ -97,7 +98,7 @@ fn instructions(counts: &Counts, wanted: impl Fn(&str) -> bool) -> Table {
         let Some((ours, best)) = bars::instructions(row) else { continue };
         let (workload, in_flight) = (row[0].workload.as_str(), row[0].in_flight.to_string());
         let (ratio, bar) = (ours / best, bars::of_counts(workload));
-        let cells = THREE.map(|name| optional(of(row, name).and_then(|count| count.instructions)));
+        let cells = three(row, |count| count.instructions).map(optional);
         // So that none seems to be at its bar that is above.
         let last = [bold_if(ratio > bar, format!("{ratio:.3}")), format!("{bar:.1}")];
         table.row([workload.to_owned(), in_flight].into_iter().chain(cells).chain(last));
@@ -141,9 +142,8 @@ fn allocations(counts: &Counts) -> Table {
     let mut table = Table::new(["workload"].into_iter().chain(THREE));
     let wanted = |count: &Count| count.in_flight == 16 && outputs_of(&count.workload) == 1;
     for row in counts.rows().filter(|row| wanted(&row[0])) {
-        let allocations = THREE.map(|name| of(row, name).and_then(|count| count.allocations));
-        let cells =
-            allocations.map(|number| number.map_or("–".to_owned(), |n| format!("{n:.3}")));
+        let cells = three(row, |count| count.allocations)
+            .map(|number| number.map_or("–".to_owned(), |n| format!("{n:.3}")));
         table.row([row[0].workload.clone()].into_iter().chain(cells));
     }
     table
@@ -152,7 +152,7 @@ fn allocations(counts: &Counts) -> Table {
 fn peaks(counts: &Counts) -> Table {
     let mut table = Table::new(["in flight"].into_iter().chain(THREE));
     for row in counts.rows().filter(|row| row[0].bytes.is_some()) {
-        let cells = THREE.map(|name| optional(of(row, name).and_then(|count| count.bytes)));
+        let cells = three(row, |count| count.bytes).map(optional);
         table.row([row[0].in_flight.to_string()].into_iter().chain(cells));
     }
     table
