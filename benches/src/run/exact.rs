@@ -35,18 +35,13 @@ const ROWS: [(&str, &[usize]); 23] = [
     ("boxed flow, ready", &[16]),
 ];
 
-/// What to count of a contender.
-struct Wanted {
-    case: Case,
-    per_item: bool,
-}
-
 /// Counts everything, with the program `counted` for what is allocated.
 pub(super) fn count(extent: Extent, counted: &Path) -> io::Result<Counts> {
     progress("instructions, allocations, bytes");
     let valgrind = has_valgrind();
-    let counts = on_all_cores(&wanted(extent), |Wanted { case, per_item }| {
-        let instructions = (*per_item && valgrind).then(|| case.instructions()).transpose()?;
+    let counts = on_all_cores(&wanted(extent), |case| {
+        let per_item = case.in_flight != MANY;
+        let instructions = (per_item && valgrind).then(|| case.instructions()).transpose()?;
         let allocations = per_item.then(|| case.allocations(counted)).transpose()?;
         let bytes = PEAKS.contains(&case.in_flight).then(|| case.peak(counted)).transpose()?;
         Ok(Count {
@@ -61,8 +56,8 @@ pub(super) fn count(extent: Extent, counted: &Path) -> io::Result<Counts> {
     Ok(Counts { facts: report::counter(), counts })
 }
 
-/// Ours first in each row, and those peers that need no runtime.
-fn wanted(extent: Extent) -> Vec<Wanted> {
+/// Ours first in each row, and those peers that need no runtime; the floor where there is a bar over it.
+fn wanted(extent: Extent) -> Vec<Case> {
     let rows = workload::counted_rows();
     let sizes = |workload: &str| ROWS.iter().find(|(counted, _)| *counted == workload);
     let is_counted = |row: &&Row| {
@@ -72,22 +67,13 @@ fn wanted(extent: Extent) -> Vec<Wanted> {
     };
     let mut wanted = Vec::new();
     for row in rows.iter().filter(is_counted) {
-        let names = row.contenders.iter().map(|contender| contender.name);
         let ours = row.contenders[0].name;
         let peer = |name: &str| THREE[1..].contains(&name.split(", ").next().unwrap_or_default());
-        for name in names.filter(|&name| name == ours || peer(name)) {
-            wanted.push(Wanted {
-                case: Case::new(&row.workload, row.in_flight, name),
-                per_item: true,
-            });
-        }
-        if (row.workload.as_str(), row.in_flight) == ("ready", 1) {
-            let case = Case::new("ready", 1, sequential::NAME);
-            wanted.push(Wanted { case, per_item: true });
-        }
+        let floor = (row.workload == "ready" && row.in_flight == 1).then_some(sequential::NAME);
+        let names = row.contenders.iter().map(|contender| contender.name);
+        let names = names.filter(|&name| name == ours || peer(name) || Some(name) == floor);
+        wanted.extend(names.map(|name| Case::new(&row.workload, row.in_flight, name)));
     }
-    for name in THREE {
-        wanted.push(Wanted { case: Case::new("woken", MANY, name), per_item: false });
-    }
+    wanted.extend(THREE.map(|name| Case::new("woken", MANY, name)));
     wanted
 }
