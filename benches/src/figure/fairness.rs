@@ -14,42 +14,9 @@ use super::{Repeat, in_turn, three};
 use crate::call::Callable;
 use crate::executor::runtime;
 use crate::peer::{Peer, THREE};
+use crate::report::{Table, digits};
 use crate::workload::work_for;
 use crate::{Spread, tally};
-
-/// How a pipeline gets on with what else is on its thread of tokio.
-#[derive(Debug)]
-pub struct Fairness {
-    /// What its calls do.
-    pub calls: &'static str,
-
-    /// How many calls at once.
-    pub in_flight: usize,
-
-    /// Whose it is.
-    pub name: &'static str,
-
-    /// How often a call is polled.
-    pub polls_a_call: f64,
-
-    /// How many calls are over in a poll of the task.
-    pub calls_a_turn: f64,
-
-    /// How many polls of calls another task waits for: the median of its waits.
-    pub median_polls: f64,
-
-    /// The same, for the longest of its waits.
-    pub most_polls: f64,
-
-    /// The time of an item, in nanoseconds, with the other task's.
-    pub nanoseconds: f64,
-
-    /// How long another task waits for its turn, in microseconds: the median of its waits.
-    pub median_wait: f64,
-
-    /// The longest of its waits.
-    pub longest_wait: f64,
-}
 
 /// How long the other task waited for a turn.
 #[derive(Clone, Copy)]
@@ -60,8 +27,11 @@ struct Wait {
 
 /// What came of one run.
 struct Run {
+    /// How often a call is polled.
     polls_a_call: f64,
+    /// How many calls are over in a poll of the task.
     calls_a_turn: f64,
+    /// The time of an item, with the other task's.
     nanoseconds: f64,
     waits: Vec<Wait>,
 }
@@ -85,30 +55,41 @@ const CALLS: [(&str, u64, Runs); 3] = [
     ("four yields, a microsecond each", 10_000, three!(of_yields)),
 ];
 
-/// Runs pipelines on a tokio runtime of one thread, beside another task.
-pub fn fairness(sizes: &[usize], repeat: Repeat) -> Vec<Fairness> {
-    let mut fairness = Vec::new();
+/// Runs pipelines on a tokio runtime of one thread, beside another task, and tells how they get on.
+pub fn fairness(sizes: &[usize], repeat: Repeat) -> Table {
+    let mut table = Table::new([
+        "calls",
+        "in flight",
+        "whose",
+        "polls a call",
+        "calls a turn",
+        "ns an item",
+        "the other's wait in polls: median",
+        "most",
+        "in µs: median",
+        "most",
+    ]);
     let rows = CALLS.iter().flat_map(|calls| sizes.iter().map(move |size| (calls, *size)));
     for (&(calls, items, runs), in_flight) in rows {
         let items = (items / repeat.divisor).max(100);
         let rounds = in_turn(repeat, runs, |run| run(in_flight, items));
         for (name, rounds) in THREE.into_iter().zip(rounds) {
             let median = |f: fn(&Run) -> f64| Spread::of(rounds.iter().map(f).collect()).median;
-            fairness.push(Fairness {
-                calls,
-                in_flight,
-                name,
-                polls_a_call: median(|run| run.polls_a_call),
-                calls_a_turn: median(|run| run.calls_a_turn),
-                median_polls: median(|run| run.median(|wait| wait.polls)),
-                most_polls: median(|run| run.longest(|wait| wait.polls)),
-                nanoseconds: median(|run| run.nanoseconds),
-                median_wait: median(|run| run.median(|wait| wait.microseconds)),
-                longest_wait: median(|run| run.longest(|wait| wait.microseconds)),
-            });
+            table.row([
+                calls.to_owned(),
+                in_flight.to_string(),
+                name.to_owned(),
+                format!("{:.3}", median(|run| run.polls_a_call)),
+                digits(median(|run| run.calls_a_turn)),
+                digits(median(|run| run.nanoseconds)),
+                format!("{:.0}", median(|run| run.median(|wait| wait.polls))),
+                format!("{:.0}", median(|run| run.longest(|wait| wait.polls))),
+                digits(median(|run| run.median(|wait| wait.microseconds))),
+                digits(median(|run| run.longest(|wait| wait.microseconds))),
+            ]);
         }
     }
-    fairness
+    table
 }
 
 fn of_ready<P: Peer>(in_flight: usize, items: u64) -> Run {

@@ -4,7 +4,7 @@ mod fairness;
 mod latency;
 mod worst_poll;
 
-pub use fairness::{Fairness, fairness};
+pub use fairness::fairness;
 pub use latency::{latencies, latencies_from_another_thread};
 pub use worst_poll::worst_polls;
 
@@ -30,7 +30,7 @@ macro_rules! three {
 }
 use three;
 
-/// What comes of each in all rounds, of which each has the three in turn.
+/// Runs the three in turn, so that whatever disturbs the machine disturbs all of them: what came of each.
 fn in_turn<R, T>(repeat: Repeat, runs: [R; 3], run: impl Fn(&R) -> T) -> [Vec<T>; 3] {
     let mut rounds = [const { Vec::new() }; 3];
     for _ in 0..repeat.rounds {

@@ -205,32 +205,7 @@ pub fn budgets(extent: Extent) -> String {
 }
 
 fn fairness(repeat: Repeat) -> String {
-    let mut table = Table::new([
-        "calls",
-        "in flight",
-        "whose",
-        "polls a call",
-        "calls a turn",
-        "ns an item",
-        "the other's wait in polls: median",
-        "most",
-        "in µs: median",
-        "most",
-    ]);
-    for fair in figure::fairness(&[16, 256, 4_096], repeat) {
-        table.row([
-            fair.calls.to_owned(),
-            fair.in_flight.to_string(),
-            fair.name.to_owned(),
-            format!("{:.3}", fair.polls_a_call),
-            digits(fair.calls_a_turn),
-            digits(fair.nanoseconds),
-            format!("{:.0}", fair.median_polls),
-            format!("{:.0}", fair.most_polls),
-            digits(fair.median_wait),
-            digits(fair.longest_wait),
-        ]);
-    }
+    let table = figure::fairness(&[16, 256, 4_096], repeat);
     format!(
         "A pipeline and another task, which gives way all the time, on a tokio runtime of one thread. \
          A turn is a poll of the pipeline's task. How long the other task waits is given in polls of \
