@@ -44,20 +44,21 @@ impl Tally {
 }
 
 /// Consumes a stream of the numbers from 0, and checks that they come in that order.
-pub fn tally_in_order(stream: impl Stream<Item = u64>) -> impl Future<Output = Tally> {
-    counted(stream, Tally::add_in_order)
-}
-
-/// Consumes a stream.
-pub fn tally(stream: impl Stream<Item = u64>) -> impl Future<Output = Tally> {
-    counted(stream, Tally::add)
-}
-
-async fn counted(stream: impl Stream<Item = u64>, add: impl Fn(&mut Tally, u64)) -> Tally {
+pub async fn tally_in_order(stream: impl Stream<Item = u64>) -> Tally {
     let mut stream = pin!(stream);
     let mut tally = Tally::default();
     while let Some(output) = stream.next().await {
-        add(&mut tally, output);
+        tally.add_in_order(output);
+    }
+    tally
+}
+
+/// Consumes a stream.
+pub async fn tally(stream: impl Stream<Item = u64>) -> Tally {
+    let mut stream = pin!(stream);
+    let mut tally = Tally::default();
+    while let Some(output) = stream.next().await {
+        tally.add(output);
     }
     tally
 }
