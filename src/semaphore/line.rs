@@ -11,8 +11,7 @@
 //! - A stage that could only be polled by another one, which waits itself, is **passed over**: see
 //!   [`Waiter::pass_over`](super::Waiter::pass_over). It keeps its ticket.
 //! - A lower limit takes back grants that it has no room for, the last first. Who had one waits again.
-//! - Who asks for more permits than there are is served when all are free. So it is not kept waiting for
-//!   ever, and nothing runs beside it.
+//! - Who asks for more permits than there are is served when all are free, and nothing runs beside it.
 //!
 //! While any wait, the first of them cannot be served: each change that could make room for it is followed
 //! by grants for all that fit.
@@ -21,8 +20,8 @@
 //!
 //! A stage asks for the next permit as soon as it has one, and an `acquire` in a loop only when its call
 //! is over. In bare order of arrival the stage would have up to twice as much. So the tickets of one
-//! waiter are a **round** apart: as many as there are others that take part. Those are all that wait, and
-//! all permits that no waiter keeps asking beside, each of which stands for someone who will be back. In the
+//! waiter are a **round** apart: as many as there are users by now. Those are it itself, all that wait or
+//! were granted permits, and all that hold some and ask for no others until they have given them back. In the
 //! end everyone has the same share, and nobody is overtaken by more than one round of others.
 
 use std::collections::BTreeMap;

@@ -51,10 +51,14 @@ impl Waiter {
     pub(crate) fn try_take(&mut self, permits: usize) -> Option<Permit> {
         let mut line = self.semaphore.shared.line();
         let left = line.take(self.ticket, permits, self.counted_by);
+        // Made first, so that it is given back if someone who is woken panics.
+        let permit = left.as_ref().map(|_| {
+            self.last = self.ticket.take().or(self.last);
+            Permit::new(self.semaphore.shared.clone(), permits, self.counted_by)
+        });
         self.semaphore.shared.grant_all(line);
-        drop(left?);
-        self.last = self.ticket.take().or(self.last);
-        Some(Permit::new(self.semaphore.shared.clone(), permits, self.counted_by))
+        drop(left);
+        permit
     }
 
     /// Waits in line, to be woken when it is its turn. Returns false if it is by now.
