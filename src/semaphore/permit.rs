@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::line::CountedBy;
 
-/// One or more permits of a [`Semaphore`], given back when they are dropped.
+/// One or more permits of a [`Semaphore`](crate::Semaphore), given back when they are dropped.
 ///
 /// It borrows nothing, so it can be kept anywhere and sent to other threads.
 ///
