@@ -9,7 +9,7 @@ use tracing::span::{Attributes, Id};
 use tracing::{Span, Subscriber, info_span};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-/// The id that the last span of a call in a worker gave as its caller's.
+/// The caller's id, as the last span of a call in a worker recorded it.
 static CALLER: AtomicU64 = AtomicU64::new(0);
 
 /// Notes it.

@@ -4,21 +4,22 @@
 //!   below the limit.
 //! - In input order a call without output stays in flight until its turn, so that places cannot pile up.
 //! - With a **semaphore** there must be room under its limit as above, and a permit for each running
-//!   call. An item is pulled without one, because a stage above may need the permit to produce the item; then
-//!   the item is **held** until there is a permit for it. A permit is given back after its call was dropped,
-//!   and by an expansion whenever it gave an output: it **pauses**, and takes a permit again to go on.
-//! - A stage takes no permit for an expansion while it has an output to yield. So when it yields it
-//!   holds fewer permits than there are, and the stage below can have one.
+//!   call. An item is pulled without one, because a stage upstream may need the permit to produce the item;
+//!   then the item is **held** until there is a permit for it. A permit is given back after its call was
+//!   dropped, and by an inner stream whenever it yielded an output: it **pauses**, and takes a permit again to
+//!   go on.
+//! - A stage takes no permit for an inner stream while it has an output to yield. So when it yields it
+//!   holds fewer permits than there are, and the stage downstream can have one.
 //!
 //! # Why turns are fair, and nothing deadlocks
 //!
 //! A stage waits in the semaphore's line only while
 //!
-//! 1. it has something to start **in hand**: a held item, or an expansion that paused; and
+//! 1. it has something to start **in hand**: a held item, or an inner stream that paused; and
 //! 2. it is **pending**. A stage whose turn ended with an output may not be polled for long, so it steps
 //!    aside until it is polled again. It keeps its place.
 //!
-//! So a stage that is granted a permit needs nobody else to use it. It was woken, its poller polls what was
+//! So a stage that is granted a permit needs nobody else in order to use it. It was woken, its poller polls what was
 //! woken, and the next turn takes the permit: a turn starts before it yields. Permits are out
 //! for calls that run, which have all that they need and are polled, or are granted for a moment. So each
 //! comes back, at any limit, however many stages of one pipeline share the semaphore. And as no stage
@@ -165,7 +166,7 @@ impl<I> Share<I> {
         }
     }
 
-    /// Stops to listen. All are told of a higher limit, so the news is not to be passed on, as dropping a
+    /// Stops listening. All are told of a higher limit, so the news is not to be passed on, as dropping a
     /// listener would.
     fn stop_listening(&mut self) {
         if let Some(listener) = self.raised.take() {

@@ -1,17 +1,17 @@
 //! Who has permits, and whose turn it is: first come, first served.
 //!
-//! - Who cannot have permits at once draws a **ticket** and **waits**. Tickets are numbered as they are drawn.
+//! - A user that cannot have permits at once draws a **ticket** and **waits**. Tickets are numbered as they are drawn.
 //! - Permits that become free are **granted** to the first that waits, if they are enough for it, and it
 //!   is woken. They are reserved from then on: nobody who asks before it is polled can have them.
 //!   Nobody is woken without a grant.
-//! - Who asks for permits gets them if it has a grant, or if nobody that waits came before it and enough are
-//!   free. So permits are taken in the order of the tickets.
-//! - Who cannot use its turn **steps aside**: its grant goes to the next, it waits no more, and it keeps
-//!   its ticket. When it asks again, it comes before all that drew theirs later.
+//! - A user that asks for permits gets them if it has a grant, or if nobody that waits came before it and
+//!   enough are free. So permits are taken in the order of the tickets.
+//! - A user that cannot use its turn **steps aside**: its grant goes to the next, it no longer waits, and it
+//!   keeps its ticket. When it asks again, it comes before all that drew theirs later.
 //! - A stage that could only be polled by another one, which waits itself, is **passed over**: see
 //!   [`Waiter::pass_over`](super::Waiter::pass_over). It keeps its ticket.
-//! - A lower limit takes back grants that it has no room for, the last first. Who had one waits again.
-//! - Who asks for more permits than there are is served when all are free, and nothing runs beside it.
+//! - A lower limit takes back grants that it has no room for, the last first. Whoever had one waits again.
+//! - A user that asks for more permits than there are is served when all are free, and nothing runs beside it.
 //!
 //! While any wait, the first of them cannot be served: each change that could make room for it is followed
 //! by grants for all that fit.
@@ -175,7 +175,7 @@ impl Line {
         Left { _waker: former.map(|former| former.waker) }
     }
 
-    /// Has someone wait no more, and gives up its grant. Grants for others may have to be
+    /// Takes someone out of the line, and takes its grant back. Grants for others may have to be
     /// [made](Self::grant).
     pub(super) fn step_aside(&mut self, ticket: Ticket) -> Left {
         self.withdraw(ticket);

@@ -186,10 +186,10 @@ impl Semaphore {
         self.acquire_many(1)
     }
 
-    /// Waits for so many permits, in turn. They are given back when they are dropped.
+    /// Waits for that many permits, in turn. They are given back when they are dropped.
     ///
-    /// Whoever asks for many is not overtaken by those that ask for few later: these wait until it has what
-    /// it needs. More permits than there are can be had when all are free. Then nothing runs beside it.
+    /// A large request is not overtaken by small ones that come later: they wait until it is served. One for
+    /// more permits than there are is served when all are free, and nothing runs beside it.
     ///
     /// # Cancel safety
     ///
@@ -223,7 +223,7 @@ impl Semaphore {
         self.try_acquire_many(1)
     }
 
-    /// Takes so many permits if they are free, and nobody waits for any.
+    /// Takes that many permits if they are free, and nobody waits for any.
     ///
     /// More permits than there are can be had when all are free.
     ///

@@ -47,7 +47,7 @@ impl Permit {
         self.permits
     }
 
-    /// Splits off so many permits, to be given back by themselves. `None` if these are fewer.
+    /// Splits off that many permits, to be given back by themselves. `None` if these are fewer.
     ///
     /// # Examples
     ///

@@ -21,15 +21,15 @@ pub(crate) struct Waiter {
     patience: Option<Patience>,
 }
 
-/// For how long one has waited that a grant is taken.
+/// How long a stage has waited for a grant to be taken.
 struct Patience {
     /// How many grants there were when it began.
     grants: u64,
     turns: u32,
 }
 
-/// How many turns of its own one waits that a grant is taken, before it takes it that nobody can: enough for
-/// one that is about to be polled on another thread.
+/// For how many turns of its own a stage waits for a grant to be taken, until it is passed over: enough for one
+/// that is about to be polled on another thread.
 const PATIENCE: u32 = 32;
 
 impl Waiter {
@@ -87,8 +87,8 @@ impl Waiter {
         }
     }
 
-    /// Has those passed over that were granted permits and do not come for them, turn after turn of this one:
-    /// it might be that only this one could poll them. Returns whether to look again in the next turn.
+    /// Passes over whoever was granted permits and does not take them, turn after turn of this one: perhaps only
+    /// this one could poll it. Returns whether to look again in the next turn.
     pub(crate) fn pass_over(&mut self) -> bool {
         let mut line = self.semaphore.shared.line();
         let grants = line.grants();

@@ -1,4 +1,4 @@
-//! Those whose concurrent stages take a stream and give one: workloads are written once for all.
+//! Those whose concurrent stages take a stream and return one: workloads are written once for all.
 
 use std::future::{Future, ready};
 
@@ -6,7 +6,7 @@ use futures_util::{Stream, StreamExt};
 
 use crate::Executor;
 
-/// A crate whose concurrent stages take a stream and give one.
+/// A crate whose concurrent stages take a stream and return one.
 pub trait Peer: 'static {
     /// The name of the crate.
     const NAME: &'static str;

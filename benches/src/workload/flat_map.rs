@@ -34,7 +34,7 @@ const fn of<const OUTPUTS: u64>() -> Size {
     (OUTPUTS, |outputs| Tally::of_numbers(outputs / OUTPUTS * OUTPUTS))
 }
 
-/// Flat maps of calls that give 2 to 1,000 outputs at once. An item of the row is an output here, so
+/// Flat maps of calls that resolve to 2 to 1,000 outputs. An item of the row is an output here, so
 /// that all of them can be compared.
 pub(super) fn rows_of_sizes() -> impl Iterator<Item = Row> {
     SIZES.into_iter().flat_map(|(outputs, expected)| {
