@@ -21,6 +21,18 @@ use crate::Semaphore;
 /// memory is used as calls are started. A limit of 1 keeps the order, and pulls the next item only
 /// after the output was yielded.
 ///
+/// # Windows
+///
+/// [`window`](Self::window) sets the two apart. In `ordered(4).window(64)` four calls run at once, and up to 64
+/// items are between pulled and yielded, so that a slow call holds up what is yielded but not the other calls.
+///
+/// # Weights
+///
+/// The limit counts calls, unless the stage says what each of them weighs:
+/// `.map_concurrent(1000, f).weighed_by(|item| ..)`. Then the calls that run weigh 1,000 together at most, or as
+/// much as the [`Semaphore`] has permits. See
+/// [`MapConcurrent::weighed_by`](crate::stage::MapConcurrent::weighed_by), which all concurrent stages have.
+///
 /// # Panics
 ///
 /// A limit of 0 could never start a call. A stage that is given one panics when it is made.
@@ -44,6 +56,7 @@ use crate::Semaphore;
 #[derive(Clone)]
 pub struct Concurrency {
     pub(crate) limit: Limit,
+    pub(crate) window: Option<NonZeroUsize>,
     pub(crate) ordered: bool,
     pub(crate) errors_in_turn: bool,
 }
@@ -127,6 +140,72 @@ pub fn errors_in_turn(concurrency: impl Into<Concurrency>) -> Concurrency {
 }
 
 impl Concurrency {
+    /// Makes a limit of what a stage takes for one: `Concurrency::new(4).window(64)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::{Concurrency, Semaphore};
+    ///
+    /// let four = Concurrency::new(4);
+    /// let shared = Concurrency::new(&Semaphore::new(4));
+    /// # drop((four, shared));
+    /// ```
+    pub fn new(limit: impl Into<Self>) -> Self {
+        limit.into()
+    }
+
+    /// Sets how much may be between "pulled from upstream" and "yielded", apart from the number of calls.
+    ///
+    /// The limit bounds the calls that run, and the window those and the outputs that wait. It defaults to the
+    /// limit. A window below the limit lowers that.
+    ///
+    /// - With [`ordered`] a slow call holds up the outputs behind it, but not their calls.
+    /// - In a [flat map] the window counts open inner streams and outputs that wait. Inner streams
+    ///   run ahead of what is yielded as long as there is room, so that with [`ordered`] the later ones are
+    ///   finished by the time of their turn. Each has room for one output to itself.
+    /// - In a stage [by key] the items that wait for others of their key count as well.
+    /// - Where calls are [weighed] the window is a weight, as the limit is, but for flat maps.
+    ///
+    /// [flat map]: crate::FlowExt::flat_map_concurrent
+    /// [by key]: crate::FlowExt::map_concurrent_by_key
+    /// [weighed]: crate::stage::MapConcurrent::weighed_by
+    ///
+    /// # Panics
+    ///
+    /// Panics if `items` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::ordered;
+    /// use flowlet::prelude::*;
+    /// use futures_lite::stream;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// async fn fetch(id: u32) -> String {
+    ///     format!("page {id}")
+    /// }
+    ///
+    /// // Four calls run, also while the first of 64 takes its time.
+    /// let pages: Vec<String> =
+    ///     pipe(1..=100).map_concurrent(ordered(4).window(64), fetch).collect().await;
+    /// assert_eq!(pages.len(), 100);
+    ///
+    /// // Six inner streams are open, and read ahead up to 64 rows.
+    /// let rows = |user: u32| stream::repeat(user).take(20);
+    /// let rows: Vec<u32> =
+    ///     pipe(0..6).flat_map_concurrent(ordered(6).window(64), rows).collect().await;
+    /// assert!(rows.is_sorted());
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn window(self, items: usize) -> Self {
+        let window = NonZeroUsize::new(items);
+        assert!(window.is_some(), "the window of a stage must be at least 1");
+        Self { window, ..self }
+    }
+
     /// Refuses a limit that could never start a call.
     #[track_caller]
     pub(crate) fn checked(self) -> Self {
@@ -149,15 +228,22 @@ impl Concurrency {
         if self.ordered {
             f.write_str("ordered(")?;
         }
-        fmt_limit(&self.limit, f)?;
+        if let (Some(_), false) = (self.window, self.ordered || self.errors_in_turn) {
+            f.write_str("Concurrency::new(")?;
+            fmt_limit(&self.limit, f)?;
+            f.write_str(")")?;
+        } else {
+            fmt_limit(&self.limit, f)?;
+        }
         let wrappers = usize::from(self.ordered) + usize::from(self.errors_in_turn);
-        (0..wrappers).try_for_each(|_| f.write_str(")"))
+        (0..wrappers).try_for_each(|_| f.write_str(")"))?;
+        self.window.map_or(Ok(()), |window| write!(f, ".window({window})"))
     }
 }
 
 impl From<usize> for Concurrency {
     fn from(limit: usize) -> Self {
-        Self { limit: Limit::Private(limit), ordered: false, errors_in_turn: false }
+        Self { limit: Limit::Private(limit), window: None, ordered: false, errors_in_turn: false }
     }
 }
 
@@ -169,7 +255,12 @@ impl From<NonZeroUsize> for Concurrency {
 
 impl From<Semaphore> for Concurrency {
     fn from(semaphore: Semaphore) -> Self {
-        Self { limit: Limit::Shared(semaphore), ordered: false, errors_in_turn: false }
+        Self {
+            limit: Limit::Shared(semaphore),
+            window: None,
+            ordered: false,
+            errors_in_turn: false,
+        }
     }
 }
 

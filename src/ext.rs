@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::hash::Hash;
 #[cfg(feature = "time")]
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use crate::flow::Through;
 use crate::stage::BatchedWithin;
 use crate::stage::{
     Batched, BatchedByWeight, Drain, Driven, FilterConcurrent, FilterMapConcurrent,
-    FlatMapConcurrent, InspectConcurrent, MapConcurrent, Prefetch, TakeUntilStopped,
-    filter_concurrent, inspect_concurrent,
+    FlatMapConcurrent, InspectConcurrent, MapConcurrent, MapConcurrentByKey, Prefetch,
+    TakeUntilStopped, filter_concurrent, inspect_concurrent,
 };
 use crate::{CallFuture, Concurrency, Expand};
 
@@ -99,6 +100,72 @@ pub trait FlowExt: Stream {
         Fut: CallFuture<Output = U>,
     {
         MapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Calls `f` on every item, one call of a key at a time and in the order of its items, with up to `limit`
+    /// calls running at once over all keys.
+    ///
+    /// `key` says to which key an item belongs. Outputs come as the calls complete, so those of one key come in
+    /// the order of its items; `ordered(limit)` keeps the order of all. More calls of a key at a time are had by
+    /// [`per_key`](MapConcurrentByKey::per_key), for a limit per host or per customer.
+    ///
+    /// An item whose key is busy waits in the stage, and others are pulled meanwhile, so a hot key does not fill
+    /// the limit. How many items are between pulled and yielded is bounded by a
+    /// [window](Concurrency::window), which defaults to 16 times the limit: once as many items of hot keys
+    /// wait, the stage pulls no more. A key of which no item is left is forgotten. A call that panics or is
+    /// dropped lets the next of its key begin. See [the trait](FlowExt) for what drop, panics and limits mean.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::Concurrency;
+    /// use flowlet::prelude::*;
+    ///
+    /// #[derive(Clone)]
+    /// struct Event {
+    ///     account: u32,
+    ///     amount: i64,
+    /// }
+    ///
+    /// async fn book(event: Event) -> i64 {
+    ///     event.amount
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let events = [1, 1, 2, 1].map(|account| Event { account, amount: 10 });
+    ///
+    /// // Eight at once, and no two of one account.
+    /// let amounts: Vec<i64> = pipe(events.clone())
+    ///     .map_concurrent_by_key(8, |event| event.account, book)
+    ///     .collect()
+    ///     .await;
+    /// assert_eq!(amounts, [10; 4]);
+    ///
+    /// // The same, with up to 1,000 that were pulled and are not yielded.
+    /// let limit = Concurrency::new(8).window(1000);
+    /// let booked = pipe(events).map_concurrent_by_key(limit, |event| event.account, book);
+    /// assert_eq!(booked.count().await, 4);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn map_concurrent_by_key<K, G, F, Fut, U>(
+        self,
+        limit: impl Into<Concurrency>,
+        key: G,
+        f: F,
+    ) -> MapConcurrentByKey<Self, G, F, Fut, K, Self::Item, U>
+    where
+        Self: Sized,
+        G: FnMut(&Self::Item) -> K,
+        F: FnMut(Self::Item) -> Fut,
+        Fut: CallFuture<Output = U>,
+        K: Hash + Eq,
+    {
+        MapConcurrentByKey::new(self, limit.into(), key, f)
     }
 
     /// Keeps the items for which `predicate` says `true`, with up to `limit` calls running at once.

@@ -1,3 +1,4 @@
+use std::hash::Hash;
 #[cfg(feature = "time")]
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::stage::TryBatchedWithin;
 use crate::stage::{
     MapOkConcurrent, TryBatched, TryBatchedByWeight, TryDrain, TryFilterConcurrent,
     TryFilterMapConcurrent, TryFlatMapConcurrent, TryInspectConcurrent, TryMapConcurrent,
-    try_filter_concurrent, try_inspect_concurrent,
+    TryMapConcurrentByKey, try_filter_concurrent, try_inspect_concurrent,
 };
 use crate::{CallFuture, Concurrency, TryExpand, TryItem};
 
@@ -116,6 +117,51 @@ pub trait TryFlowExt: Stream {
         Fut: CallFuture<Output = Result<U, E>>,
     {
         TryMapConcurrent::new(self, limit.into(), f)
+    }
+
+    /// Calls `f` on every item, one call of a key at a time and in the order of its items, with up to `limit`
+    /// calls running at once over all keys, up to the first error.
+    ///
+    /// See [`map_concurrent_by_key`](crate::FlowExt::map_concurrent_by_key) for keys, and for how many items
+    /// wait for theirs, and [the trait](TryFlowExt) for what an error does: items that wait are dropped with the
+    /// calls.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// async fn book((account, amount): (u32, i64)) -> Result<u32, String> {
+    ///     if amount < 0 { Err(format!("account {account} is overdrawn")) } else { Ok(account) }
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let events = [(1, 10), (2, 10), (1, -10)].map(Ok);
+    /// let booked: Result<Vec<u32>, String> =
+    ///     pipe(events).try_map_concurrent_by_key(8, |event| event.0, book).try_collect().await;
+    /// assert_eq!(booked.unwrap_err(), "account 1 is overdrawn");
+    /// # });
+    /// ```
+    #[track_caller]
+    fn try_map_concurrent_by_key<T, E, K, G, F, Fut, U>(
+        self,
+        limit: impl Into<Concurrency>,
+        key: G,
+        f: F,
+    ) -> TryMapConcurrentByKey<Self, G, F, Fut, K, U, E, T>
+    where
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
+        G: FnMut(&T) -> K,
+        F: FnMut(T) -> Fut,
+        Fut: CallFuture<Output = Result<U, E>>,
+        K: Hash + Eq,
+    {
+        TryMapConcurrentByKey::new(self, limit.into(), key, f)
     }
 
     /// Calls `f` on every `Ok`, with up to `limit` calls running at once, and passes every `Err`: errors

@@ -1,17 +1,22 @@
 #![doc = include_str!("README.md")]
 
+mod admission;
+mod ahead;
 mod call;
 mod cleanup;
 mod fan_in;
 mod marks;
 mod outputs;
-mod permits;
+mod parking;
 mod ready;
+mod room;
 mod slots;
 mod spare;
 mod stage;
 mod turn;
 mod upstream;
+mod weights;
+mod work;
 
 use std::fmt;
 use std::pin::Pin;
@@ -24,11 +29,16 @@ pub(crate) use self::call::{Call, Step};
 pub(crate) use self::fan_in::FanIn;
 pub(crate) use self::marks::{BUDGET, answer, is_advance};
 pub(crate) use self::ready::{Poller, Signals};
-pub(crate) use self::stage::Stage;
+pub(crate) use self::room::Asks;
+pub(crate) use self::stage::{PollStage, Stage};
 pub(crate) use self::upstream::Upstream;
+pub(crate) use self::work::{Key, Weigh, Work, start, try_start};
 
+use self::admission::{Admission, Freed};
+#[cfg(debug_assertions)]
+use self::ahead::Ahead;
 use self::outputs::Outputs;
-use self::permits::Permits;
+use self::room::Room;
 use self::slots::Slots;
 use self::turn::Turn;
 use crate::concurrency::Concurrency;
@@ -57,11 +67,11 @@ struct Core<I, C, U> {
     /// Whether a turn yielded the output of a new call while others were due.
     passed_over: bool,
 
-    permits: Permits<I>,
+    room: Room<I>,
     concurrency: Concurrency,
     poller: Poller,
 
-    /// Whether calls run without permits, and outputs come in completion order.
+    /// Whether the limit is a number and no more, and outputs come in completion order.
     is_plain: bool,
 }
 
@@ -76,20 +86,35 @@ impl<I, C, U> Core<I, C, U> {
     /// Tells whether nothing that was pulled is still here.
     #[inline]
     fn is_idle(&self) -> bool {
-        self.outputs.in_flight() == 0 && !self.permits.holds_item()
+        self.outputs.in_flight() == 0
+            && !self.room.as_admission().is_some_and(Admission::holds_item)
     }
 
-    /// Ends a turn that panicked: drops the call that did, if one did, and after that its permit. Nobody may
-    /// poll the stage again for long.
+    /// Ends a turn that panicked: drops the call that did, if one did. Nobody may poll the stage again for
+    /// long. Returns what is still to be given up.
     #[cold]
-    fn end_panicked(&mut self) {
-        if let Some(share) = self.permits.shared() {
-            share.step_aside();
-        }
-        if let Some((place, permit)) = self.slots.remove_panicked() {
+    fn end_panicked(&mut self) -> Option<Freed> {
+        let panicked = self.slots.remove_panicked();
+        let Some(admission) = self.room.admission() else {
+            let (_, place) = panicked?;
             self.outputs.end(place);
-            drop(permit);
+            return None;
+        };
+        admission.step_aside();
+        let (hold, place) = match panicked {
+            Some((slot, place)) => {
+                let ahead = admission.ahead();
+                let waiting = ahead.map_or(0, |ahead| ahead.end(slot, self.outputs.is_ordered()));
+                self.outputs.end_ahead(place, waiting);
+                (self.slots.take_hold(slot), None)
+            }
+            None => admission.end_start().map(|(place, hold)| (hold, place)).unzip(),
+        };
+        if let Some(place) = place {
+            self.outputs.end(place);
         }
+        let freed = hold.map(|hold| admission.give_back(Some(hold), false));
+        freed
     }
 }
 
@@ -99,8 +124,13 @@ impl<I, C, U> Core<I, C, U> {
     fn check(&self) {
         if self.slots.check() {
             let running = self.slots.calls().count();
+            let admission = self.room.as_admission();
+            let placed = admission.map_or(0, Admission::placed);
+            let ahead = admission.and_then(Admission::as_ahead);
+            let left = ahead.map_or(0, Ahead::left);
             let in_flight = self.outputs.in_flight();
-            assert_eq!(in_flight, running + self.outputs.over(), "what is in flight runs or waits");
+            let waiting = self.outputs.over() + placed + left;
+            assert_eq!(in_flight, running + waiting, "what is in flight runs or waits");
         }
     }
 }
@@ -113,15 +143,15 @@ where
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency) -> Self {
         let concurrency = concurrency.checked();
-        let permits = Permits::new(concurrency.limit.clone());
-        let is_plain = !concurrency.ordered && !permits.are_shared();
+        let room = Room::new(&concurrency, C::MANY, Asks::Nothing);
+        let is_plain = !concurrency.ordered && room.is_plain();
         let signals = Signals::new();
         let upstream = Upstream::new(stream, &signals);
         let core = Core {
             slots: Slots::new(),
             outputs: Outputs::new(concurrency.ordered),
             passed_over: false,
-            permits,
+            room,
             concurrency,
             poller: Poller::new(signals),
             is_plain,
@@ -129,46 +159,58 @@ where
         Self { core, upstream }
     }
 
-    /// One turn of the stage: starts calls with `start`, goes on with those that were woken, has the
+    /// Has the engine ask its stage for more of each item.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the stage was polled.
+    #[track_caller]
+    pub(crate) fn ask_for(&mut self, asks: Asks) {
+        assert!(self.core.is_idle(), "a stage is set up before it is polled");
+        self.core.room = Room::new(&self.core.concurrency, C::MANY, asks);
+        self.core.is_plain = false;
+    }
+
+    /// One turn of the stage: starts calls as `work` says, goes on with those that were woken, has the
     /// stages above go on if there is no room, and yields the first output that it can.
+    ///
+    /// An item that failed upstream makes a call that is over at once. If calls can [fail](Call::CAN_FAIL)
+    /// the stage, it ends with the first error, its own or one from upstream, and drops its calls and
+    /// upstream before it yields the error. If not, errors pass.
     #[inline]
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        start: impl FnMut(I) -> C,
-    ) -> Poll<Option<U>> {
-        self.turn(cx, |_| false, start)
-    }
-
-    /// The same for items that may have `failed` in a stage above.
-    #[inline(always)]
-    fn turn(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        failed: fn(&I) -> bool,
-        start: impl FnMut(I) -> C,
+        work: impl Work<I, Call = C>,
     ) -> Poll<Option<U>> {
         let answer = answer(cx.waker());
         let this = self.project();
         if this.core.is_plain && !answer.advanced && this.core.outputs.none_waits() {
-            Turn::<_, _, _, _, _, true>::new(this.core, this.upstream, answer, failed, start)
-                .take(cx)
+            Turn::<_, _, _, _, _, true>::new(this.core, this.upstream, answer, work).take(cx)
         } else {
-            Turn::<_, _, _, _, _, false>::new(this.core, this.upstream, answer, failed, start)
+            Turn::<_, _, _, _, _, false>::new(this.core, this.upstream, answer, work)
                 .take_out_of_line(cx)
         }
     }
 }
 
 impl<S, I, C, U> Engine<S, I, C, U> {
+    /// Sets how many calls of a key may run at once.
+    pub(crate) fn set_per_key(&mut self, calls: usize) {
+        let admission = self.core.room.admission();
+        if let Some(parking) = admission.and_then(Admission::parking) {
+            parking.set_most(calls);
+        }
+    }
+
     /// Bounds the number of outputs to come.
     pub(crate) fn size_hint(&self) -> SizeHint
     where
         S: Stream,
         C: Call<Output = U>,
     {
-        let Core { slots, outputs, permits, .. } = &self.core;
-        let held = exactly(permits.holds_item().into());
+        let Core { slots, outputs, room, .. } = &self.core;
+        let held = exactly(room.as_admission().map_or(0, Admission::waiting));
         let items = times(add_hints(held, self.upstream.size_hint()), C::OUTPUTS);
         let calls = slots.calls().map(C::size_hint).fold(exactly(outputs.waiting()), add_hints);
         let hint = add_hints(calls, items);
@@ -186,23 +228,5 @@ impl<S, I, C, U> Engine<S, I, C, U> {
             .field("in_flight", &(slots.calls().count() + outputs.waiting()))
             .field("upstream", &self.upstream)
             .finish_non_exhaustive()
-    }
-}
-
-impl<S, T, E, C, U> Engine<S, Result<T, E>, C, Result<U, E>>
-where
-    S: Stream<Item = Result<T, E>>,
-    C: Call<Output = Result<U, E>>,
-{
-    /// One turn of a stage whose items may be errors, for which `start` makes a call that is over at
-    /// once. If calls can [fail](Call::CAN_FAIL) the stage, it ends with the first error, its own or one
-    /// from upstream, and drops its calls and upstream before it yields the error. If not, errors pass.
-    #[inline]
-    pub(crate) fn try_poll_next(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        start: impl FnMut(Result<T, E>) -> C,
-    ) -> Poll<Option<Result<U, E>>> {
-        self.turn(cx, Result::is_err, start)
     }
 }

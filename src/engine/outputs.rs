@@ -1,7 +1,10 @@
 //! What a stage has in flight, and the outputs that wait, in completion order or in input order.
 
+use std::collections::VecDeque;
 use std::iter;
 use std::mem;
+
+use super::ahead::Taken;
 
 /// Everything between "pulled" and "yielded".
 pub(super) struct Outputs<T> {
@@ -21,6 +24,13 @@ pub(super) struct Outputs<T> {
     /// What became of the calls, or of the outputs, by their places: a power of two of them, after
     /// which they come round.
     ring: Vec<Place<T>>,
+
+    /// What waits behind the output at a place, in input order, with the same index. Empty unless inner
+    /// streams run ahead.
+    behind: Vec<VecDeque<T>>,
+
+    /// How many outputs wait besides the first of each inner stream.
+    extra: usize,
 }
 
 #[derive(Default)]
@@ -55,13 +65,27 @@ const LIKELY: usize = 4;
 
 impl<T> Outputs<T> {
     pub(super) fn new(is_ordered: bool) -> Self {
-        Self { is_ordered, in_flight: 0, first: 0, taken: 0, ring: Vec::new() }
+        Self {
+            is_ordered,
+            in_flight: 0,
+            first: 0,
+            taken: 0,
+            ring: Vec::new(),
+            behind: Vec::new(),
+            extra: 0,
+        }
     }
 
     /// Returns how many calls run, or are over and have an output that was not yielded.
     #[inline]
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Returns the same, with all outputs of inner streams that run ahead.
+    #[inline]
+    pub(super) fn in_window(&self) -> usize {
+        self.in_flight + self.extra
     }
 
     /// Tells whether no output waits, nor is there anything to say of a place.
@@ -83,6 +107,66 @@ impl<T> Outputs<T> {
     pub(super) fn give(&mut self, place: usize, output: Output<T>) {
         let place = if self.is_ordered { place } else { self.first.wrapping_add(self.taken) };
         self.set(place, Place::Given(output));
+    }
+
+    /// Has an output wait behind others of its inner stream.
+    pub(super) fn give_more(&mut self, place: usize, output: Output<T>) {
+        self.extra += 1;
+        if !self.is_ordered {
+            return self.give(place, output);
+        }
+        if self.behind.len() < self.ring.len() {
+            self.behind.resize_with(self.ring.len(), VecDeque::new);
+        }
+        let index = self.index(place);
+        self.behind[index].push_back(output.value);
+        self.set_call(place, output.call);
+    }
+
+    /// Says what becomes of the call of the outputs that wait at `place`, in input order.
+    fn set_call(&mut self, place: usize, call: After) {
+        let index = self.index(place);
+        if let Some(Place::Given(output)) = self.ring.get_mut(index) {
+            output.call = call;
+        }
+    }
+
+    /// Notes that the inner stream at `place` has ended, of which so many outputs wait.
+    pub(super) fn end_ahead(&mut self, place: usize, waiting: usize) {
+        if waiting == 0 {
+            self.end(place);
+        } else if self.is_ordered {
+            self.set_call(place, After::Over);
+        } else {
+            // Each of them leaves by itself.
+            self.in_flight += waiting - 1;
+            self.extra -= waiting - 1;
+        }
+    }
+
+    /// Notes that an output was yielded of an inner stream that runs ahead, in completion order.
+    pub(super) fn taken_ahead(&mut self, taken: &Taken) {
+        match taken {
+            Taken { is_left: true, .. } => self.leave(),
+            Taken { frees: true, .. } => self.extra -= 1,
+            _ => {}
+        }
+    }
+
+    /// Has the last output of the stage wait, behind those of its own call.
+    pub(super) fn give_last(&mut self, place: usize, value: T) {
+        let output = Output { value, call: After::Over };
+        if self.is_ordered && self.any_waits(place) {
+            self.give_more(place, output);
+        } else {
+            self.give(place, output);
+        }
+    }
+
+    /// Takes what waits behind the first output, in input order.
+    fn next_behind(&mut self) -> Option<T> {
+        let index = self.index(self.first);
+        self.behind.get_mut(index)?.pop_front()
     }
 
     /// Notes that a call has left the stage, in completion order.
@@ -145,6 +229,15 @@ impl<T> Outputs<T> {
             let index = self.index(place);
             ring[place & (places - 1)] = mem::take(&mut self.ring[index]);
         }
+        if !self.behind.is_empty() {
+            let mut behind = Vec::from_iter(iter::repeat_with(VecDeque::new).take(places));
+            for offset in 0..self.behind.len() {
+                let place = self.first.wrapping_add(offset);
+                let index = self.index(place);
+                behind[place & (places - 1)] = mem::take(&mut self.behind[index]);
+            }
+            self.behind = behind;
+        }
         self.ring = ring;
     }
 
@@ -184,6 +277,13 @@ impl<T> Outputs<T> {
     #[inline]
     pub(super) fn take(&mut self) -> Option<Output<T>> {
         let Place::Given(output) = self.clear(self.first) else { return None };
+        if self.extra > 0 && self.is_ordered {
+            if let Some(value) = self.next_behind() {
+                self.extra -= 1;
+                self.set(self.first, Place::Given(Output { value, call: output.call }));
+                return Some(output);
+            }
+        }
         if let After::Over = output.call {
             self.end(self.first);
         }
@@ -209,14 +309,22 @@ impl<T> Outputs<T> {
     ///
     /// In completion order the outputs that wait go with the calls, unless they are to be kept.
     pub(super) fn cut(&mut self, place: usize, keep: bool) -> impl Iterator<Item = T> + use<T> {
-        let kept = match self.is_ordered {
+        let before = match self.is_ordered {
             true => self.offset(place),
             false if keep => self.taken,
             false => 0,
         };
-        let cut = kept..self.ring.len();
-        let cut: Vec<_> = cut.map(|offset| self.clear(self.first.wrapping_add(offset))).collect();
-        self.in_flight = kept + 1;
+        // In input order the outputs of the call itself come before its failure.
+        let kept = before + usize::from(self.is_ordered && self.any_waits(place));
+        let mut cut = Vec::new();
+        for offset in kept..self.ring.len() {
+            let place = self.first.wrapping_add(offset);
+            cut.extend(self.clear(place).value());
+            let index = self.index(place);
+            cut.extend(self.behind.get_mut(index).into_iter().flat_map(mem::take));
+        }
+        self.in_flight = before + 1;
+        self.extra = self.behind.iter().map(VecDeque::len).sum();
         if !self.is_ordered {
             for place in &mut self.ring {
                 if let Place::Given(output) = place {
@@ -224,12 +332,24 @@ impl<T> Outputs<T> {
                 }
             }
         }
-        cut.into_iter().filter_map(Place::value)
+        cut.into_iter()
+    }
+
+    /// Tells whether an output of the call at `place` waits, in input order.
+    pub(super) fn any_waits(&self, place: usize) -> bool {
+        matches!(self.ring.get(self.index(place)), Some(Place::Given(_)))
     }
 
     /// Returns how many outputs wait.
     pub(super) fn waiting(&self) -> usize {
-        self.count(|place| matches!(place, Place::Given(_)))
+        let first = self.count(|place| matches!(place, Place::Given(_)));
+        first + self.behind.iter().map(VecDeque::len).sum::<usize>()
+    }
+
+    /// Returns how many outputs wait or places are over, to be yielded or freed in their order.
+    #[inline]
+    pub(super) fn queued(&self) -> usize {
+        if self.is_ordered { self.in_flight } else { self.taken }
     }
 
     /// Returns how many of those in flight are over.

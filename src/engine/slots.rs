@@ -22,11 +22,11 @@ use std::task::{Context, Poll};
 use futures_task::waker_ref;
 use pin_project_lite::pin_project;
 
+use super::admission::Hold;
 use super::call::Step;
 use super::cleanup::Cleanup;
 use super::ready::{NONE, Signals, SlotSignal};
 use super::spare;
-use crate::semaphore::Permit;
 use crate::sync::SPARE_SIGNALS;
 
 /// The running calls of a stage.
@@ -36,8 +36,8 @@ pub(super) struct Slots<C> {
     /// The places of the calls in input order, slot by slot, where the stage needs that.
     places: Vec<usize>,
 
-    /// The permits of the calls, slot by slot, with a semaphore.
-    permits: Vec<Option<Permit>>,
+    /// What the calls have to give back, slot by slot, where there is more to a limit than a number.
+    holds: Vec<Option<Hold>>,
 
     /// The slots without a call, linked through their signals; the one vacated last, whose memory is
     /// warm, is used next.
@@ -83,7 +83,7 @@ impl<C> Slots<C> {
         Self {
             slots: Vec::new(),
             places: Vec::new(),
-            permits: Vec::new(),
+            holds: Vec::new(),
             vacant: NONE,
             queue: Queue { first: NONE, last: NONE },
             polling: NONE,
@@ -125,7 +125,7 @@ impl<C> Slots<C> {
     }
 
     /// Polls the call in a slot. One that is over is dropped and its slot vacated when this returns,
-    /// and its permit is still to be [taken](Self::take_permit). One that is pending is left to its
+    /// and what it has is still to be [taken](Self::take_hold). One that is pending is left to its
     /// wakers. One that gave an output and goes on is in no list. If this panics the call is still to
     /// be [removed](Self::remove_panicked).
     #[inline(always)]
@@ -159,16 +159,16 @@ impl<C> Slots<C> {
         self.vacant = index;
     }
 
-    /// Drops a call that panicked and vacates its slot, if one did. Returns its place and its permit.
+    /// Drops a call that panicked and vacates its slot, if one did. Returns its slot, and its place.
     #[cold]
-    pub(super) fn remove_panicked(&mut self) -> Option<(usize, Option<Permit>)> {
+    pub(super) fn remove_panicked(&mut self) -> Option<(u32, usize)> {
         if self.polling == NONE {
             return None;
         }
         let index = mem::replace(&mut self.polling, NONE);
         let mut slot = self.slots[index as usize].as_mut().project();
         slot.end(index, &mut self.vacant);
-        Some((self.place(index), self.take_permit(index)))
+        Some((index, self.place(index)))
     }
 
     /// Returns the call in a slot, if there is one.
@@ -181,26 +181,26 @@ impl<C> Slots<C> {
         self.slots.iter().filter_map(|slot| slot.call.as_ref())
     }
 
-    /// Takes the permit of the call in a slot, or of the one that was there last.
-    pub(super) fn take_permit(&mut self, index: u32) -> Option<Permit> {
-        self.permits.get_mut(index as usize)?.take()
+    /// Takes what the call in a slot has to give back, or the one that was there last.
+    pub(super) fn take_hold(&mut self, index: u32) -> Option<Hold> {
+        self.hold(index)?.take()
     }
 
-    /// Gives the next call to be started its permit.
+    /// Returns what the call in a slot has to give back.
+    pub(super) fn hold(&mut self, index: u32) -> Option<&mut Option<Hold>> {
+        self.holds.get_mut(index as usize)
+    }
+
+    /// Gives the next call to be started what it has to give back.
     #[cold]
-    pub(super) fn give_next(&mut self, permit: Permit, signals: &Arc<Signals>) {
+    pub(super) fn hold_next(&mut self, hold: Hold, signals: &Arc<Signals>) {
         if self.vacant == NONE {
             self.make(signals);
         }
-        self.set_permit(self.vacant, permit);
-    }
-
-    /// Gives a call that paused the permit to go on. It is to be polled.
-    pub(super) fn set_permit(&mut self, index: u32, permit: Permit) {
-        if self.permits.len() < self.slots.len() {
-            self.permits.resize_with(self.slots.len(), || None);
+        if self.holds.len() < self.slots.len() {
+            self.holds.resize_with(self.slots.len(), || None);
         }
-        self.permits[index as usize] = Some(permit);
+        self.holds[self.vacant as usize] = Some(hold);
     }
 
     /// Returns the place in input order of the call in a slot, or of the one that was there last.
@@ -280,15 +280,21 @@ impl<C> Slots<C> {
         self.queue.last = last;
     }
 
-    /// Drops the calls at such places, for good: their slots are not used again.
-    pub(super) fn cancel(&mut self, at: impl Fn(usize) -> bool, cleanup: &mut Cleanup) {
+    /// Drops the calls at such places, for good: their slots are not used again. Returns what they had.
+    pub(super) fn cancel(
+        &mut self,
+        at: impl Fn(usize) -> bool,
+        cleanup: &mut Cleanup,
+    ) -> Vec<Hold> {
+        let mut holds = Vec::new();
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let mut slot = slot.as_mut().project();
             if slot.call.is_some() && at(self.places.get(index).copied().unwrap_or(0)) {
                 cleanup.run(|| slot.call.set(None));
-                cleanup.run(|| drop(self.permits.get_mut(index).and_then(Option::take)));
+                holds.extend(self.holds.get_mut(index).and_then(Option::take));
             }
         }
+        holds
     }
 
     /// Tells whether there is a call in a slot.

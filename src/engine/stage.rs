@@ -7,12 +7,13 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use super::room::Asks;
 use super::{Call, Engine};
 use crate::concurrency::Concurrency;
 use crate::size_hint::SizeHint;
 
 /// Polls an engine with the stage's function.
-type PollStage<S, I, C, F, U> =
+pub(crate) type PollStage<S, I, C, F, U> =
     fn(Pin<&mut Engine<S, I, C, U>>, &mut F, &mut Context<'_>) -> Poll<Option<U>>;
 
 pin_project! {
@@ -45,6 +46,23 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
         Self { engine: Engine::new(stream, concurrency), f, poll, size_hint: Engine::size_hint }
     }
 
+    /// Has the stage ask for more of each item, with another function.
+    #[track_caller]
+    pub(crate) fn asking<G>(
+        self,
+        asks: Asks,
+        function: impl FnOnce(F) -> G,
+        poll: PollStage<S, I, C, G, U>,
+    ) -> Stage<S, I, C, G, U>
+    where
+        S: Stream<Item = I>,
+        C: Call<Output = U>,
+    {
+        let Self { mut engine, f, size_hint, .. } = self;
+        engine.ask_for(asks);
+        Stage { engine, f: function(f), poll, size_hint }
+    }
+
     #[inline]
     pub(crate) fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let this = self.project();
@@ -53,6 +71,15 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
 
     pub(crate) fn size_hint(&self) -> SizeHint {
         (self.size_hint)(&self.engine)
+    }
+
+    pub(crate) fn function(&self) -> &F {
+        &self.f
+    }
+
+    /// Both, to be set up.
+    pub(crate) fn parts(&mut self) -> (&mut Engine<S, I, C, U>, &mut F) {
+        (&mut self.engine, &mut self.f)
     }
 
     pub(crate) fn engine(&self) -> &Engine<S, I, C, U> {

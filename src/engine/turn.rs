@@ -64,20 +64,22 @@ use std::task::{Context, Poll};
 use futures_lite::Stream;
 
 use super::Core;
+use super::admission::{Admission, Freed, Held, Hold};
+use super::ahead::Ahead;
 use super::call::{Call, Step};
 use super::cleanup::Cleanup;
 use super::marks::Answer;
 use super::outputs::{After, Output};
 use super::slots::Due;
 use super::upstream::Upstream;
-use crate::semaphore::Permit;
+use super::work::Work;
 
 /// What one turn works with.
 ///
 /// A `PLAIN` one is of a stage in completion order with a limit of its own, in which no output waits, and
 /// is not an advance. So each output leaves at once, and nothing of others' runs before it has. Most
 /// turns are, and need not look at the rest.
-pub(super) struct Turn<'a, S, I, C, U, F, const PLAIN: bool> {
+pub(super) struct Turn<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> {
     core: &'a mut Core<I, C, U>,
     upstream: Pin<&'a mut Upstream<S, I>>,
 
@@ -90,40 +92,40 @@ pub(super) struct Turn<'a, S, I, C, U, F, const PLAIN: bool> {
     /// How many calls may still be polled or started.
     budget: usize,
 
-    /// Tells whether an item failed above. It needs no permit, as its call is over at once.
-    failed: fn(&I) -> bool,
-
-    /// Makes a call of an item.
-    start: F,
+    work: W,
 }
 
-impl<'a, S, I, C, U, F, const PLAIN: bool> Turn<'a, S, I, C, U, F, PLAIN> {
+impl<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> Turn<'a, S, I, C, U, W, PLAIN> {
     #[inline(always)]
     pub(super) fn new(
         core: &'a mut Core<I, C, U>,
         upstream: Pin<&'a mut Upstream<S, I>>,
         answer: Answer,
-        failed: fn(&I) -> bool,
-        start: F,
+        work: W,
     ) -> Self {
         let Answer { is_asked, advanced, budget } = answer;
-        Self { core, upstream, is_asked, advanced: !PLAIN && advanced, budget, failed, start }
+        Self { core, upstream, is_asked, advanced: !PLAIN && advanced, budget, work }
     }
 }
 
 /// Only after a panic: who has taken the turn forgets this.
-impl<S, I, C, U, F, const PLAIN: bool> Drop for Turn<'_, S, I, C, U, F, PLAIN> {
+impl<S, I, C, U, W: Work<I>, const PLAIN: bool> Drop for Turn<'_, S, I, C, U, W, PLAIN> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.core.end_panicked();
+        if let Some(Freed { permit, key }) = self.core.end_panicked() {
+            if let Some(key) = key {
+                self.work.forget(key);
+            }
+            drop(permit);
+        }
     }
 }
 
-impl<S, I, C, U, F, const PLAIN: bool> Turn<'_, S, I, C, U, F, PLAIN>
+impl<S, I, C, U, W, const PLAIN: bool> Turn<'_, S, I, C, U, W, PLAIN>
 where
     S: Stream<Item = I>,
     C: Call<Output = U>,
-    F: FnMut(I) -> C,
+    W: Work<I, Call = C>,
 {
     /// Takes the turn.
     #[inline(always)]
@@ -202,15 +204,15 @@ where
         if self.yields().is_some() {
             if let Some(output) = self.core.outputs.take() {
                 self.budget = self.budget.min(most);
-                self.follow(output.call);
-                if self.are_shared() {
+                self.taken(output.call);
+                if self.is_admitting() {
                     self.step_aside();
                 }
                 return Poll::Ready(Some(output.value));
             }
         }
         if self.core.is_idle() && self.upstream.is_over() {
-            if self.are_shared() {
+            if self.is_admitting() {
                 self.step_aside();
             }
             self.core.poller.forget();
@@ -226,14 +228,14 @@ where
         if PLAIN && self.core.outputs.in_flight() == 0 {
             return Due::NONE; // As in all turns of a stage whose calls are ready at once.
         }
-        if self.are_shared() {
-            self.begin_shared();
+        if self.is_admitting() {
+            self.begin_admitting();
         }
         self.core.slots.due(&self.core.poller.signals)
     }
 
     #[cold]
-    fn begin_shared(&mut self) {
+    fn begin_admitting(&mut self) {
         // Those that paused take turns with those that were woken.
         if let Some(index) = self.resume() {
             self.core.slots.again(index, &self.core.poller.signals);
@@ -280,6 +282,10 @@ where
     /// Goes on with a call.
     #[inline(always)]
     fn go_on(&mut self, index: u32) -> Option<U> {
+        if C::MANY && !PLAIN && self.is_blocked(index) {
+            self.block(index);
+            return None;
+        }
         let Core { slots, poller, .. } = &mut *self.core;
         let polled = slots.poll(index, &poller.signals, C::poll);
         self.settle(index, polled)
@@ -309,35 +315,124 @@ where
     /// The same where outputs may have to wait.
     #[inline(always)]
     fn settle_step(&mut self, index: u32, step: Step<U>) -> Option<U> {
-        let is_shared = self.are_shared();
-        let Core { slots, outputs, .. } = &mut *self.core;
-        let place = slots.place(index);
-        let permit = if is_shared { slots.take_permit(index) } else { None };
+        let is_admitting = self.is_admitting();
+        let place = self.core.slots.place(index);
         let (value, call) = match step {
             Step::Output(value) => (value, After::GoesOn(index)),
             Step::Last(value) => (value, After::Over),
             Step::End => {
-                outputs.end(place);
+                self.end(index, place);
                 return None;
             }
         };
         if C::fails(&value) {
-            self.fail(place, value);
-        } else if permit.is_none() && !self.advanced && outputs.is_next(place) {
+            self.fail(index, place, value);
+            return None;
+        }
+        let is_next = !self.advanced && self.core.outputs.is_next(place);
+        if is_next && !(is_admitting && (self.runs_ahead(index) || self.shares(index))) {
+            if is_admitting {
+                self.free(index, call, false);
+            }
             if let After::Over = call {
-                outputs.end(place);
+                self.core.outputs.end(place);
             }
             self.follow(call);
-            if is_shared {
+            if is_admitting {
                 self.step_aside();
             }
             return Some(value);
-        } else {
-            outputs.give(place, Output { value, call });
         }
-        // Last, as it wakes others, who may panic.
-        drop(permit);
+        self.keep(index, place, Output { value, call });
+        if is_admitting {
+            // Last, as it may wake others, who may panic.
+            self.free(index, call, true);
+        }
         None
+    }
+
+    /// Has an output wait, and its call go on if it may run ahead.
+    #[inline(always)]
+    fn keep(&mut self, index: u32, place: usize, output: Output<U>) {
+        let is_admitting = C::MANY && self.is_admitting();
+        let Core { outputs, room, .. } = &mut *self.core;
+        let ahead = if is_admitting { room.admission().and_then(Admission::ahead) } else { None };
+        let Some(ahead) = ahead else { return outputs.give(place, output) };
+        let call = output.call;
+        if ahead.keep(index) {
+            outputs.give_more(place, output)
+        } else {
+            outputs.give(place, output)
+        }
+        self.follow(call);
+    }
+
+    /// Takes a call as over that has no output of its own left to give.
+    #[inline(always)]
+    fn end(&mut self, index: u32, place: usize) {
+        if !self.is_admitting() {
+            return self.core.outputs.end(place);
+        }
+        let Core { outputs, room, .. } = &mut *self.core;
+        let ahead = room.admission().and_then(Admission::ahead);
+        let waiting = ahead.map_or(0, |ahead| ahead.end(index, outputs.is_ordered()));
+        outputs.end_ahead(place, waiting);
+        self.free(index, After::Over, false);
+    }
+
+    /// Gives back what a call has that gave an output or is over: an inner stream that goes on its permit, all
+    /// others what they have. That may run code of others.
+    #[inline(never)]
+    fn free(&mut self, index: u32, call: After, waits: bool) {
+        let Core { slots, room, .. } = &mut *self.core;
+        if let After::GoesOn(_) = call {
+            let hold = slots.hold(index).and_then(|hold| hold.as_mut());
+            drop(hold.and_then(|hold| hold.permit.take()));
+        } else if let Some(admission) = room.admission() {
+            let Freed { permit, key } = admission.give_back(slots.take_hold(index), waits);
+            if let Some(key) = key {
+                self.work.forget(key);
+            }
+            drop(permit);
+        }
+    }
+
+    /// Tells whether a call has what it gives on to others.
+    #[inline(never)]
+    fn shares(&mut self, index: u32) -> bool {
+        let hold = self.core.slots.hold(index).and_then(|hold| hold.as_ref());
+        hold.is_some_and(Hold::is_shared)
+    }
+
+    /// Tells whether outputs of an inner stream wait.
+    #[inline(always)]
+    fn runs_ahead(&self, index: u32) -> bool {
+        if !C::MANY || PLAIN {
+            return false;
+        }
+        let ahead = self.core.room.as_admission().and_then(Admission::as_ahead);
+        ahead.is_some_and(|ahead| ahead.waiting(index) > 0)
+    }
+
+    /// Tells whether an inner stream has to wait for room in the window.
+    #[inline(always)]
+    fn is_blocked(&self, index: u32) -> bool {
+        self.runs_ahead(index) && !self.any_window()
+    }
+
+    /// Tells whether one more output may wait.
+    fn any_window(&self) -> bool {
+        let in_window = self.core.outputs.in_window();
+        self.core.room.as_admission().is_some_and(|admission| admission.any_window(in_window))
+    }
+
+    /// Has an inner stream wait for room in the window.
+    #[cold]
+    fn block(&mut self, index: u32) {
+        if let Some(ahead) = self.core.room.admission().and_then(Admission::ahead) {
+            ahead.block(index);
+        }
+        self.free(index, After::GoesOn(index), true);
     }
 
     /// Starts a call, if there is room for one and an item.
@@ -347,28 +442,109 @@ where
             return None;
         }
         let in_flight = self.core.outputs.in_flight();
-        let (item, permit) = if self.core.permits.any_private_room(in_flight) {
-            (self.pull()?, None)
-        } else if self.are_shared() {
-            self.pull_shared()?
+        if self.core.room.any_plain(in_flight) {
+            let item = self.pull()?;
+            self.budget = self.budget.saturating_sub(1);
+            Some(self.begin_call(item))
+        } else if self.is_admitting() {
+            self.start_admitted()
         } else {
-            return None;
-        };
-        self.budget = self.budget.saturating_sub(1);
-        Some(self.begin_call(item, permit))
+            None
+        }
     }
 
     /// Makes a call, and polls it.
     #[inline(always)]
-    fn begin_call(&mut self, item: I, permit: Option<Permit>) -> (u32, Poll<Step<U>>) {
-        let call = (self.start)(item);
+    fn begin_call(&mut self, item: I) -> (u32, Poll<Step<U>>) {
+        let call = self.work.start(item);
         let core = &mut *self.core;
         let place = core.outputs.begin();
-        if let Some(permit) = permit {
-            core.slots.give_next(permit, &core.poller.signals);
-        }
         let place = if PLAIN { None } else { Some(place) };
         core.slots.start(call, place, &core.poller.signals, C::poll)
+    }
+
+    /// Starts a call, if there is an item and all that it needs.
+    #[inline(never)]
+    fn start_admitted(&mut self) -> Option<(u32, Poll<Step<U>>)> {
+        while self.budget > 0 {
+            let mut held = match self.core.room.admission()?.take_held() {
+                Some(held) => held,
+                None if self.any_room() => {
+                    let item = self.pull()?;
+                    let Some(value) = W::value(&item) else {
+                        self.budget = self.budget.saturating_sub(1);
+                        return Some(self.begin_failed(item));
+                    };
+                    let weight = self.work.weight(value);
+                    Held { item, weight, place: None, key: None }
+                }
+                None => return None,
+            };
+            self.budget = self.budget.saturating_sub(1);
+            if held.place.is_none() {
+                if !self.fits(held.weight) {
+                    self.core.room.admission()?.hold(held);
+                    return None;
+                }
+                match self.admit(held) {
+                    Some(admitted) => held = admitted,
+                    None => continue,
+                }
+            }
+            let admission = self.core.room.admission()?;
+            match held.place.zip(admission.take(held.weight, held.key)) {
+                Some((place, hold)) => return Some(self.begin_admitted(held.item, place, hold)),
+                None => {
+                    admission.hold(held);
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Tells whether an item fits in the window.
+    fn fits(&mut self, weight: usize) -> bool {
+        let Core { outputs, room, .. } = &mut *self.core;
+        let (in_window, queued) = (outputs.in_window(), outputs.queued());
+        room.admission().is_some_and(|admission| admission.fits(weight, in_window, queued))
+    }
+
+    /// Takes an item into the window. Returns it unless it has to wait for its key.
+    fn admit(&mut self, held: Held<I>) -> Option<Held<I>> {
+        let key = W::value(&held.item).and_then(|value| self.work.key(value));
+        let Core { outputs, room, .. } = &mut *self.core;
+        let admission = room.admission()?;
+        admission.admit(held.weight);
+        let held = Held { place: Some(outputs.begin()), key, ..held };
+        if let Some((key, parking)) = key.zip(admission.parking()) {
+            if !parking.take_key(key) {
+                parking.park(key, held);
+                return None;
+            }
+        }
+        Some(held)
+    }
+
+    /// Makes a call that has what it needs, and polls it.
+    fn begin_admitted(&mut self, item: I, place: usize, hold: Hold) -> (u32, Poll<Step<U>>) {
+        if let Some(admission) = self.core.room.admission() {
+            admission.begin_start(place, hold);
+        }
+        let call = self.work.start(item);
+        let Core { slots, room, poller, .. } = &mut *self.core;
+        if let Some((_, hold)) = room.admission().and_then(Admission::end_start) {
+            slots.hold_next(hold, &poller.signals);
+        }
+        slots.start(call, Some(place), &poller.signals, C::poll)
+    }
+
+    /// Makes a call of an item that failed upstream, which is over at once.
+    fn begin_failed(&mut self, item: I) -> (u32, Poll<Step<U>>) {
+        if let Some(admission) = self.core.room.admission() {
+            admission.admit(0);
+        }
+        self.begin_call(item)
     }
 
     /// Asks upstream for an item.
@@ -381,28 +557,6 @@ where
         }
     }
 
-    /// Asks for an item and a permit, which an item that `failed` does without.
-    #[inline(never)]
-    fn pull_shared(&mut self) -> Option<(I, Option<Permit>)> {
-        let in_flight = self.core.outputs.in_flight();
-        let share = self.core.permits.shared()?;
-        let item = match share.held.take() {
-            Some(item) => item,
-            None if share.any_room(in_flight) => self.pull()?,
-            None => return None,
-        };
-        if (self.failed)(&item) {
-            return Some((item, None));
-        }
-        let share = self.core.permits.shared()?;
-        let permit = share.try_take();
-        if permit.is_none() {
-            share.held = Some(item);
-            return None;
-        }
-        Some((item, permit))
-    }
-
     /// Returns the next call that goes on.
     #[inline(always)]
     fn next_due(&mut self, due: &mut Due) -> Option<u32> {
@@ -410,7 +564,7 @@ where
             return None;
         }
         let next = match self.core.slots.next(due) {
-            None if self.are_shared() => self.resume(),
+            None if self.is_admitting() => self.resume(),
             next => next,
         };
         self.budget -= usize::from(next.is_some());
@@ -424,23 +578,68 @@ where
         if self.yields().is_some() {
             return None;
         }
-        let share = self.core.permits.shared()?;
-        if share.paused.is_empty() {
-            return None;
+        loop {
+            let index = self.core.room.admission()?.first_paused()?;
+            if !self.is_blocked(index) {
+                break;
+            }
+            self.core.room.admission()?.skip_paused();
+            self.block(index);
         }
-        let permit = share.try_take()?;
-        let index = share.paused.pop_front()?;
-        self.core.slots.set_permit(index, permit);
+        let Core { slots, room, .. } = &mut *self.core;
+        let (index, permit) = room.admission()?.resume()?;
+        if let Some(hold) = slots.hold(index)?.as_mut() {
+            hold.permit = Some(permit);
+        }
         Some(index)
     }
 
-    /// Has a call whose output is yielded go on.
+    /// Has a call go on that gave an output.
     #[inline]
     fn follow(&mut self, call: After) {
         if let After::GoesOn(index) = call {
-            match self.core.permits.shared() {
-                Some(share) if !PLAIN => share.paused.push_back(index),
-                _ => self.core.slots.again(index, &self.core.poller.signals),
+            let Core { slots, room, poller, .. } = &mut *self.core;
+            match room.admission() {
+                Some(admission) if !PLAIN && admission.is_shared() => {
+                    let hold = slots.hold(index).and_then(|hold| hold.as_ref());
+                    admission.pause(index, hold.map_or(0, |hold| hold.weight));
+                }
+                _ => slots.again(index, &poller.signals),
+            }
+        }
+    }
+
+    /// Has a call go on whose output waited and is yielded.
+    #[inline]
+    fn taken(&mut self, call: After) {
+        if C::MANY && self.is_admitting() {
+            self.taken_ahead(call);
+        } else {
+            self.follow(call);
+        }
+    }
+
+    /// The same where inner streams may run ahead.
+    #[inline(never)]
+    fn taken_ahead(&mut self, call: After) {
+        let Core { outputs, room, .. } = &mut *self.core;
+        let Some(ahead) = room.admission().and_then(Admission::ahead) else {
+            return self.follow(call);
+        };
+        if let After::GoesOn(index) = call {
+            let taken = ahead.take(index);
+            if !outputs.is_ordered() {
+                outputs.taken_ahead(&taken);
+            }
+            if taken.unblocked {
+                self.follow(call);
+            }
+        }
+        // There may be room for one more.
+        if self.any_window() {
+            let ahead = self.core.room.admission().and_then(Admission::ahead);
+            if let Some(index) = ahead.and_then(Ahead::unblock) {
+                self.follow(After::GoesOn(index));
             }
         }
     }
@@ -449,7 +648,7 @@ where
     #[inline]
     fn advance(&mut self) {
         self.upstream.as_mut().advance(&self.core.poller.signals, &mut self.budget);
-        if C::CAN_FAIL && self.upstream.any_kept(self.failed) {
+        if C::CAN_FAIL && self.upstream.any_kept(|item| W::value(item).is_none()) {
             self.fail_early();
         }
     }
@@ -458,32 +657,44 @@ where
     /// item that is held comes first.
     #[cold]
     fn fail_early(&mut self) {
-        if self.core.permits.holds_item() && self.core.outputs.is_ordered() {
+        let admission = self.core.room.as_admission();
+        let holds_item = admission.is_some_and(Admission::holds_item);
+        if holds_item && self.core.outputs.is_ordered() {
             self.upstream.as_mut().end();
         } else if let Some(item) = self.upstream.as_mut().take_kept() {
-            let (index, polled) = self.begin_call(item, None);
+            let (index, polled) = self.begin_failed(item);
             let yielded = self.settle(index, polled);
             debug_assert!(yielded.is_none(), "a failure waits");
         }
     }
 
-    /// Fails: drops the calls that are not before the one at `place`, and upstream, then keeps
+    /// Fails: drops the calls that are not before the one in a slot, at `place`, and upstream, then keeps
     /// `value` as the last output.
     #[cold]
-    fn fail(&mut self, place: usize, value: U) {
+    fn fail(&mut self, index: u32, place: usize, value: U) {
         let mut cleanup = Cleanup::new();
         let keep = self.core.concurrency.errors_in_turn;
-        let Core { slots, outputs, permits, .. } = &mut *self.core;
-        slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
+        let Core { slots, outputs, room, .. } = &mut *self.core;
+        let own = slots.take_hold(index);
+        let holds = slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
         for cut in outputs.cut(place, keep) {
             cleanup.run(|| drop(cut));
         }
-        if let Some(share) = permits.shared() {
-            share.paused.retain(|index| slots.is_running(*index));
-            cleanup.run(|| share.held = None);
+        if let Some(admission) = room.admission() {
+            let kept = |other| !outputs.ends_with(place, other);
+            for cut in admission.cut(kept, |slot| slots.is_running(slot)) {
+                cleanup.run(|| drop(cut));
+            }
+            for hold in own.into_iter().chain(holds) {
+                let Freed { permit, key } = admission.give_back(Some(hold), false);
+                if let Some(key) = key {
+                    cleanup.run(|| self.work.forget(key));
+                }
+                cleanup.run(|| drop(permit));
+            }
         }
         self.upstream.as_mut().close(&mut cleanup);
-        outputs.give(place, Output { value, call: After::Over });
+        outputs.give_last(place, value);
         cleanup.finish();
     }
 
@@ -503,25 +714,24 @@ where
         self.yields().is_some_and(|output| matches!(output.call, After::Over))
     }
 
-    /// Tells whether calls need permits of a semaphore.
+    /// Tells whether there is more to the limit than a number.
     #[inline]
-    fn are_shared(&self) -> bool {
-        !PLAIN && self.core.permits.are_shared()
+    fn is_admitting(&self) -> bool {
+        !PLAIN && !self.core.room.is_plain()
     }
 
     /// Tells whether one more item may be pulled.
     #[inline]
     fn any_room(&self) -> bool {
-        let in_flight = self.core.outputs.in_flight();
-        let permits = &self.core.permits;
-        if PLAIN { permits.any_private_room(in_flight) } else { permits.any_room(in_flight) }
+        let Core { outputs, room, .. } = &*self.core;
+        if PLAIN { room.any_plain(outputs.in_flight()) } else { room.any(outputs.in_window()) }
     }
 
     /// Leaves the turn in the semaphore to others, as nobody may poll the stage for long.
     #[inline(never)]
     fn step_aside(&mut self) {
-        if let Some(share) = self.core.permits.shared() {
-            share.step_aside();
+        if let Some(admission) = self.core.room.admission() {
+            admission.step_aside();
         }
     }
 
@@ -529,17 +739,17 @@ where
     #[inline(never)]
     fn wait_for_permit(&mut self, cx: &mut Context<'_>) -> bool {
         let wants_room = !self.any_room() && !self.upstream.is_over();
-        let in_flight = self.core.outputs.in_flight();
-        let Core { permits, poller, .. } = &mut *self.core;
+        let in_window = self.core.outputs.in_window();
+        let Core { room, poller, .. } = &mut *self.core;
         let is_stuck = self.upstream.is_stuck(&poller.signals);
-        let share = permits.shared();
-        share.is_some_and(|share| share.poll_wait(in_flight, wants_room, is_stuck, cx))
+        let admission = room.admission();
+        admission.is_some_and(|admission| admission.poll_wait(in_window, wants_room, is_stuck, cx))
     }
 
     /// Has the poller woken when there is something to do again.
     #[inline]
     fn wait(&mut self, cx: &mut Context<'_>) {
-        if self.are_shared() && self.wait_for_permit(cx)
+        if self.is_admitting() && self.wait_for_permit(cx)
             || self.budget == 0
             || self.core.slots.any_queued()
         {

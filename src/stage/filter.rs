@@ -4,11 +4,12 @@ use std::sync::Arc;
 use futures_core::TryStream;
 use futures_lite::Stream;
 
+use super::borrowing::Borrowing;
 use super::filter_map::{FilterMapConcurrent, Maybe, TryFilterMapConcurrent};
-use super::shell::shell;
+use super::shell::{shell, weighed_by};
 use super::styles::styles;
 use super::try_call::Try;
-use crate::engine::Stage;
+use crate::engine::{Stage, Weigh, start, try_start};
 use crate::functional::Transformer;
 use crate::{Concurrency, FlowExt, FlowPredicate, TryFlowExt};
 
@@ -30,11 +31,31 @@ shell! {
     /// assert_eq!(stage.size_hint(), (0, Some(2)));
     /// # });
     /// ```
-    pub struct FilterConcurrent<S: Stream, P, Fut, T = <S as Stream>::Item> {
-        inner: Stage<S, T, Maybe<Fut>, Arc<P>, T>,
+    pub struct FilterConcurrent<S: Stream, P, Fut, T = <S as Stream>::Item, W = ()> {
+        inner: Stage<S, T, Maybe<Fut>, Borrowing<P, T, Fut, W>, T>,
     }
 
     type Item = T;
+}
+
+impl<S, P, Fut, T> FilterConcurrent<S, P, Fut, T>
+where
+    S: Stream<Item = T>,
+    Fut: Future<Output = Option<T>>,
+{
+    weighed_by! {
+        pub fn weighed_by<W>(self, weight: W) -> FilterConcurrent<S, P, Fut, T, W>
+        where
+            W: FnMut(&T) -> usize,
+        {
+            let inner = self.inner.borrowing_weighed(weight, |engine, borrowing, cx| {
+                let Borrowing { f, call, weight } = borrowing;
+                let work = start(|item| Maybe::new(call(item, f.clone())));
+                engine.poll_next(cx, Weigh { work, weight })
+            });
+            FilterConcurrent { inner }
+        }
+    }
 }
 
 /// Makes the stage. Only here the future of its calls is known.
@@ -48,9 +69,14 @@ where
     S: Stream<Item = T>,
     P: AsyncFn(&T) -> bool,
 {
-    let inner = Stage::new(stream, concurrency, Arc::new(predicate), |engine, predicate, cx| {
-        engine.poll_next(cx, |item| Maybe::new(test(item, predicate.clone())))
-    });
+    let inner = Stage::new(
+        stream,
+        concurrency,
+        Borrowing::new(predicate, test),
+        |engine, predicate, cx| {
+            engine.poll_next(cx, start(|item| Maybe::new(test(item, predicate.f.clone()))))
+        },
+    );
     FilterConcurrent { inner }
 }
 
@@ -74,11 +100,33 @@ shell! {
         Fut,
         T = <S as TryStream>::Ok,
         E = <S as TryStream>::Error,
+        W = (),
     > {
-        inner: Stage<S, Result<T, E>, Try<Maybe<Fut>, E>, Arc<P>, Result<T, E>>,
+        inner: Stage<S, Result<T, E>, Try<Maybe<Fut>, E>, Borrowing<P, T, Fut, W>, Result<T, E>>,
     }
 
     type Item = Result<T, E>;
+}
+
+impl<S, P, Fut, T, E> TryFilterConcurrent<S, P, Fut, T, E>
+where
+    S: Stream<Item = Result<T, E>>,
+    Fut: Future<Output = Option<Result<T, E>>>,
+{
+    weighed_by! {
+        pub fn weighed_by<W>(self, weight: W) -> TryFilterConcurrent<S, P, Fut, T, E, W>
+        where
+            W: FnMut(&T) -> usize,
+        {
+            let inner = self.inner.borrowing_weighed(weight, |engine, borrowing, cx| {
+                let Borrowing { f, call, weight } = borrowing;
+                let call = |item| Maybe::new(call(item, f.clone()));
+                let work = try_start(|item: Result<T, E>| Try::new(item.map(call)));
+                engine.poll_next(cx, Weigh { work, weight })
+            });
+            TryFilterConcurrent { inner }
+        }
+    }
 }
 
 /// Makes the stage. Only here the future of its calls is known.
@@ -92,11 +140,19 @@ where
     S: Stream<Item = Result<T, E>>,
     P: AsyncFn(&T) -> Result<bool, E>,
 {
-    let inner = Stage::new(stream, concurrency, Arc::new(predicate), |engine, predicate, cx| {
-        engine.try_poll_next(cx, |item| {
-            Try::new(item.map(|item| Maybe::new(try_test(item, predicate.clone()))))
-        })
-    });
+    let inner = Stage::new(
+        stream,
+        concurrency,
+        Borrowing::new(predicate, try_test),
+        |engine, predicate, cx| {
+            engine.poll_next(
+                cx,
+                try_start(|item: Result<T, E>| {
+                    Try::new(item.map(|item| Maybe::new(try_test(item, predicate.f.clone()))))
+                }),
+            )
+        },
+    );
     TryFilterConcurrent { inner }
 }
 

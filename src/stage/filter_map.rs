@@ -9,6 +9,7 @@ use super::call_future::CallFuture;
 use super::shell::shell;
 use super::styles::styles;
 use super::try_call::Try;
+use super::weighed::Weighed;
 use crate::engine::{Call, Stage, Step};
 use crate::size_hint::SizeHint;
 use crate::{Concurrency, FlowExt, TryFlowExt};
@@ -24,7 +25,8 @@ shell! {
 
     type Item = U;
 
-    polled by |engine, f, cx| engine.poll_next(cx, |item| Maybe::new(f(item))),
+    calls start(|f, item| Maybe::new(f(item))),
+    weighed by T as FilterMapConcurrent<S, Weighed<F, W>, Fut, U, T>,
     where
         S: Stream<Item = T>,
         F: FnMut(T) -> Fut,
@@ -42,9 +44,8 @@ shell! {
 
     type Item = Result<U, E>;
 
-    polled by |engine, f, cx| {
-        engine.try_poll_next(cx, |item| Try::new(item.map(|item| TryMaybe { future: f(item) })))
-    },
+    calls try_start(|f, item| Try::new(item.map(|item| TryMaybe { future: f(item) }))),
+    weighed by T as TryFilterMapConcurrent<S, Weighed<F, W>, Fut, U, E, T>,
     where
         S: Stream<Item = Result<T, E>>,
         F: FnMut(T) -> Fut,

@@ -11,6 +11,7 @@ use super::shell::shell;
 use super::styles::styles;
 use super::try_call::Try;
 use super::try_expand::TryExpand;
+use super::weighed::Weighed;
 use crate::engine::{Call, Stage, Step};
 use crate::size_hint::SizeHint;
 use crate::{Concurrency, FlowExt, TryFlowExt};
@@ -49,7 +50,8 @@ shell! {
 
     type Item = U;
 
-    polled by |engine, f, cx| engine.poll_next(cx, |item| Many::new(f(item).expand())),
+    calls start(|f, item| Many::new(f(item).expand())),
+    weighed by T as FlatMapConcurrent<S, Weighed<F, W>, X, Via, T, I, U>,
     where
         S: Stream<Item = T>,
         F: FnMut(T) -> X,
@@ -79,9 +81,8 @@ shell! {
 
     type Item = Result<U, E>;
 
-    polled by |engine, f, cx| {
-        engine.try_poll_next(cx, |item| Try::new(item.map(|item| Many::new(f(item).try_expand()))))
-    },
+    calls try_start(|f, item| Try::new(item.map(|item| Many::new(f(item).try_expand())))),
+    weighed by T as TryFlatMapConcurrent<S, Weighed<F, W>, X, Via, T, E, I, U>,
     where
         S: Stream<Item = Result<T, E>>,
         F: FnMut(T) -> X,

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use futures_core::TryStream;
 use futures_lite::Stream;
 
+use super::borrowing::Borrowing;
 use super::map::One;
-use super::shell::shell;
+use super::shell::{shell, weighed_by};
 use super::styles::styles;
 use super::try_call::Try;
-use crate::engine::Stage;
+use crate::engine::{Stage, Weigh, start, try_start};
 use crate::functional::Transformer;
 use crate::{Concurrency, FlowExt, FlowPredicate, TryFlowExt};
 
@@ -17,11 +18,31 @@ shell! {
     ///
     /// `S` is the upstream and `F` the function. `Fut`, the future of a call, has no name. The items `T` follow
     /// from the upstream.
-    pub struct InspectConcurrent<S: Stream, F, Fut, T = <S as Stream>::Item> {
-        inner: Stage<S, T, One<Fut>, Arc<F>, T>,
+    pub struct InspectConcurrent<S: Stream, F, Fut, T = <S as Stream>::Item, W = ()> {
+        inner: Stage<S, T, One<Fut>, Borrowing<F, T, Fut, W>, T>,
     }
 
     type Item = T;
+}
+
+impl<S, F, Fut, T> InspectConcurrent<S, F, Fut, T>
+where
+    S: Stream<Item = T>,
+    Fut: Future<Output = T>,
+{
+    weighed_by! {
+        pub fn weighed_by<W>(self, weight: W) -> InspectConcurrent<S, F, Fut, T, W>
+        where
+            W: FnMut(&T) -> usize,
+        {
+            let inner = self.inner.borrowing_weighed(weight, |engine, borrowing, cx| {
+                let Borrowing { f, call, weight } = borrowing;
+                let work = start(|item| One::new(call(item, f.clone())));
+                engine.poll_next(cx, Weigh { work, weight })
+            });
+            InspectConcurrent { inner }
+        }
+    }
 }
 
 /// Makes the stage. Only here the future of its calls is known.
@@ -35,8 +56,8 @@ where
     S: Stream<Item = T>,
     F: AsyncFn(&T),
 {
-    let inner = Stage::new(stream, concurrency, Arc::new(f), |engine, f, cx| {
-        engine.poll_next(cx, |item| One::new(look(item, f.clone())))
+    let inner = Stage::new(stream, concurrency, Borrowing::new(f, look), |engine, f, cx| {
+        engine.poll_next(cx, start(|item| One::new(look(item, f.f.clone()))))
     });
     InspectConcurrent { inner }
 }
@@ -58,11 +79,33 @@ shell! {
         Fut,
         T = <S as TryStream>::Ok,
         E = <S as TryStream>::Error,
+        W = (),
     > {
-        inner: Stage<S, Result<T, E>, Try<One<Fut>, E>, Arc<F>, Result<T, E>>,
+        inner: Stage<S, Result<T, E>, Try<One<Fut>, E>, Borrowing<F, T, Fut, W>, Result<T, E>>,
     }
 
     type Item = Result<T, E>;
+}
+
+impl<S, F, Fut, T, E> TryInspectConcurrent<S, F, Fut, T, E>
+where
+    S: Stream<Item = Result<T, E>>,
+    Fut: Future<Output = Result<T, E>>,
+{
+    weighed_by! {
+        pub fn weighed_by<W>(self, weight: W) -> TryInspectConcurrent<S, F, Fut, T, E, W>
+        where
+            W: FnMut(&T) -> usize,
+        {
+            let inner = self.inner.borrowing_weighed(weight, |engine, borrowing, cx| {
+                let Borrowing { f, call, weight } = borrowing;
+                let call = |item| One::new(call(item, f.clone()));
+                let work = try_start(|item: Result<T, E>| Try::new(item.map(call)));
+                engine.poll_next(cx, Weigh { work, weight })
+            });
+            TryInspectConcurrent { inner }
+        }
+    }
 }
 
 /// Makes the stage. Only here the future of its calls is known.
@@ -76,10 +119,13 @@ where
     S: Stream<Item = Result<T, E>>,
     F: AsyncFn(&T) -> Result<(), E>,
 {
-    let inner = Stage::new(stream, concurrency, Arc::new(f), |engine, f, cx| {
-        engine.try_poll_next(cx, |item| {
-            Try::new(item.map(|item| One::new(try_look(item, f.clone()))))
-        })
+    let inner = Stage::new(stream, concurrency, Borrowing::new(f, try_look), |engine, f, cx| {
+        engine.poll_next(
+            cx,
+            try_start(|item: Result<T, E>| {
+                Try::new(item.map(|item| One::new(try_look(item, f.f.clone()))))
+            }),
+        )
     });
     TryInspectConcurrent { inner }
 }

@@ -10,6 +10,7 @@ use super::call_future::CallFuture;
 use super::shell::shell;
 use super::styles::styles;
 use super::try_call::Try;
+use super::weighed::Weighed;
 use crate::engine::{Call, Stage, Step};
 use crate::{Concurrency, FlowExt, TryFlowExt};
 
@@ -48,7 +49,8 @@ shell! {
 
     type Item = U;
 
-    polled by |engine, f, cx| engine.poll_next(cx, |item| One::new(f(item))),
+    calls start(|f, item| One::new(f(item))),
+    weighed by T as MapConcurrent<S, Weighed<F, W>, Fut, T, U>,
     where
         S: Stream<Item = T>,
         F: FnMut(T) -> Fut,
@@ -66,9 +68,8 @@ shell! {
 
     type Item = Result<U, E>;
 
-    polled by |engine, f, cx| {
-        engine.try_poll_next(cx, |item| Try::new(item.map(|item| One::new(f(item)))))
-    },
+    calls try_start(|f, item| Try::new(item.map(|item| One::new(f(item))))),
+    weighed by T as TryMapConcurrent<S, Weighed<F, W>, Fut, U, E, T>,
     where
         S: Stream<Item = Result<T, E>>,
         F: FnMut(T) -> Fut,

@@ -6,6 +6,7 @@ use super::map::One;
 use super::shell::shell;
 use super::styles::styles;
 use super::try_call::OrError;
+use super::weighed::Weighed;
 use crate::engine::Stage;
 use crate::{Concurrency, TryFlowExt};
 
@@ -36,9 +37,8 @@ shell! {
 
     type Item = Result<U, E>;
 
-    polled by |engine, f, cx| {
-        engine.try_poll_next(cx, |item| OrError::new(item.map(|item| One::new(f(item)))))
-    },
+    calls try_start(|f, item| OrError::new(item.map(|item| One::new(f(item))))),
+    weighed by T as MapOkConcurrent<S, Weighed<F, W>, Fut, U, E, T>,
     where
         S: Stream<Item = Result<T, E>>,
         F: FnMut(T) -> Fut,

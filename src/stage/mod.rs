@@ -12,6 +12,7 @@ mod batch_by_weight;
 #[cfg(feature = "time")]
 mod batch_within;
 mod batching;
+mod borrowing;
 pub(crate) mod call_future;
 mod drain;
 mod driven;
@@ -21,7 +22,9 @@ mod filter_map;
 mod flat_map;
 mod fused;
 mod inspect;
-mod map;
+mod keys;
+pub(crate) mod map;
+mod map_by_key;
 mod map_ok;
 pub(crate) mod merge;
 pub(crate) mod merge_handle;
@@ -36,6 +39,7 @@ mod timer;
 mod try_call;
 pub(crate) mod try_expand;
 pub(crate) mod try_item;
+mod weighed;
 
 pub use self::batch::{Batched, TryBatched};
 pub use self::batch_by_weight::{BatchedByWeight, TryBatchedByWeight};
@@ -49,6 +53,7 @@ pub use self::filter_map::{FilterMapConcurrent, TryFilterMapConcurrent};
 pub use self::flat_map::{FlatMapConcurrent, TryFlatMapConcurrent};
 pub use self::inspect::{InspectConcurrent, TryInspectConcurrent};
 pub use self::map::{MapConcurrent, TryMapConcurrent};
+pub use self::map_by_key::{MapConcurrentByKey, TryMapConcurrentByKey};
 pub use self::map_ok::MapOkConcurrent;
 pub use self::merge::Merge;
 pub use self::prefetch::Prefetch;
@@ -57,6 +62,7 @@ pub use self::take_until_stopped::TakeUntilStopped;
 #[cfg(feature = "time")]
 pub use self::timer::{DefaultTimer, SleepTimer};
 pub use self::try_expand::{Opened, OpenedStream};
+pub use self::weighed::Weighed;
 
 pub(crate) use self::filter::{filter_concurrent, try_filter_concurrent};
 pub(crate) use self::inspect::{inspect_concurrent, try_inspect_concurrent};
@@ -82,6 +88,7 @@ rows! {
     flat_map,
     inspect,
     map_ok,
+    map_by_key,
     batch,
     #[cfg(feature = "time")]
     batch_within,

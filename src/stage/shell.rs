@@ -1,12 +1,15 @@
 //! What is the same in every stage, around what does the work.
 
-use crate::engine::Stage;
+use futures_lite::Stream;
+
+use super::Weighed;
+use crate::engine::{Asks, Call, PollStage, Stage};
 
 /// Makes the struct of a stage, and its traits from what is in it, which has the methods `poll_next`,
 /// `size_hint`, `is_over` and `fmt_as`. Upstream is the parameter `S`.
 ///
-/// With `polled by` it makes `new` too, for a stage that calls a function `F`: how the engine is polled
-/// with it, and what has to hold for that.
+/// With `calls` it makes `new` too, for a stage that calls a function `F`, and `weighed_by`: what call it makes
+/// of the function and an item, and what has to hold for that.
 macro_rules! shell {
     (
         $(#[$attribute:meta])*
@@ -19,7 +22,9 @@ macro_rules! shell {
 
         type Item = $item:ty;
 
-        polled by $poll:expr, where $($where:tt)*
+        calls $start:ident(|$f:ident, $called:ident| $call:expr),
+        weighed by $value:ty as $weighed:ty,
+        where $($where:tt)*
     ) => {
         shell! {
             $(#[$attribute])*
@@ -36,10 +41,28 @@ macro_rules! shell {
             $($where)*
         {
             #[track_caller]
-            pub(crate) fn new(stream: S, concurrency: crate::Concurrency, f: F) -> Self {
+            pub(crate) fn new(stream: S, concurrency: crate::Concurrency, function: F) -> Self {
                 Self {
-                    inner: Stage::new(stream, concurrency, f, $poll),
+                    inner: Stage::new(stream, concurrency, function, |engine, $f, cx| {
+                        engine.poll_next(cx, crate::engine::$start(|$called| $call))
+                    }),
                     $($field: Default::default(),)?
+                }
+            }
+
+            crate::stage::shell::weighed_by! {
+                pub fn weighed_by<W>(self, weight: W) -> $weighed
+                where
+                    W: FnMut(&$value) -> usize,
+                {
+                    $name {
+                        inner: self.inner.weighed(weight, |engine, weighed, cx| {
+                            let crate::stage::Weighed { f: $f, weight } = weighed;
+                            let work = crate::engine::$start(|$called| $call);
+                            engine.poll_next(cx, crate::engine::Weigh { work, weight })
+                        }),
+                        $($field: self.$field,)?
+                    }
                 }
             }
         }
@@ -103,10 +126,71 @@ macro_rules! shell {
     };
 }
 
-pub(crate) use shell;
+/// Documents a method `weighed_by`.
+macro_rules! weighed_by {
+    ($method:item) => {
+        /// Has the limit count what the calls weigh: by what `weight` says of each item.
+        ///
+        /// The calls that run weigh as much as the limit together, at most, and so do all items between pulled
+        /// and yielded, unless the limit has a [window](crate::Concurrency::window). With a
+        /// [`Semaphore`](crate::Semaphore) each call takes as many permits as its item weighs, so that several
+        /// stages share one budget. An item that is heavier than the limit runs alone.
+        ///
+        /// `weight` is called once for each item, before its call. Items that weigh nothing are not bounded:
+        /// `|item| item.len().max(1)` bounds their number too.
+        ///
+        /// # Panics
+        ///
+        /// Panics if the stage holds items, as it was polled before.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use flowlet::Semaphore;
+        /// use flowlet::prelude::*;
+        ///
+        /// struct File {
+        ///     megabytes: usize,
+        /// }
+        ///
+        /// # futures_lite::future::block_on(async {
+        /// let memory = Semaphore::new(64);
+        /// let files = [20, 200, 30].map(|megabytes| File { megabytes });
+        /// let load = async |file: File| {
+        ///     assert!(memory.in_use() <= 64 || memory.in_use() == file.megabytes);
+        ///     file.megabytes
+        /// };
+        /// let loaded: Vec<usize> = pipe(files)
+        ///     .map_concurrent(&memory, load)
+        ///     .weighed_by(|file| file.megabytes)
+        ///     .collect()
+        ///     .await;
+        /// assert_eq!(loaded.len(), 3);
+        /// # });
+        /// ```
+        #[track_caller]
+        $method
+    };
+}
+
+pub(crate) use {shell, weighed_by};
 
 impl<S, I, C, F, U> Stage<S, I, C, F, U> {
     pub(super) fn is_over(&self) -> bool {
         self.engine().is_over()
+    }
+
+    /// Has the limit count what `weight` says.
+    #[track_caller]
+    pub(super) fn weighed<W>(
+        self,
+        weight: W,
+        poll: PollStage<S, I, C, Weighed<F, W>, U>,
+    ) -> Stage<S, I, C, Weighed<F, W>, U>
+    where
+        S: Stream<Item = I>,
+        C: Call<Output = U>,
+    {
+        self.asking(Asks::Weight, |f| Weighed { f, weight }, poll)
     }
 }

@@ -1,18 +1,18 @@
 //! The stages as methods of `Flow`, as flows of one step, and as transformers.
 
 /// Each row is a stage in these three styles. It says
-/// - its arguments: values, and how they are checked, then `;` and a function;
+/// - its arguments: values, and how they are checked, then `;` and functions;
 /// - `flow`: the generics of the item, the item `=>` the generics of the method, the output;
 /// - `functional`: the generics of the function, the transformer.
 ///
 /// After `by` is what becomes of a stream. The arguments are clones there, as each run has its own; the
-/// function of a flow is in an `Arc`. Bounds are written out, so that the compiler can show them.
+/// functions of a flow are in `Arc`s. Bounds are written out, so that the compiler can show them.
 macro_rules! styles {
     ($(
         $(#[$attribute:meta])*
         fn $name:ident(
             $($value:ident: $value_type:ty $(= $checked:expr)?),*;
-            $($f:ident: $f_type:ty)?
+            $($f:ident: $f_type:ty),*
         );
 
         flow [$($item_generics:tt)*] $item:ty => [$($generics:tt)*] $output:ty
@@ -30,17 +30,17 @@ macro_rules! styles {
                 pub fn $name<$($generics)*>(
                     self,
                     $($value: $value_type,)*
-                    $($f: $f_type,)?
+                    $($f: $f_type,)*
                 ) -> crate::Flow<T, $output>
                 where
                     $($bounds)*
                 {
                     $($(let $value = $checked;)?)*
-                    $(let $f = std::sync::Arc::new($f);)?
+                    $(let $f = std::sync::Arc::new($f);)*
                     let arguments = vec![$(crate::flow::Argument::from(&$value)),*];
                     self.step(stringify!($name), arguments, move |$stream| {
                         $(let $value = Clone::clone(&$value);)*
-                        $(let $f = std::sync::Arc::clone(&$f);)?
+                        $(let $f = std::sync::Arc::clone(&$f);)*
                         $stage
                     })
                 }
@@ -56,12 +56,12 @@ macro_rules! styles {
                 #[track_caller]
                 pub fn $name<$($item_generics)*, $($generics)*>(
                     $($value: $value_type,)*
-                    $($f: $f_type,)?
+                    $($f: $f_type,)*
                 ) -> crate::Flow<$item, $output>
                 where
                     $($bounds)*
                 {
-                    crate::Flow::identity().$name($($value,)* $($f)?)
+                    crate::Flow::identity().$name($($value,)* $($f,)*)
                 }
             )*
         }
@@ -74,7 +74,7 @@ macro_rules! styles {
                 #[track_caller]
                 pub fn $name<$($transformer_generics)*>(
                     $($value: $value_type,)*
-                    $($f: $f_type,)?
+                    $($f: $f_type,)*
                 ) -> $transformer
                 where
                     $($transformer_bounds)*
@@ -82,7 +82,7 @@ macro_rules! styles {
                     $($(let $value = $checked;)?)*
                     move |$transformed| {
                         $(let $value = Clone::clone(&$value);)*
-                        $(let $f = Clone::clone(&$f);)?
+                        $(let $f = Clone::clone(&$f);)*
                         $transform
                     }
                 }

@@ -1,0 +1,118 @@
+//! Inner streams that run ahead of what is yielded, in a window.
+//!
+//! An open inner stream has one output in the window to itself, and may have more waiting as long as
+//! there is room. One that was woken when there is none is **blocked**, until an output of any stream was
+//! yielded, or all of its own were: the others may never leave room, and it must not wait for them.
+//!
+//! An inner stream that ended leaves its outputs behind, and its slot to another one. In completion order they
+//! are told from those of the next by number: they come first.
+
+use std::collections::VecDeque;
+
+#[derive(Default)]
+pub(super) struct Ahead {
+    /// By slot.
+    streams: Vec<InnerStream>,
+
+    /// The slots of those that are blocked. One that was let go on before its turn is still here, and skipped.
+    blocked: VecDeque<u32>,
+}
+
+#[derive(Clone, Default)]
+struct InnerStream {
+    /// How many of its outputs wait.
+    waiting: usize,
+
+    /// How many outputs wait of those that had the slot before.
+    left: usize,
+
+    is_blocked: bool,
+}
+
+/// What an output that was taken leaves behind.
+pub(super) struct Taken {
+    /// Whether its inner stream has ended.
+    pub(super) is_left: bool,
+
+    /// Whether it had a part of the window to itself, which is free now.
+    pub(super) frees: bool,
+
+    /// A blocked stream to go on with, as it has no output that waits.
+    pub(super) unblocked: bool,
+}
+
+impl Ahead {
+    fn stream(&mut self, slot: u32) -> &mut InnerStream {
+        let index = slot as usize;
+        if index >= self.streams.len() {
+            self.streams.resize(index + 1, InnerStream::default());
+        }
+        &mut self.streams[index]
+    }
+
+    /// Returns how many outputs of the stream in a slot wait.
+    pub(super) fn waiting(&self, slot: u32) -> usize {
+        self.streams.get(slot as usize).map_or(0, |stream| stream.waiting)
+    }
+
+    /// Counts an output that waits. Returns whether it is not the only one of its stream.
+    pub(super) fn keep(&mut self, slot: u32) -> bool {
+        let stream = self.stream(slot);
+        stream.waiting += 1;
+        stream.waiting > 1
+    }
+
+    /// Counts an output as yielded.
+    pub(super) fn take(&mut self, slot: u32) -> Taken {
+        let stream = self.stream(slot);
+        if stream.left > 0 {
+            stream.left -= 1;
+            return Taken { is_left: true, frees: true, unblocked: false };
+        }
+        stream.waiting -= 1;
+        let frees = stream.waiting > 0;
+        let unblocked = !frees && std::mem::take(&mut stream.is_blocked);
+        Taken { is_left: false, frees, unblocked }
+    }
+
+    /// Notes that a stream has ended. Returns how many of its outputs wait.
+    pub(super) fn end(&mut self, slot: u32, is_ordered: bool) -> usize {
+        let stream = self.stream(slot);
+        let waiting = std::mem::take(&mut stream.waiting);
+        if !is_ordered {
+            stream.left += waiting;
+        }
+        waiting
+    }
+
+    /// Has a stream wait for room.
+    pub(super) fn block(&mut self, slot: u32) {
+        self.stream(slot).is_blocked = true;
+        self.blocked.push_back(slot);
+    }
+
+    /// Takes the first stream that is blocked.
+    pub(super) fn unblock(&mut self) -> Option<u32> {
+        while let Some(slot) = self.blocked.pop_front() {
+            if std::mem::take(&mut self.stream(slot).is_blocked) {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// Forgets all outputs but those of the streams that go on.
+    pub(super) fn cut(&mut self, goes_on: impl Fn(u32) -> bool) {
+        for (slot, stream) in self.streams.iter_mut().enumerate() {
+            if !goes_on(slot as u32) {
+                *stream = InnerStream::default();
+            }
+        }
+    }
+
+    /// Returns how many outputs wait of streams that have ended, in completion order.
+    #[cfg(debug_assertions)]
+    pub(super) fn left(&self) -> usize {
+        self.streams.iter().map(|stream| stream.left).sum()
+    }
+}

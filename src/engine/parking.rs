@@ -1,0 +1,180 @@
+//! Items that wait for others of their key.
+//!
+//! A key is **taken** by the items that run and by those that may: up to so many at once. All others of the
+//! key wait in its queue, in the order in which they came. Who gives the key back hands it to the first of them,
+//! which is **ready** from then on. So no item overtakes another one of its key.
+//!
+//! Items are nodes of linked lists, which are used again: what is allocated is as much as ever waited at once.
+
+use super::admission::Held;
+use super::ready::NONE;
+use super::work::Key;
+
+/// The items of one stage that wait for their key.
+pub(super) struct Parking<I> {
+    /// How many of a key may run at once.
+    most: usize,
+
+    /// What there is to know of a key, by its number.
+    keys: Vec<Queue>,
+
+    nodes: Vec<Node<I>>,
+
+    /// The nodes without an item, linked.
+    vacant: u32,
+
+    /// The items that have their key.
+    ready: List,
+
+    len: usize,
+}
+
+struct Queue {
+    taken: usize,
+    waiting: List,
+}
+
+/// Nodes, linked from the first to the last.
+struct List {
+    first: u32,
+
+    /// Means nothing while the list is empty.
+    last: u32,
+}
+
+struct Node<I> {
+    held: Option<Held<I>>,
+    next: u32,
+}
+
+impl List {
+    const EMPTY: Self = Self { first: NONE, last: NONE };
+
+    fn is_empty(&self) -> bool {
+        self.first == NONE
+    }
+
+    fn push<I>(&mut self, index: u32, nodes: &mut [Node<I>]) {
+        nodes[index as usize].next = NONE;
+        if self.is_empty() {
+            self.first = index;
+        } else {
+            nodes[self.last as usize].next = index;
+        }
+        self.last = index;
+    }
+
+    fn pop<I>(&mut self, nodes: &[Node<I>]) -> Option<u32> {
+        let index = self.first;
+        let node = nodes.get(index as usize)?;
+        self.first = node.next;
+        Some(index)
+    }
+}
+
+impl<I> Parking<I> {
+    pub(super) fn new() -> Self {
+        Self {
+            most: 1,
+            keys: Vec::new(),
+            nodes: Vec::new(),
+            vacant: NONE,
+            ready: List::EMPTY,
+            len: 0,
+        }
+    }
+
+    /// Sets how many of a key may run at once.
+    pub(super) fn set_most(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// Returns how many items wait for their key, or have it and are not taken.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Takes a key, if nobody of it waits and not too many run.
+    pub(super) fn take_key(&mut self, key: Key) -> bool {
+        let index = key.0 as usize;
+        if index >= self.keys.len() {
+            self.keys.resize_with(index + 1, || Queue { taken: 0, waiting: List::EMPTY });
+        }
+        let queue = &mut self.keys[index];
+        let is_free = queue.taken < self.most && queue.waiting.is_empty();
+        queue.taken += usize::from(is_free);
+        is_free
+    }
+
+    /// Has an item wait for its key.
+    pub(super) fn park(&mut self, key: Key, held: Held<I>) {
+        let index = self.vacant;
+        let index = if let Some(node) = self.nodes.get_mut(index as usize) {
+            self.vacant = node.next;
+            node.held = Some(held);
+            index
+        } else {
+            let index = u32::try_from(self.nodes.len()).ok().filter(|index| *index != NONE);
+            self.nodes.push(Node { held: Some(held), next: NONE });
+            index.expect("four billion items do not fit into any memory")
+        };
+        self.len += 1;
+        self.keys[key.0 as usize].waiting.push(index, &mut self.nodes);
+    }
+
+    /// Gives a key back, to the next that waits for it. Returns whether no item has it any more.
+    #[must_use = "the key is to be forgotten"]
+    pub(super) fn give_back(&mut self, key: Key) -> bool {
+        let queue = &mut self.keys[key.0 as usize];
+        if let Some(next) = queue.waiting.pop(&self.nodes) {
+            self.ready.push(next, &mut self.nodes);
+            return false;
+        }
+        queue.taken -= 1;
+        queue.taken == 0
+    }
+
+    /// Takes the first item that has its key.
+    pub(super) fn next_ready(&mut self) -> Option<Held<I>> {
+        let index = self.ready.pop(&self.nodes)?;
+        self.vacate(index)
+    }
+
+    fn vacate(&mut self, index: u32) -> Option<Held<I>> {
+        let node = &mut self.nodes[index as usize];
+        node.next = self.vacant;
+        self.vacant = index;
+        self.len -= 1;
+        node.held.take()
+    }
+
+    /// Takes out an item that is not `kept`, if there is one.
+    pub(super) fn cut(&mut self, kept: impl Fn(&Held<I>) -> bool) -> Vec<Held<I>> {
+        let mut cut = Vec::new();
+        for list in 0..=self.keys.len() {
+            // The last of them is the list of those that are ready.
+            let mut rest = self.list(list).first;
+            *self.list(list) = List::EMPTY;
+            while rest != NONE {
+                let Node { held, next } = &self.nodes[rest as usize];
+                let (index, is_kept) = (rest, held.as_ref().is_some_and(&kept));
+                rest = *next;
+                if is_kept {
+                    let mut longer = List { ..*self.list(list) };
+                    longer.push(index, &mut self.nodes);
+                    *self.list(list) = longer;
+                } else {
+                    cut.extend(self.vacate(index));
+                }
+            }
+        }
+        cut
+    }
+
+    fn list(&mut self, list: usize) -> &mut List {
+        match self.keys.get_mut(list) {
+            Some(queue) => &mut queue.waiting,
+            None => &mut self.ready,
+        }
+    }
+}

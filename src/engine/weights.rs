@@ -1,0 +1,74 @@
+//! What the items in flight weigh together.
+//!
+//! An item counts from when it was admitted until its output was yielded. In **completion order** that is
+//! what runs, or waits to run, and the outputs that wait, which leave in the order in which they came. In
+//! **input order** it is what is between the first place and the last. In both a queue of weights is as long as
+//! what it stands for, so its front is dropped when that got shorter.
+
+use std::collections::VecDeque;
+
+pub(super) struct Weights {
+    is_ordered: bool,
+
+    /// What the calls weigh that are not over: all that were admitted.
+    running: usize,
+
+    /// In input order the weights of all places, otherwise of all outputs that wait.
+    queue: VecDeque<usize>,
+
+    /// What is in the queue.
+    queued: usize,
+}
+
+impl Weights {
+    pub(super) fn new(is_ordered: bool) -> Self {
+        Self { is_ordered, running: 0, queue: VecDeque::new(), queued: 0 }
+    }
+
+    /// Counts an item that was admitted.
+    pub(super) fn admit(&mut self, weight: usize) {
+        if self.is_ordered {
+            self.push(weight);
+        } else {
+            self.running += weight;
+        }
+    }
+
+    /// Counts a call as over. Its output may wait.
+    pub(super) fn end(&mut self, weight: usize, waits: bool) {
+        if !self.is_ordered {
+            self.running -= weight;
+            if waits {
+                self.push(weight);
+            }
+        }
+    }
+
+    fn push(&mut self, weight: usize) {
+        self.queue.push_back(weight);
+        self.queued += weight;
+    }
+
+    /// Forgets the items that have left, of which so many are still queued.
+    pub(super) fn keep(&mut self, queued: usize) {
+        while self.queue.len() > queued {
+            self.queued -= self.queue.pop_front().unwrap_or(0);
+        }
+    }
+
+    /// Tells whether an item fits under a limit: a heavy one only if nothing else has weight.
+    pub(super) fn fits(&self, weight: usize, limit: usize) -> bool {
+        let used = self.running + self.queued;
+        used == 0 || used.checked_add(weight).is_some_and(|sum| sum <= limit)
+    }
+
+    pub(super) fn is_below(&self, limit: usize) -> bool {
+        let used = self.running + self.queued;
+        used == 0 || used < limit
+    }
+
+    /// What the limit has to be above for an item to fit.
+    pub(super) fn needed(&self, weight: usize) -> usize {
+        (self.running + self.queued).saturating_add(weight).saturating_sub(1)
+    }
+}

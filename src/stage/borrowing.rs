@@ -1,0 +1,40 @@
+//! Functions that borrow their items.
+
+use std::sync::Arc;
+
+use futures_lite::Stream;
+
+use crate::engine::{Asks, Call, PollStage, Stage};
+
+/// A function that borrows its item across awaits, for calls whose futures own both. `W` weighs items, or is `()`.
+pub(super) struct Borrowing<F, T, Fut, W = ()> {
+    pub(super) f: Arc<F>,
+
+    /// Makes the future of a call, for whoever does not know what it is.
+    pub(super) call: fn(T, Arc<F>) -> Fut,
+
+    pub(super) weight: W,
+}
+
+impl<F, T, Fut> Borrowing<F, T, Fut> {
+    pub(super) fn new(f: F, call: fn(T, Arc<F>) -> Fut) -> Self {
+        Self { f: Arc::new(f), call, weight: () }
+    }
+}
+
+impl<S, I, C, F, T, Fut, U> Stage<S, I, C, Borrowing<F, T, Fut>, U> {
+    /// Has the limit count what `weight` says.
+    #[track_caller]
+    pub(super) fn borrowing_weighed<W>(
+        self,
+        weight: W,
+        poll: PollStage<S, I, C, Borrowing<F, T, Fut, W>, U>,
+    ) -> Stage<S, I, C, Borrowing<F, T, Fut, W>, U>
+    where
+        S: Stream<Item = I>,
+        C: Call<Output = U>,
+    {
+        let function = |Borrowing { f, call, .. }| Borrowing { f, call, weight };
+        self.asking(Asks::Weight, function, poll)
+    }
+}
