@@ -58,6 +58,9 @@ pub(super) struct Admission<I> {
     limit: Budget,
     window: Window,
 
+    /// Whether each call needs one permit, and that is all.
+    is_simple: bool,
+
     /// What the calls weigh that run, or are paused.
     running: usize,
 
@@ -75,9 +78,6 @@ pub(super) struct Admission<I> {
 
     /// The inner streams that run ahead, if the window is for them.
     ahead: Option<Ahead>,
-
-    /// What the call has taken that is being made.
-    starting: Option<(usize, Hold)>,
 
     /// Set while the stage has as many items as the limit allows, and waits for a higher one.
     raised: Option<EventListener>,
@@ -154,9 +154,12 @@ impl<I> Admission<I> {
             None => Window::Limits(1),
         };
         let runs_ahead = is_many && concurrency.window.is_some();
+        let is_shared = matches!(limit, Budget::Shared(_));
+        let is_simple = is_shared && concurrency.window.is_none() && asks == Asks::Nothing;
         Self {
             limit,
             window,
+            is_simple,
             running: 0,
             // A window for outputs counts those.
             weights: (asks.weight() && !runs_ahead).then(|| Weights::new(concurrency.ordered)),
@@ -164,7 +167,6 @@ impl<I> Admission<I> {
             parking: asks.key().then(Parking::new),
             paused: VecDeque::new(),
             ahead: runs_ahead.then(Ahead::default),
-            starting: None,
             raised: None,
         }
     }
@@ -202,6 +204,7 @@ impl<I> Admission<I> {
     }
 
     /// Tells whether anything more may be in flight.
+    #[inline(never)]
     pub(super) fn any_window(&self, in_flight: usize) -> bool {
         match &self.weights {
             None => in_flight < self.window(),
@@ -210,13 +213,28 @@ impl<I> Admission<I> {
     }
 
     /// Tells whether an item may be pulled, with so many in flight.
-    #[inline(never)]
+    #[inline]
     pub(super) fn may_pull(&self, in_flight: usize) -> bool {
-        let may_run = match &self.limit {
-            Budget::Own(limit) => self.running < *limit,
-            Budget::Shared(waiter) => waiter.limit() > 0,
-        };
-        self.held.is_none() && may_run && self.any_window(in_flight)
+        if self.is_simple {
+            return self.held.is_none() && in_flight < self.limit();
+        }
+        self.held.is_none() && self.any_to_run() && self.any_window(in_flight)
+    }
+
+    /// Tells whether one more could run, as far as this stage knows.
+    #[inline(never)]
+    fn any_to_run(&self) -> bool {
+        match (&self.limit, self.window) {
+            (Budget::Own(limit), _) => self.running < *limit,
+            (Budget::Shared(waiter), Window::Items(_)) => waiter.limit() > 0,
+            (Budget::Shared(_), Window::Limits(_)) => true,
+        }
+    }
+
+    /// Tells whether an item waits that may start, or one may be pulled.
+    #[inline]
+    pub(super) fn may_start(&self, in_flight: usize) -> bool {
+        self.any_held() || self.may_pull(in_flight)
     }
 
     /// Returns how many items were pulled and wait before their calls.
@@ -236,6 +254,12 @@ impl<I> Admission<I> {
         self.waiting() - usize::from(self.holds_item())
     }
 
+    /// Tells whether an item waits that nobody of its key is before.
+    #[inline]
+    pub(super) fn any_held(&self) -> bool {
+        self.held.is_some() || self.parking.as_ref().is_some_and(Parking::any_ready)
+    }
+
     /// Takes the item to start next of those that wait.
     pub(super) fn take_held(&mut self) -> Option<Held<I>> {
         let held = self.held.take();
@@ -248,16 +272,18 @@ impl<I> Admission<I> {
         self.held = Some(held);
     }
 
-    /// Tells whether an item fits in the window, with so many in flight and so many queued outputs.
-    pub(super) fn fits(&mut self, weight: usize, in_flight: usize, queued: usize) -> bool {
-        let window = self.window();
-        match &mut self.weights {
-            None => in_flight < window,
-            Some(weights) => {
-                weights.keep(queued);
-                weights.fits(weight, window)
-            }
+    /// Tells whether an item fits in the window that was pulled as there was room, with so many places or outputs
+    /// in the queue.
+    #[inline]
+    pub(super) fn fits(&mut self, weight: usize, queued: usize) -> bool {
+        if self.weights.is_none() {
+            return true;
         }
+        let window = self.window();
+        self.weights.as_mut().is_some_and(|weights| {
+            weights.keep(queued);
+            weights.fits(weight, window)
+        })
     }
 
     /// Counts an item as in flight.
@@ -268,6 +294,7 @@ impl<I> Admission<I> {
     }
 
     /// Takes what a call needs to run, if it is there.
+    #[inline]
     pub(super) fn take(&mut self, weight: usize, key: Option<Key>) -> Option<Hold> {
         let permit = match &mut self.limit {
             Budget::Own(limit) => {
@@ -283,26 +310,23 @@ impl<I> Admission<I> {
         Some(Hold { weight, key, permit })
     }
 
-    /// Keeps what a call has taken while it is being made.
-    pub(super) fn begin_start(&mut self, place: usize, hold: Hold) {
-        self.starting = Some((place, hold));
-    }
-
-    /// Takes what a call has taken that was being made.
-    pub(super) fn end_start(&mut self) -> Option<(usize, Hold)> {
-        self.starting.take()
-    }
-
     /// Gives back what a call had, which is over. Its output may wait.
+    #[inline]
     pub(super) fn give_back(&mut self, hold: Option<Hold>, waits: bool) -> Freed {
-        let Hold { weight, key, permit } =
-            hold.unwrap_or(Hold { weight: 0, key: None, permit: None });
+        let (weight, key, permit) = match hold {
+            Some(Hold { weight, key, permit }) => (weight, key, permit),
+            None => (0, None, None),
+        };
         self.running -= weight;
         if let Some(weights) = &mut self.weights {
             weights.end(weight, waits);
         }
-        let is_over = key.zip(self.parking.as_mut()).map(|(key, parking)| parking.give_back(key));
-        Freed { permit, key: key.filter(|_| is_over == Some(true)) }
+        Freed { permit, key: key.filter(|key| self.give_back_key(*key)) }
+    }
+
+    #[cold]
+    fn give_back_key(&mut self, key: Key) -> bool {
+        self.parking.as_mut().is_some_and(|parking| parking.give_back(key))
     }
 
     /// Has a call wait for a permit to go on.

@@ -101,20 +101,11 @@ impl<I, C, U> Core<I, C, U> {
             return None;
         };
         admission.step_aside();
-        let (hold, place) = match panicked {
-            Some((slot, place)) => {
-                let ahead = admission.ahead();
-                let waiting = ahead.map_or(0, |ahead| ahead.end(slot, self.outputs.is_ordered()));
-                self.outputs.end_ahead(place, waiting);
-                (self.slots.take_hold(slot), None)
-            }
-            None => admission.end_start().map(|(place, hold)| (hold, place)).unzip(),
-        };
-        if let Some(place) = place {
-            self.outputs.end(place);
-        }
-        let freed = hold.map(|hold| admission.give_back(Some(hold), false));
-        freed
+        let (slot, place) = panicked.or_else(|| self.slots.prepared())?;
+        let ahead = admission.ahead();
+        let waiting = ahead.map_or(0, |ahead| ahead.end(slot, self.outputs.is_ordered()));
+        self.outputs.end_ahead(place, waiting);
+        Some(admission.give_back(self.slots.take_hold(slot), false))
     }
 }
 

@@ -163,10 +163,20 @@ impl<T> Outputs<T> {
         }
     }
 
-    /// Takes what waits behind the first output, in input order.
-    fn next_behind(&mut self) -> Option<T> {
+    /// Tells whether more waits behind the first output, in input order.
+    fn any_behind(&self) -> bool {
+        self.behind.get(self.index(self.first)).is_some_and(|behind| !behind.is_empty())
+    }
+
+    /// Has what waits behind the first output be the first.
+    #[cold]
+    fn move_up(&mut self, output: Output<T>) -> Output<T> {
         let index = self.index(self.first);
-        self.behind.get_mut(index)?.pop_front()
+        if let Some(value) = self.behind[index].pop_front() {
+            self.extra -= 1;
+            self.set(self.first, Place::Given(Output { value, call: output.call }));
+        }
+        output
     }
 
     /// Notes that a call has left the stage, in completion order.
@@ -274,15 +284,11 @@ impl<T> Outputs<T> {
     }
 
     /// Takes the next output to yield. If its call is over it has left the stage.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self) -> Option<Output<T>> {
         let Place::Given(output) = self.clear(self.first) else { return None };
-        if self.extra > 0 && self.is_ordered {
-            if let Some(value) = self.next_behind() {
-                self.extra -= 1;
-                self.set(self.first, Place::Given(Output { value, call: output.call }));
-                return Some(output);
-            }
+        if self.extra > 0 && self.is_ordered && self.any_behind() {
+            return Some(self.move_up(output));
         }
         if let After::Over = output.call {
             self.end(self.first);

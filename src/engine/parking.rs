@@ -134,6 +134,11 @@ impl<I> Parking<I> {
         queue.taken == 0
     }
 
+    /// Tells whether an item has its key.
+    pub(super) fn any_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Takes the first item that has its key.
     pub(super) fn next_ready(&mut self) -> Option<Held<I>> {
         let index = self.ready.pop(&self.nodes)?;

@@ -67,6 +67,12 @@ impl<I> Room<I> {
         self.admission.as_deref()
     }
 
+    /// Tells whether inner streams run ahead.
+    #[inline]
+    pub(super) fn is_ahead(&self) -> bool {
+        self.admission.as_ref().is_some_and(|admission| admission.as_ahead().is_some())
+    }
+
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
         self.admission.is_none()

@@ -105,10 +105,7 @@ impl<C> Slots<C> {
         }
         let index = self.vacant;
         if let Some(place) = place {
-            if self.places.len() < self.slots.len() {
-                self.places.resize(self.slots.len(), 0);
-            }
-            self.places[index as usize] = place;
+            self.set_place(index as usize, place);
         }
         let Self { slots, vacant, polling, .. } = self;
         let mut slot = slots[index as usize].as_mut().project();
@@ -191,16 +188,33 @@ impl<C> Slots<C> {
         self.holds.get_mut(index as usize)
     }
 
-    /// Gives the next call to be started what it has to give back.
-    #[cold]
-    pub(super) fn hold_next(&mut self, hold: Hold, signals: &Arc<Signals>) {
+    /// Gives the next call to be [started](Self::start) its place, and what it has to give back.
+    #[inline]
+    pub(super) fn prepare(&mut self, place: usize, hold: Hold, signals: &Arc<Signals>) {
         if self.vacant == NONE {
             self.make(signals);
         }
+        let index = self.vacant as usize;
         if self.holds.len() < self.slots.len() {
             self.holds.resize_with(self.slots.len(), || None);
         }
-        self.holds[self.vacant as usize] = Some(hold);
+        self.holds[index] = Some(hold);
+        self.set_place(index, place);
+    }
+
+    #[inline]
+    fn set_place(&mut self, index: usize, place: usize) {
+        if self.places.len() < self.slots.len() {
+            self.places.resize(self.slots.len(), 0);
+        }
+        self.places[index] = place;
+    }
+
+    /// Returns the slot and the place that a call was [prepared](Self::prepare) for, but not started.
+    #[cold]
+    pub(super) fn prepared(&self) -> Option<(u32, usize)> {
+        let hold = self.holds.get(self.vacant as usize)?;
+        hold.as_ref().map(|_| (self.vacant, self.place(self.vacant)))
     }
 
     /// Returns the place in input order of the call in a slot, or of the one that was there last.

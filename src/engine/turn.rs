@@ -72,7 +72,7 @@ use super::marks::Answer;
 use super::outputs::{After, Output};
 use super::slots::Due;
 use super::upstream::Upstream;
-use super::work::Work;
+use super::work::{Key, Work};
 
 /// What one turn works with.
 ///
@@ -106,6 +106,14 @@ impl<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> Turn<'a, S, I, C, U, W, PLAI
         let Answer { is_asked, advanced, budget } = answer;
         Self { core, upstream, is_asked, advanced: !PLAIN && advanced, budget, work }
     }
+}
+
+/// An item that is in flight, and about to start.
+struct Admitted<I> {
+    item: I,
+    weight: usize,
+    key: Option<Key>,
+    place: usize,
 }
 
 /// Only after a panic: who has taken the turn forgets this.
@@ -398,7 +406,7 @@ where
     }
 
     /// Tells whether a call has what it gives on to others.
-    #[inline(never)]
+    #[inline]
     fn shares(&mut self, index: u32) -> bool {
         let hold = self.core.slots.hold(index).and_then(|hold| hold.as_ref());
         hold.is_some_and(Hold::is_shared)
@@ -410,6 +418,11 @@ where
         if !C::MANY || PLAIN {
             return false;
         }
+        self.core.room.is_ahead() && self.any_waits_ahead(index)
+    }
+
+    #[cold]
+    fn any_waits_ahead(&self, index: u32) -> bool {
         let ahead = self.core.room.as_admission().and_then(Admission::as_ahead);
         ahead.is_some_and(|ahead| ahead.waiting(index) > 0)
     }
@@ -446,7 +459,7 @@ where
             let item = self.pull()?;
             self.budget = self.budget.saturating_sub(1);
             Some(self.begin_call(item))
-        } else if self.is_admitting() {
+        } else if self.is_admitting() && self.may_start() {
             self.start_admitted()
         } else {
             None
@@ -466,77 +479,79 @@ where
     /// Starts a call, if there is an item and all that it needs.
     #[inline(never)]
     fn start_admitted(&mut self) -> Option<(u32, Poll<Step<U>>)> {
-        while self.budget > 0 {
-            let mut held = match self.core.room.admission()?.take_held() {
-                Some(held) => held,
-                None if self.any_room() => {
-                    let item = self.pull()?;
-                    let Some(value) = W::value(&item) else {
-                        self.budget = self.budget.saturating_sub(1);
-                        return Some(self.begin_failed(item));
-                    };
-                    let weight = self.work.weight(value);
-                    Held { item, weight, place: None, key: None }
-                }
-                None => return None,
+        loop {
+            let next = if self.core.room.admission()?.any_held() {
+                self.next_held()?
+            } else {
+                let item = self.pull()?;
+                self.budget = self.budget.saturating_sub(1);
+                let Some(value) = W::value(&item) else { return Some(self.begin_failed(item)) };
+                let weight = self.work.weight(value);
+                self.admit(item, weight)
             };
-            self.budget = self.budget.saturating_sub(1);
-            if held.place.is_none() {
-                if !self.fits(held.weight) {
-                    self.core.room.admission()?.hold(held);
-                    return None;
+            let Some(Admitted { item, weight, key, place }) = next else {
+                if self.budget > 0 && self.may_start() {
+                    continue;
                 }
-                match self.admit(held) {
-                    Some(admitted) => held = admitted,
-                    None => continue,
-                }
-            }
-            let admission = self.core.room.admission()?;
-            match held.place.zip(admission.take(held.weight, held.key)) {
-                Some((place, hold)) => return Some(self.begin_admitted(held.item, place, hold)),
-                None => {
-                    admission.hold(held);
-                    return None;
-                }
+                return None;
+            };
+            let Core { slots, room, poller, .. } = &mut *self.core;
+            let admission = room.admission()?;
+            let Some(hold) = admission.take(weight, key) else {
+                admission.hold(Held { item, weight, key, place: Some(place) });
+                return None;
+            };
+            slots.prepare(place, hold, &poller.signals);
+            let call = self.work.start(item);
+            let Core { slots, poller, .. } = &mut *self.core;
+            return Some(slots.start(call, None, &poller.signals, C::poll));
+        }
+    }
+
+    /// Tells whether there is an item that may start, or room to pull one.
+    #[inline]
+    fn may_start(&self) -> bool {
+        let Core { outputs, room, .. } = &*self.core;
+        room.as_admission().is_some_and(|admission| admission.may_start(outputs.in_window()))
+    }
+
+    /// Takes the next item that waits. `None` if it still has to.
+    #[cold]
+    #[inline(never)]
+    fn next_held(&mut self) -> Option<Option<Admitted<I>>> {
+        let Held { item, weight, key, place } = self.core.room.admission()?.take_held()?;
+        self.budget = self.budget.saturating_sub(1);
+        match place {
+            Some(place) => Some(Some(Admitted { item, weight, key, place })),
+            None => {
+                let admitted = self.admit(item, weight);
+                let is_held = self.core.room.admission()?.any_held();
+                if admitted.is_none() && is_held { None } else { Some(admitted) }
             }
         }
-        None
     }
 
-    /// Tells whether an item fits in the window.
-    fn fits(&mut self, weight: usize) -> bool {
-        let Core { outputs, room, .. } = &mut *self.core;
-        let (in_window, queued) = (outputs.in_window(), outputs.queued());
-        room.admission().is_some_and(|admission| admission.fits(weight, in_window, queued))
-    }
-
-    /// Takes an item into the window. Returns it unless it has to wait for its key.
-    fn admit(&mut self, held: Held<I>) -> Option<Held<I>> {
-        let key = W::value(&held.item).and_then(|value| self.work.key(value));
+    /// Takes an item into the window, unless it is held until it fits, or has to wait for its key.
+    #[inline(always)]
+    fn admit(&mut self, item: I, weight: usize) -> Option<Admitted<I>> {
         let Core { outputs, room, .. } = &mut *self.core;
         let admission = room.admission()?;
-        admission.admit(held.weight);
-        let held = Held { place: Some(outputs.begin()), key, ..held };
+        if !admission.fits(weight, outputs.queued()) {
+            admission.hold(Held { item, weight, key: None, place: None });
+            return None;
+        }
+        let key = W::value(&item).and_then(|value| self.work.key(value));
+        let Core { outputs, room, .. } = &mut *self.core;
+        let admission = room.admission()?;
+        admission.admit(weight);
+        let place = outputs.begin();
         if let Some((key, parking)) = key.zip(admission.parking()) {
             if !parking.take_key(key) {
-                parking.park(key, held);
+                parking.park(key, Held { item, weight, key: Some(key), place: Some(place) });
                 return None;
             }
         }
-        Some(held)
-    }
-
-    /// Makes a call that has what it needs, and polls it.
-    fn begin_admitted(&mut self, item: I, place: usize, hold: Hold) -> (u32, Poll<Step<U>>) {
-        if let Some(admission) = self.core.room.admission() {
-            admission.begin_start(place, hold);
-        }
-        let call = self.work.start(item);
-        let Core { slots, room, poller, .. } = &mut *self.core;
-        if let Some((_, hold)) = room.admission().and_then(Admission::end_start) {
-            slots.hold_next(hold, &poller.signals);
-        }
-        slots.start(call, Some(place), &poller.signals, C::poll)
+        Some(Admitted { item, weight, key, place })
     }
 
     /// Makes a call of an item that failed upstream, which is over at once.
@@ -612,7 +627,7 @@ where
     /// Has a call go on whose output waited and is yielded.
     #[inline]
     fn taken(&mut self, call: After) {
-        if C::MANY && self.is_admitting() {
+        if C::MANY && self.is_admitting() && self.core.room.is_ahead() {
             self.taken_ahead(call);
         } else {
             self.follow(call);
