@@ -44,6 +44,10 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 /// their own to yield, as the plain `flat_map` has, can undo that, as with any lock:
 /// `flat_map_concurrent(1, f)` does not.)
 ///
+/// For one call of a key at a time, in the order of its items, there is
+/// [`map_concurrent_by_key`](crate::FlowExt::map_concurrent_by_key). A semaphore of its own for each key, acquired in
+/// the calls, does not keep their order: calls that are woken together are polled in any order.
+///
 /// # What can hang
 ///
 /// - **Nested use**: a call that takes a permit of the semaphore that it runs under, as by a stage inside
