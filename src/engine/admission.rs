@@ -272,18 +272,18 @@ impl<I> Admission<I> {
         self.held = Some(held);
     }
 
-    /// Tells whether an item fits in the window that was pulled as there was room, with so many places or outputs
-    /// in the queue.
+    /// Takes in that so many places, or outputs that wait, are left.
     #[inline]
-    pub(super) fn fits(&mut self, weight: usize, queued: usize) -> bool {
-        if self.weights.is_none() {
-            return true;
-        }
-        let window = self.window();
-        self.weights.as_mut().is_some_and(|weights| {
+    pub(super) fn forget_yielded(&mut self, queued: usize) {
+        if let Some(weights) = &mut self.weights {
             weights.keep(queued);
-            weights.fits(weight, window)
-        })
+        }
+    }
+
+    /// Tells whether an item fits in the window that was pulled as there was room.
+    #[inline]
+    pub(super) fn fits(&self, weight: usize) -> bool {
+        self.weights.as_ref().is_none_or(|weights| weights.fits(weight, self.window()))
     }
 
     /// Counts an item as in flight.

@@ -510,9 +510,12 @@ where
 
     /// Tells whether there is an item that may start, or room to pull one.
     #[inline]
-    fn may_start(&self) -> bool {
-        let Core { outputs, room, .. } = &*self.core;
-        room.as_admission().is_some_and(|admission| admission.may_start(outputs.in_window()))
+    fn may_start(&mut self) -> bool {
+        let Core { outputs, room, .. } = &mut *self.core;
+        room.admission().is_some_and(|admission| {
+            admission.forget_yielded(outputs.queued());
+            admission.may_start(outputs.in_window())
+        })
     }
 
     /// Takes the next item that waits. `None` if it still has to.
@@ -536,7 +539,7 @@ where
     fn admit(&mut self, item: I, weight: usize) -> Option<Admitted<I>> {
         let Core { outputs, room, .. } = &mut *self.core;
         let admission = room.admission()?;
-        if !admission.fits(weight, outputs.queued()) {
+        if !admission.fits(weight) {
             admission.hold(Held { item, weight, key: None, place: None });
             return None;
         }
