@@ -7,8 +7,9 @@
 //!   all that share a semaphore, where each call has a permit.
 //! - Before it is **admitted** an item has to fit in the window, then it may have to wait for its key, then for
 //!   the limit. An item is pulled without a permit, because a stage upstream may need that to produce the item;
-//!   then the item is **held** until there is one. There is one held item at most: while it is there
-//!   nothing is pulled.
+//!   then the item is **held** until there is one. One item at most is held, and one is **outside** the
+//!   window: while either is there nothing is pulled. Who is outside waits behind all in the window, as
+//!   these make room.
 //! - A permit is given back after its call was dropped, and by an inner stream whenever it gave an output: it
 //!   **pauses**, and takes a permit again to go on.
 //! - A stage takes no permit for an inner stream while it has an output to yield. So when it yields it
@@ -61,13 +62,16 @@ pub(super) struct Admission<I> {
     /// Whether each call needs one permit, and that is all.
     is_simple: bool,
 
-    /// What the calls weigh that run, or are paused.
+    /// What the calls weigh that run, if the stage alone counts them.
     running: usize,
 
     /// What the items in flight weigh, if that is not one each.
     weights: Option<Weights>,
 
-    /// An item that was pulled and cannot start yet.
+    /// An item that was pulled and does not fit in the window yet.
+    outside: Option<Held<I>>,
+
+    /// An item in the window that waits for the limit and for nothing else.
     held: Option<Held<I>>,
 
     /// The items that wait for others of their key, if items have keys.
@@ -124,6 +128,14 @@ pub(super) struct Hold {
     pub(super) permit: Option<Permit>,
 }
 
+impl<I> Held<I> {
+    /// Takes what it has already: its key.
+    pub(super) fn take_hold(&mut self) -> Option<Hold> {
+        let key = self.key.take()?;
+        Some(Hold { weight: 0, key: Some(key), permit: None })
+    }
+}
+
 /// What there is of a call after it gave back what it had.
 pub(super) struct Freed {
     /// To be dropped last, as that wakes others, who may panic.
@@ -163,6 +175,7 @@ impl<I> Admission<I> {
             running: 0,
             // A window for outputs counts those.
             weights: (asks.weight() && !runs_ahead).then(|| Weights::new(concurrency.ordered)),
+            outside: None,
             held: None,
             parking: asks.key().then(Parking::new),
             paused: VecDeque::new(),
@@ -181,6 +194,11 @@ impl<I> Admission<I> {
 
     pub(super) fn as_ahead(&self) -> Option<&Ahead> {
         self.ahead.as_ref()
+    }
+
+    /// Tells whether an inner stream may wait for room in the window.
+    pub(super) fn any_blocked(&self) -> bool {
+        self.ahead.as_ref().is_some_and(Ahead::any_blocked)
     }
 
     /// Tells whether calls need permits.
@@ -212,13 +230,23 @@ impl<I> Admission<I> {
         }
     }
 
+    /// Forgets what weighed that is queued no more, but for so many.
+    pub(super) fn keep_weights(&mut self, queued: usize) {
+        if let Some(weights) = &mut self.weights {
+            weights.keep(queued);
+        }
+    }
+
     /// Tells whether an item may be pulled, with so many in flight.
     #[inline]
     pub(super) fn may_pull(&self, in_flight: usize) -> bool {
         if self.is_simple {
             return self.held.is_none() && in_flight < self.limit();
         }
-        self.held.is_none() && self.any_to_run() && self.any_window(in_flight)
+        self.held.is_none()
+            && self.outside.is_none()
+            && self.any_to_run()
+            && self.any_window(in_flight)
     }
 
     /// Tells whether one more could run, as far as this stage knows.
@@ -240,12 +268,12 @@ impl<I> Admission<I> {
     /// Returns how many items were pulled and wait before their calls.
     pub(super) fn waiting(&self) -> usize {
         let parked = self.parking.as_ref().map_or(0, Parking::len);
-        usize::from(self.held.is_some()) + parked
+        usize::from(self.held.is_some()) + usize::from(self.outside.is_some()) + parked
     }
 
     /// Tells whether an item waits that is not in flight yet.
     pub(super) fn holds_item(&self) -> bool {
-        self.held.as_ref().is_some_and(|held| held.place.is_none())
+        self.outside.is_some()
     }
 
     /// Returns how many of the items in flight wait before their calls.
@@ -254,30 +282,26 @@ impl<I> Admission<I> {
         self.waiting() - usize::from(self.holds_item())
     }
 
-    /// Tells whether an item waits that nobody of its key is before.
+    /// Tells whether an item waits that has its key, or comes before it.
     #[inline]
     pub(super) fn any_held(&self) -> bool {
-        self.held.is_some() || self.parking.as_ref().is_some_and(Parking::any_ready)
+        self.held.is_some()
+            || self.outside.is_some()
+            || self.parking.as_ref().is_some_and(Parking::any_ready)
     }
 
-    /// Takes the item to start next of those that wait.
+    /// Takes the item to start next of those that wait. Those in the window come first, as they make room.
     pub(super) fn take_held(&mut self) -> Option<Held<I>> {
         let held = self.held.take();
-        held.or_else(|| self.parking.as_mut().and_then(Parking::next_ready))
+        let held = held.or_else(|| self.parking.as_mut().and_then(Parking::next_ready));
+        held.or_else(|| self.outside.take())
     }
 
     /// Has an item wait until it can start.
     pub(super) fn hold(&mut self, held: Held<I>) {
-        debug_assert!(self.held.is_none(), "one item is held at most");
-        self.held = Some(held);
-    }
-
-    /// Takes in that so many places, or outputs that wait, are left.
-    #[inline]
-    pub(super) fn forget_yielded(&mut self, queued: usize) {
-        if let Some(weights) = &mut self.weights {
-            weights.keep(queued);
-        }
+        let waits = if held.place.is_some() { &mut self.held } else { &mut self.outside };
+        debug_assert!(waits.is_none(), "one item is held at most");
+        *waits = Some(held);
     }
 
     /// Tells whether an item fits in the window that was pulled as there was room.
@@ -302,11 +326,17 @@ impl<I> Admission<I> {
                 if self.running > 0 && sum.is_none_or(|sum| sum > *limit) {
                     return None;
                 }
+                self.running += weight;
                 None
+            }
+            // One that goes on and needs more would never have it, if those that need less went before it.
+            Budget::Shared(_)
+                if self.paused.front().is_some_and(|(_, paused)| *paused > weight) =>
+            {
+                return None;
             }
             Budget::Shared(waiter) => Some(waiter.try_take(weight)?),
         };
-        self.running += weight;
         Some(Hold { weight, key, permit })
     }
 
@@ -317,7 +347,9 @@ impl<I> Admission<I> {
             Some(Hold { weight, key, permit }) => (weight, key, permit),
             None => (0, None, None),
         };
-        self.running -= weight;
+        if let Budget::Own(_) = self.limit {
+            self.running -= weight;
+        }
         if let Some(weights) = &mut self.weights {
             weights.end(weight, waits);
         }
@@ -367,6 +399,7 @@ impl<I> Admission<I> {
         if self.held.as_ref().is_some_and(|held| !kept(held)) {
             cut.extend(self.held.take());
         }
+        cut.extend(self.outside.take());
         // Nothing is pulled any more.
         self.weights = None;
         cut
@@ -392,8 +425,8 @@ impl<I> Admission<I> {
         let listens_above = self.listens_above(in_flight, wants_room);
         let Budget::Shared(waiter) = &mut self.limit else { return false };
         let paused = self.paused.front().map(|(_, weight)| *weight);
-        let held = self.held.as_ref().filter(|held| held.place.is_some());
-        if let Some(permits) = paused.or(held.map(|held| held.weight)) {
+        let held = self.held.as_ref().map(|held| held.weight);
+        if let Some(permits) = paused.or(held) {
             self.stop_listening();
             let Budget::Shared(waiter) = &mut self.limit else { return false };
             let waits = waiter.wait(permits, cx.waker());
@@ -424,7 +457,7 @@ impl<I> Admission<I> {
 
     /// Returns what the limit has to be above for the stage to go on, if nothing else can bring that.
     fn listens_above(&self, in_flight: usize, wants_room: bool) -> Option<usize> {
-        let held = self.held.as_ref();
+        let held = self.outside.as_ref();
         if held.is_none() && !wants_room {
             return None;
         }

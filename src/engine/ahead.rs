@@ -8,6 +8,7 @@
 //! are told from those of the next by number: they come first.
 
 use std::collections::VecDeque;
+use std::mem;
 
 #[derive(Default)]
 pub(super) struct Ahead {
@@ -27,6 +28,9 @@ struct InnerStream {
     left: usize,
 
     is_blocked: bool,
+
+    /// Whether its slot is among those that are blocked, be it from before.
+    is_listed: bool,
 }
 
 /// What an output that was taken leaves behind.
@@ -71,14 +75,14 @@ impl Ahead {
         }
         stream.waiting -= 1;
         let frees = stream.waiting > 0;
-        let unblocked = !frees && std::mem::take(&mut stream.is_blocked);
+        let unblocked = !frees && mem::take(&mut stream.is_blocked);
         Taken { is_left: false, frees, unblocked }
     }
 
     /// Notes that a stream has ended. Returns how many of its outputs wait.
     pub(super) fn end(&mut self, slot: u32, is_ordered: bool) -> usize {
         let stream = self.stream(slot);
-        let waiting = std::mem::take(&mut stream.waiting);
+        let waiting = mem::take(&mut stream.waiting);
         if !is_ordered {
             stream.left += waiting;
         }
@@ -87,14 +91,24 @@ impl Ahead {
 
     /// Has a stream wait for room.
     pub(super) fn block(&mut self, slot: u32) {
-        self.stream(slot).is_blocked = true;
-        self.blocked.push_back(slot);
+        let stream = self.stream(slot);
+        stream.is_blocked = true;
+        if !mem::replace(&mut stream.is_listed, true) {
+            self.blocked.push_back(slot);
+        }
+    }
+
+    /// Tells whether a stream may be blocked.
+    pub(super) fn any_blocked(&self) -> bool {
+        !self.blocked.is_empty()
     }
 
     /// Takes the first stream that is blocked.
     pub(super) fn unblock(&mut self) -> Option<u32> {
         while let Some(slot) = self.blocked.pop_front() {
-            if std::mem::take(&mut self.stream(slot).is_blocked) {
+            let stream = self.stream(slot);
+            stream.is_listed = false;
+            if mem::take(&mut stream.is_blocked) {
                 return Some(slot);
             }
         }
@@ -105,7 +119,7 @@ impl Ahead {
     pub(super) fn cut(&mut self, goes_on: impl Fn(u32) -> bool) {
         for (slot, stream) in self.streams.iter_mut().enumerate() {
             if !goes_on(slot as u32) {
-                *stream = InnerStream::default();
+                *stream = InnerStream { is_listed: stream.is_listed, ..InnerStream::default() };
             }
         }
     }

@@ -343,7 +343,9 @@ impl<T> Outputs<T> {
 
     /// Tells whether an output of the call at `place` waits, in input order.
     pub(super) fn any_waits(&self, place: usize) -> bool {
-        matches!(self.ring.get(self.index(place)), Some(Place::Given(_)))
+        // Places come round, and there may be no room made for this one.
+        self.offset(place) < self.ring.len()
+            && matches!(self.ring[self.index(place)], Place::Given(_))
     }
 
     /// Returns how many outputs wait.

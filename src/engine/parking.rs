@@ -153,7 +153,7 @@ impl<I> Parking<I> {
         node.held.take()
     }
 
-    /// Takes out an item that is not `kept`, if there is one.
+    /// Takes out the items that are not `kept`. Those that have their key still have it.
     pub(super) fn cut(&mut self, kept: impl Fn(&Held<I>) -> bool) -> Vec<Held<I>> {
         let mut cut = Vec::new();
         for list in 0..=self.keys.len() {
@@ -169,7 +169,9 @@ impl<I> Parking<I> {
                     longer.push(index, &mut self.nodes);
                     *self.list(list) = longer;
                 } else {
-                    cut.extend(self.vacate(index));
+                    let has_key = list == self.keys.len();
+                    let held = self.vacate(index);
+                    cut.extend(held.map(|held| Held { key: held.key.filter(|_| has_key), ..held }));
                 }
             }
         }

@@ -244,6 +244,9 @@ where
 
     #[cold]
     fn begin_admitting(&mut self) {
+        self.keep_weights();
+        // A call that panicked has left room.
+        self.unblock();
         // Those that paused take turns with those that were woken.
         if let Some(index) = self.resume() {
             self.core.slots.again(index, &self.core.poller.signals);
@@ -385,6 +388,7 @@ where
         let ahead = room.admission().and_then(Admission::ahead);
         let waiting = ahead.map_or(0, |ahead| ahead.end(index, outputs.is_ordered()));
         outputs.end_ahead(place, waiting);
+        self.unblock();
         self.free(index, After::Over, false);
     }
 
@@ -513,7 +517,7 @@ where
     fn may_start(&mut self) -> bool {
         let Core { outputs, room, .. } = &mut *self.core;
         room.admission().is_some_and(|admission| {
-            admission.forget_yielded(outputs.queued());
+            admission.keep_weights(outputs.queued());
             admission.may_start(outputs.in_window())
         })
     }
@@ -534,11 +538,18 @@ where
         }
     }
 
+    /// Forgets what weighed and has left the stage.
+    fn keep_weights(&mut self) {
+        let Core { outputs, room, .. } = &mut *self.core;
+        if let Some(admission) = room.admission() {
+            admission.keep_weights(outputs.queued());
+        }
+    }
+
     /// Takes an item into the window, unless it is held until it fits, or has to wait for its key.
     #[inline(always)]
     fn admit(&mut self, item: I, weight: usize) -> Option<Admitted<I>> {
-        let Core { outputs, room, .. } = &mut *self.core;
-        let admission = room.admission()?;
+        let admission = self.core.room.admission()?;
         if !admission.fits(weight) {
             admission.hold(Held { item, weight, key: None, place: None });
             return None;
@@ -653,8 +664,15 @@ where
                 self.follow(call);
             }
         }
-        // There may be room for one more.
-        if self.any_window() {
+        self.unblock();
+    }
+
+    /// Has the first inner stream go on that waits for room in the window, if there is some.
+    fn unblock(&mut self) {
+        if C::MANY
+            && self.core.room.as_admission().is_some_and(Admission::any_blocked)
+            && self.any_window()
+        {
             let ahead = self.core.room.admission().and_then(Admission::ahead);
             if let Some(index) = ahead.and_then(Ahead::unblock) {
                 self.follow(After::GoesOn(index));
@@ -700,10 +718,12 @@ where
         }
         if let Some(admission) = room.admission() {
             let kept = |other| !outputs.ends_with(place, other);
-            for cut in admission.cut(kept, |slot| slots.is_running(slot)) {
+            let mut keys = Vec::new();
+            for mut cut in admission.cut(kept, |slot| slots.is_running(slot)) {
+                keys.extend(cut.take_hold());
                 cleanup.run(|| drop(cut));
             }
-            for hold in own.into_iter().chain(holds) {
+            for hold in own.into_iter().chain(holds).chain(keys) {
                 let Freed { permit, key } = admission.give_back(Some(hold), false);
                 if let Some(key) = key {
                     cleanup.run(|| self.work.forget(key));
