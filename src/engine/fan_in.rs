@@ -3,8 +3,11 @@
 //! Each is held as a stage holds its one upstream, in a slot of its own, and polled only when it was
 //! woken. An advance goes on to those that were woken and answer. What it passes over, and what it advanced,
 //! is noted and pulled next, woken or not.
+//!
+//! A branch that panics is queued like one that was woken: a stage goes on with its other calls, or yields the
+//! error for which it dropped them.
 
-use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -135,14 +138,23 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         }
     }
 
-    /// Polls a branch, in one way or the other.
+    /// Polls a branch, in one way or the other. One that panics is to be polled again.
     fn poll(&mut self, index: u32, advance: bool, budget: &mut usize) -> Poll<Step<T>> {
-        let polling = Polling { fan_in: self };
-        let turn =
-            |branch: Pin<&mut Branch<S, T>>, cx: &mut Context<'_>| branch.turn(advance, budget, cx);
-        let Self { branches, poller, .. } = &mut *polling.fan_in;
+        let Self { branches, poller, .. } = self;
+        let mut panicked = None;
+        // Caught in the slot, which would have to be vacated otherwise.
+        let turn = |branch: Pin<&mut Branch<S, T>>, cx: &mut Context<'_>| {
+            let turn = AssertUnwindSafe(|| branch.turn(advance, budget, cx));
+            catch_unwind(turn).unwrap_or_else(|panic| {
+                panicked = Some(panic);
+                Poll::Pending
+            })
+        };
         let polled = branches.poll(index, &poller.signals, turn);
-        mem::forget(polling);
+        if let Some(panic) = panicked {
+            branches.wake(index, &poller.signals);
+            resume_unwind(panic);
+        }
         if let Poll::Ready(Step::End) = polled {
             self.open -= 1;
         }
@@ -178,19 +190,6 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
     /// How many branches have not ended.
     pub(crate) fn count(&self) -> usize {
         self.open
-    }
-}
-
-/// A branch that is being polled. Dropping this removes it, as it panicked.
-struct Polling<'a, S, T> {
-    fan_in: &'a mut FanIn<S, T>,
-}
-
-impl<S, T> Drop for Polling<'_, S, T> {
-    fn drop(&mut self) {
-        if self.fan_in.branches.remove_panicked().is_some() {
-            self.fan_in.open -= 1;
-        }
     }
 }
 

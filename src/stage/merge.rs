@@ -25,8 +25,9 @@ use crate::size_hint::SizeHint;
 ///
 /// # Panics
 ///
-/// A panic in one of the streams comes out of the poll that ran it. That stream is dropped; the others
-/// are unharmed.
+/// A panic in one of the streams comes out of the poll that ran it. The others are unharmed, and that one is
+/// asked again in the next poll: a stage yields the outputs of its other calls, and an error for which it
+/// dropped a call that panicked.
 ///
 /// # Examples
 ///

@@ -275,10 +275,7 @@ fn the_other_stages_have_ended_after_their_end_and_not_before() {
             let stream = of().prefetch(limit, |task| executor.spawn(task));
             check("prefetch", &source, stream, || while executor.try_tick() {});
         }
-        let all = merge([of(), of(), of()]);
-        if !source.contains(&Turn::Panic) {
-            check("merge", &source, all, || ());
-        }
+        check("merge", &source, merge([of(), of(), of()]), || ());
         let items =
             of().map(|n| if n == 1 { Err(n) } else { Ok(n) }).map_ok_concurrent(2, async |n| Ok(n));
         let plain = items.map_ok(|n| n).map_err(|n| n).err_into::<usize>().inspect_ok(|_| ());
