@@ -22,6 +22,7 @@ mod fairness;
 mod flow_builder;
 mod flow_shown;
 mod frontier;
+mod frontier_model;
 mod functional;
 mod fused;
 mod fused_stream;
