@@ -222,24 +222,22 @@ impl<T> Shared<T> {
         Entry { shared: self.clone() }
     }
 
-    /// Takes an item that waits.
-    pub(super) fn pop(self: &Arc<Self>) -> Option<(T, Entry<T>)> {
-        let item = self.state().pop()?;
-        Some((item, Entry { shared: self.clone() }))
-    }
-
-    /// Takes an item that waits, or waits for one. It ends, for good, if nobody can add any.
-    pub(super) fn poll_pop(self: &Arc<Self>, cx: &Context<'_>) -> Poll<Option<(T, Entry<T>)>> {
+    /// Takes an item that waits, or waits for one. It ends, for good, if nobody can add any: there is no entry,
+    /// and none to come.
+    pub(super) fn poll_pop(
+        self: &Arc<Self>,
+        cx: &Context<'_>,
+        more_to_come: bool,
+    ) -> Poll<Option<(T, Entry<T>)>> {
         let mut waker = None;
         loop {
-            // Before the waker, if that is to be dropped.
+            // Let go of before the waker, if that is to be dropped.
             let mut state = self.state();
             if let Some(item) = state.pop() {
-                drop(state);
                 return Poll::Ready(Some((item, Entry { shared: self.clone() })));
             }
-            if state.is_over() {
-                state.closed = true;
+            state.closed |= state.is_over() && !more_to_come;
+            if state.closed {
                 return Poll::Ready(None);
             }
             if state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -252,6 +250,11 @@ impl<T> Shared<T> {
             drop(state);
             waker = Some(cx.waker().clone());
         }
+    }
+
+    /// Tells whether an item waits.
+    pub(super) fn any_waiting(&self) -> bool {
+        !self.state().items.is_empty()
     }
 
     /// Adds what was gathered.
@@ -279,11 +282,6 @@ impl<T> Shared<T> {
         let left = (mem::take(&mut state.items), mem::take(&mut state.spare), state.waker.take());
         drop(state);
         drop(left);
-    }
-
-    /// Tells whether nothing waits, and nobody can add anything.
-    pub(super) fn is_over(&self) -> bool {
-        self.state().is_over()
     }
 
     /// Tells whether it has ended.
@@ -317,6 +315,7 @@ impl<T> State<T> {
         Some(item)
     }
 
+    /// Tells whether nothing waits, and nobody can add anything.
     fn is_over(&self) -> bool {
         self.items.is_empty() && self.alive == 0
     }

@@ -13,7 +13,7 @@ use super::frontier::{Frontier, frontier};
 use super::shell::shell;
 use super::styles::styles;
 use super::try_call::Try;
-use crate::engine::{Call, Stage, Step, is_advance};
+use crate::engine::{Call, Poller, Signals, Stage, Step, Upstream, answer};
 use crate::size_hint::SizeHint;
 use crate::{Concurrency, FlowExt, TryFlowExt};
 
@@ -152,22 +152,44 @@ pin_project! {
     /// An upstream with items `I`, and the items `T` that were found in its own, which go first. They come as
     /// `O`.
     struct Growth<S, T, I, O> {
-        // Dropped as soon as it has ended.
         #[pin]
-        upstream: Option<S>,
+        upstream: Upstream<S, I>,
+        poller: Poller,
         found: Frontier<T>,
         of_upstream: fn(I, &Frontier<T>) -> O,
         of_found: fn(Grown<T>) -> O,
     }
 }
 
-impl<S, T, I, O> Growth<S, T, I, O> {
+impl<S: Stream<Item = I>, T, I, O> Growth<S, T, I, O> {
     fn new(
         upstream: S,
         of_upstream: fn(I, &Frontier<T>) -> O,
         of_found: fn(Grown<T>) -> O,
     ) -> Self {
-        Self { upstream: Some(upstream), found: frontier([]), of_upstream, of_found }
+        let (signals, found) = (Signals::new(), frontier([]));
+        let upstream = Upstream::new(upstream, &signals);
+        Self { upstream, poller: Poller::new(signals), found, of_upstream, of_found }
+    }
+
+    /// Takes what was found, or else an item of upstream. If that is not asked for one, its stages go on.
+    fn turn(
+        self: Pin<&mut Self>,
+        advanced: bool,
+        budget: &mut usize,
+        cx: &Context<'_>,
+    ) -> Poll<Option<O>> {
+        let this = self.project();
+        let found = this.found.shared();
+        let waiting = found.any_waiting();
+        let polled = this.upstream.poll_next(this.poller, advanced || waiting, budget, cx);
+        if advanced && waiting {
+            return Poll::Pending;
+        }
+        if let Poll::Ready(Some(item)) = polled {
+            return Poll::Ready(Some((this.of_upstream)(item, this.found)));
+        }
+        found.poll_pop(cx, polled.is_pending()).map(|grown| grown.map(this.of_found))
     }
 }
 
@@ -175,43 +197,26 @@ impl<S: Stream<Item = I>, T, I, O> Stream for Growth<S, T, I, O> {
     type Item = O;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<O>> {
-        let mut this = self.project();
-        let found = this.found.shared();
-        // An advance is for the stages above.
-        let advanced = is_advance(cx.waker());
-        if !advanced {
-            if let Some(grown) = found.pop() {
-                return Poll::Ready(Some((this.of_found)(grown)));
-            }
-        }
-        if let Some(upstream) = this.upstream.as_mut().as_pin_mut() {
-            if let Some(item) = ready!(upstream.poll_next(cx)) {
-                return Poll::Ready(Some((this.of_upstream)(item, this.found)));
-            }
-            this.upstream.set(None);
-        }
-        if advanced && !found.is_over() {
-            return Poll::Pending;
-        }
-        found.poll_pop(cx).map(|grown| grown.map(this.of_found))
+        let answer = answer(cx.waker());
+        let mut budget = answer.budget;
+        let polled = self.turn(answer.advanced, &mut budget, cx);
+        answer.finish(budget, matches!(polled, Poll::Ready(None)));
+        polled
     }
 
     fn size_hint(&self) -> SizeHint {
         let (waiting, none) = self.found.size_hint();
-        match self.upstream.as_ref().map(Stream::size_hint) {
-            None | Some((_, Some(0))) => (waiting, none),
+        match self.upstream.size_hint() {
+            (_, Some(0)) => (waiting, none),
             // Whatever comes may expand to anything.
-            Some((lower, _)) => (waiting.saturating_add(lower), None),
+            (lower, _) => (waiting.saturating_add(lower), None),
         }
     }
 }
 
 impl<S: fmt::Debug, T, I, O> fmt::Debug for Growth<S, T, I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.upstream {
-            Some(upstream) => upstream.fmt(f),
-            None => f.write_str("Ended"),
-        }
+        self.upstream.fmt(f)
     }
 }
 

@@ -202,7 +202,7 @@ impl<T> Stream for Frontier<T> {
     type Item = (T, Entry<T>);
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<(T, Entry<T>)>> {
-        self.shared.poll_pop(cx)
+        self.shared.poll_pop(cx, false)
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,10 +1,12 @@
-//! Random trees through random pipelines, against a model that walks the tree.
+//! Random trees through random pipelines that begin with a frontier or expand items themselves, against a model
+//! that walks the tree.
 //!
 //! What becomes of a node follows from its number and the seed: what it finds, when, and whether a filter, a
 //! panic or an error takes it. The executor knows when a pipeline is stuck, so an end that is missed is seen.
 //! One that comes early leaves nodes out.
 
 use std::future::Future;
+use std::iter;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +27,8 @@ use crate::support::world::World as AnyWorld;
 
 /// Counts the nodes that are there.
 type World = AnyWorld<Arc<AtomicUsize>>;
+
+type SizeHint = (usize, Option<usize>);
 
 /// A node, which is counted until it is dropped.
 struct Node {
@@ -57,7 +61,6 @@ enum Fate {
     PanicsInFilter,
     PanicsInItems,
     PanicsAtTheEnd,
-    Fails,
 }
 
 impl Fate {
@@ -72,7 +75,7 @@ impl Fate {
     ];
 
     fn panics(self) -> bool {
-        !matches!(self, Self::Visited | Self::Filtered | Self::Fails)
+        !matches!(self, Self::Visited | Self::Filtered)
     }
 }
 
@@ -143,11 +146,11 @@ impl Spec {
     }
 
     /// Walks the tree: what is visited, and how often a panic comes out.
-    fn walk(&self, seeds: impl Iterator<Item = u64>) -> (Vec<u64>, usize) {
+    fn walk(&self, fate: impl Fn(u64, u32) -> Fate) -> (Vec<u64>, usize) {
         let (mut visited, mut panics) = (Vec::new(), 0);
-        let mut open = Vec::from_iter(seeds.map(|seed| (seed, 0)));
+        let mut open = Vec::from_iter((0..self.roots).map(|root| (root, 0)));
         while let Some((node, depth)) = open.pop() {
-            let fate = self.fate(node);
+            let fate = fate(node, depth);
             panics += usize::from(fate.panics());
             if fate == Fate::Visited {
                 visited.push(node);
@@ -275,9 +278,125 @@ fn pipeline(
         .boxed()
 }
 
+impl Spec {
+    /// What becomes of a node in a stage that expands.
+    fn fate_in_stage(&self, node: u64, depth: u32) -> Fate {
+        match self.fate(node) {
+            Fate::PanicsUpstream if depth > 0 => Fate::Visited,
+            Fate::PanicsInFilter | Fate::PanicsAtTheEnd => Fate::PanicsInFuture,
+            Fate::Filtered => Fate::Visited,
+            fate => fate,
+        }
+    }
+
+    /// Makes children of a node, or panics on the way.
+    fn expand(&self, world: &Arc<World>, node: &Node) -> impl Iterator<Item = Node> + Send + use<> {
+        let (fate, depth) = (self.fate_in_stage(node.number, node.depth), node.depth + 1);
+        let world = world.clone();
+        let mut left = self.children(node.number, node.depth);
+        iter::from_fn(move || {
+            panic_if(fate == Fate::PanicsInItems);
+            Some(Node::new(&world, left.next()?, depth))
+        })
+    }
+}
+
+/// The nodes that a stage expands, of a stage above it.
+fn roots(spec: &Arc<Spec>, world: &Arc<World>) -> Boxed<Node> {
+    let (place, fates) = (world.clone(), spec.clone());
+    let new = world.clone();
+    pipe(0..spec.roots)
+        .map(move |root| Node::new(&new, root, 0))
+        .map_concurrent(spec.limit(0, &world.shared), move |node| {
+            let world = place.clone();
+            async move {
+                world.work(0, node.number).await;
+                node
+            }
+        })
+        .inspect(move |node| panic_if(fates.fate(node.number) == Fate::PanicsUpstream))
+        .boxed()
+}
+
+/// A pipeline with a stage that expands. Notes in which order the calls begin.
+fn expansion(
+    spec: &Arc<Spec>,
+    world: &Arc<World>,
+    begun: &Arc<Mutex<Vec<u64>>>,
+) -> Boxed<Vec<u64>> {
+    let (in_stage, place, begun) = (spec.clone(), world.clone(), begun.clone());
+    let stage =
+        roots(spec, world).expand_concurrent(spec.limit(1, &world.shared), move |node: Node| {
+            let (spec, world) = (in_stage.clone(), place.clone());
+            let fate = spec.fate_in_stage(node.number, node.depth);
+            begun.lock().unwrap().push(node.number);
+            panic_if(fate == Fate::PanicsInFunction);
+            async move {
+                world.work(1, node.number).await;
+                panic_if(fate == Fate::PanicsInFuture);
+                (node.number, spec.expand(&world, &node))
+            }
+        });
+    let stage = if spec.depth_first { stage.depth_first() } else { stage };
+    stage.batched(spec.batch).boxed()
+}
+
+/// The same, up to the first error.
+fn try_expansion(spec: &Arc<Spec>, world: &Arc<World>) -> Boxed<Result<u64, u64>> {
+    let (in_stage, place) = (spec.clone(), world.clone());
+    let fails = spec.clone();
+    roots(spec, world)
+        .map(move |node| if fails.fails(node.number, true) { Err(node.number) } else { Ok(node) })
+        .try_expand_concurrent(spec.limit(1, &world.shared), move |node: Node| {
+            let (spec, world) = (in_stage.clone(), place.clone());
+            let fate = spec.fate_in_stage(node.number, node.depth);
+            panic_if(fate == Fate::PanicsInFunction);
+            async move {
+                world.work(1, node.number).await;
+                panic_if(fate == Fate::PanicsInFuture);
+                if spec.fails(node.number, false) {
+                    return Err(node.number);
+                }
+                Ok((node.number, spec.expand(&world, &node)))
+            }
+        })
+        .boxed()
+}
+
+impl Spec {
+    /// Tells whether a node fails, upstream or in the stage.
+    fn fails(&self, node: u64, upstream: bool) -> bool {
+        let random = mix(mix(self.seed, 13), node);
+        random % (3 * self.lost) == 1 && (random / 3 / self.lost % 2 == 0) == upstream
+    }
+
+    /// Tells whether a node fails that is not behind one that does.
+    fn any_fails(&self) -> bool {
+        let mut open = Vec::from_iter((0..self.roots).map(|root| (root, 0)));
+        while let Some((node, depth)) = open.pop() {
+            let fate = self.fate_in_stage(node, depth);
+            let upstream = depth == 0 && fate != Fate::PanicsUpstream && self.fails(node, true);
+            let called = !matches!(
+                fate,
+                Fate::PanicsUpstream | Fate::PanicsInFunction | Fate::PanicsInFuture
+            );
+            if upstream || called && self.fails(node, false) {
+                return true;
+            }
+            if fate == Fate::Visited {
+                open.extend(self.children(node, depth).map(|child| (child, depth + 1)));
+            }
+        }
+        false
+    }
+}
+
 #[derive(Default)]
 struct Out {
     visited: Vec<u64>,
+    /// How many had been visited, and the bounds of the number of batches then.
+    hints: Vec<(usize, SizeHint)>,
+    errors: usize,
     panics: usize,
     over: bool,
 }
@@ -290,6 +409,10 @@ async fn consume(
 ) {
     let mut stream = stream.driven();
     loop {
+        let (hint, mut now) = (stream.size_hint(), out.lock().unwrap());
+        let visited = now.visited.len();
+        now.hints.push((visited, hint));
+        drop(now);
         match AssertUnwindSafe(stream.next()).catch_unwind().await {
             Ok(Some(nodes)) => {
                 let body = world.work(2, nodes[0]);
@@ -308,16 +431,36 @@ async fn consume(
     out.lock().unwrap().over = true;
 }
 
+/// The same up to an error, when all else has been dropped.
+async fn try_consume(world: Arc<World>, mut stream: Boxed<Result<u64, u64>>, out: Arc<Mutex<Out>>) {
+    loop {
+        match AssertUnwindSafe(stream.next()).catch_unwind().await {
+            Ok(Some(Ok(node))) => out.lock().unwrap().visited.push(node),
+            Ok(Some(Err(_))) => {
+                assert_eq!(world.own.load(Ordering::Relaxed), 0, "something runs or waits");
+                out.lock().unwrap().errors += 1;
+            }
+            Ok(None) => break,
+            Err(_) => out.lock().unwrap().panics += 1,
+        }
+    }
+    out.lock().unwrap().over = true;
+}
+
+type Root = Pin<Box<dyn Future<Output = ()>>>;
+
 /// Runs a pipeline to its end, or drops it after so many polls. Returns what came, and how many polls it took.
-fn run(spec: &Arc<Spec>, drop_at: Option<usize>) -> (Out, usize) {
+fn run(
+    spec: &Spec,
+    drop_at: Option<usize>,
+    root: impl FnOnce(Arc<World>, Arc<Executor<'static>>, Arc<Mutex<Out>>) -> Root,
+) -> (Out, usize) {
     let world = World::new(spec.seed, true, spec.shared, Arc::default());
     let executor = Arc::new(Executor::new());
     let out = Arc::new(Mutex::new(Out::default()));
-    let stream = pipeline(spec, &world, &executor);
-    let consumer = consume(world.clone(), stream, spec.alongside, out.clone());
+    let consumer = root(world.clone(), executor.clone(), out.clone());
     let running = executor.clone();
-    let mut root: Pin<Box<dyn Future<Output = ()>>> =
-        Box::pin(async move { running.run(consumer).await });
+    let mut root: Root = Box::pin(async move { running.run(consumer).await });
     let polls =
         run_at_random(&Task::new(), root.as_mut(), drop_at, |n| world.random(n), || world.happen());
     drop(root);
@@ -334,10 +477,58 @@ proptest! {
     #[test]
     fn a_frontier_ends_when_all_is_done(spec in any_spec(), drop_at in any::<usize>()) {
         let spec = Arc::new(spec);
-        let (mut out, polls) = run(&spec, None);
+        let run = |drop_at| run(&spec, drop_at, |world, executor, out| {
+            let stream = pipeline(&spec, &world, &executor);
+            Box::pin(consume(world, stream, spec.alongside, out))
+        });
+        let (mut out, polls) = run(None);
         out.visited.sort_unstable();
         assert!(out.over);
-        assert_eq!((out.visited, out.panics), spec.walk(0..spec.roots));
-        run(&spec, Some(drop_at % (polls + 1)));
+        assert_eq!((out.visited, out.panics), spec.walk(|node, _| spec.fate(node)));
+        run(Some(drop_at % (polls + 1)));
+    }
+
+    #[test]
+    fn a_stage_that_expands_ends_when_all_is_done(spec in any_spec(), drop_at in any::<usize>()) {
+        let spec = Arc::new(spec);
+        let begun = Arc::default();
+        let run = |drop_at, begun: &Arc<_>| run(&spec, drop_at, |world, _, out| {
+            let stream = expansion(&spec, &world, begun);
+            Box::pin(consume(world, stream, spec.alongside, out))
+        });
+        let (mut out, polls) = run(None, &begun);
+        let begun = Arc::into_inner(begun).unwrap().into_inner().unwrap();
+        assert!(out.over);
+        if out.panics == 0 {
+            if spec.limits[1].keeps_order() {
+                assert_eq!(out.visited, begun, "in the order in which the calls began");
+            }
+            for (visited, (lower, upper)) in out.hints {
+                let rest = (out.visited.len() - visited).div_ceil(spec.batch);
+                assert!(lower <= rest && upper.is_none_or(|upper| rest <= upper));
+            }
+        }
+        out.visited.sort_unstable();
+        let fate = |node, depth| spec.fate_in_stage(node, depth);
+        assert_eq!((out.visited, out.panics), spec.walk(fate));
+        run(Some(drop_at % (polls + 1)), &Arc::default());
+    }
+
+    #[test]
+    fn one_that_may_fail_ends_with_the_first_error(spec in any_spec(), drop_at in any::<usize>()) {
+        let spec = Arc::new(spec);
+        let run = |drop_at| run(&spec, drop_at, |world, _, out| {
+            let stream = try_expansion(&spec, &world);
+            Box::pin(try_consume(world, stream, out))
+        });
+        let (mut out, polls) = run(None);
+        assert!(out.over);
+        assert_eq!(out.errors, usize::from(spec.any_fails()));
+        if out.errors == 0 {
+            out.visited.sort_unstable();
+            let fate = |node, depth| spec.fate_in_stage(node, depth);
+            assert_eq!((out.visited, out.panics), spec.walk(fate));
+        }
+        run(Some(drop_at % (polls + 1)));
     }
 }

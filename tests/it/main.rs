@@ -18,6 +18,7 @@ mod drops;
 mod eager;
 mod errors;
 mod errors_panics;
+mod expand;
 mod fairness;
 mod flow_builder;
 mod flow_shown;
