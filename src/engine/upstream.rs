@@ -128,12 +128,12 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
 
     /// Tells whether an advance brought out such an item.
     #[inline]
-    pub(super) fn any_kept(&self, such: impl FnOnce(&T) -> bool) -> bool {
+    pub(crate) fn any_kept(&self, such: impl FnOnce(&T) -> bool) -> bool {
         self.kept.as_ref().is_some_and(such)
     }
 
     /// Takes the item that an advance brought out.
-    pub(super) fn take_kept(self: Pin<&mut Self>) -> Option<T> {
+    pub(crate) fn take_kept(self: Pin<&mut Self>) -> Option<T> {
         self.project().kept.take()
     }
 

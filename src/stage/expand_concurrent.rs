@@ -1,4 +1,3 @@
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,16 +8,12 @@ use pin_project_lite::pin_project;
 
 use super::call_future::CallFuture;
 use super::entry::{Entry, Shared};
-use super::frontier::{Frontier, frontier};
+use super::growth::{Grown, Growth, Kind};
 use super::shell::shell;
 use super::styles::styles;
 use super::try_call::Try;
-use crate::engine::{Call, Poller, Signals, Stage, Step, Upstream, answer};
-use crate::size_hint::SizeHint;
+use crate::engine::{Call, Stage, Step};
 use crate::{Concurrency, FlowExt, TryFlowExt};
-
-/// An item, and what makes more of it.
-type Grown<T> = (T, Entry<T>);
 
 shell! {
     /// Stream returned by [`FlowExt::expand_concurrent`].
@@ -44,8 +39,8 @@ where
         Fut: CallFuture<Output = (U, I)>,
         I: IntoIterator<Item = T>,
     {
-        let growth = Growth::new(stream, |item, found| (item, found.entry()), |grown| grown);
-        let found = growth.found.shared().clone();
+        let growth = Growth::new(stream, Kind::plain());
+        let found = growth.found().clone();
         let inner = Stage::new(growth, concurrency, f, |engine, f, cx| {
             engine.poll_next(cx, |(item, entry)| Expanding::new(f(item), entry))
         });
@@ -109,12 +104,8 @@ where
         Fut: CallFuture<Output = Result<(U, I), E>>,
         I: IntoIterator<Item = T>,
     {
-        let growth = Growth::new(
-            stream,
-            |item: Result<T, E>, found| item.map(|item| (item, found.entry())),
-            Ok,
-        );
-        let found = growth.found.shared().clone();
+        let growth = Growth::new(stream, Kind::results());
+        let found = growth.found().clone();
         let inner = Stage::new(growth, concurrency, f, |engine, f, cx| {
             engine.try_poll_next(cx, |grown| {
                 Try::new(grown.map(|(item, entry)| TryExpanding::new(f(item), entry)))
@@ -145,78 +136,6 @@ impl<S: TryStream, F, Fut, U, E, T> TryExpandConcurrent<S, F, Fut, U, E, T> {
     pub fn depth_first(self) -> Self {
         self.found.depth_first();
         self
-    }
-}
-
-pin_project! {
-    /// An upstream with items `I`, and the items `T` that were found in its own, which go first. They come as
-    /// `O`.
-    struct Growth<S, T, I, O> {
-        #[pin]
-        upstream: Upstream<S, I>,
-        poller: Poller,
-        found: Frontier<T>,
-        of_upstream: fn(I, &Frontier<T>) -> O,
-        of_found: fn(Grown<T>) -> O,
-    }
-}
-
-impl<S: Stream<Item = I>, T, I, O> Growth<S, T, I, O> {
-    fn new(
-        upstream: S,
-        of_upstream: fn(I, &Frontier<T>) -> O,
-        of_found: fn(Grown<T>) -> O,
-    ) -> Self {
-        let (signals, found) = (Signals::new(), frontier([]));
-        let upstream = Upstream::new(upstream, &signals);
-        Self { upstream, poller: Poller::new(signals), found, of_upstream, of_found }
-    }
-
-    /// Takes what was found, or else an item of upstream. If that is not asked for one, its stages go on.
-    fn turn(
-        self: Pin<&mut Self>,
-        advanced: bool,
-        budget: &mut usize,
-        cx: &Context<'_>,
-    ) -> Poll<Option<O>> {
-        let this = self.project();
-        let found = this.found.shared();
-        let waiting = found.any_waiting();
-        let polled = this.upstream.poll_next(this.poller, advanced || waiting, budget, cx);
-        if advanced && waiting {
-            return Poll::Pending;
-        }
-        if let Poll::Ready(Some(item)) = polled {
-            return Poll::Ready(Some((this.of_upstream)(item, this.found)));
-        }
-        found.poll_pop(cx, polled.is_pending()).map(|grown| grown.map(this.of_found))
-    }
-}
-
-impl<S: Stream<Item = I>, T, I, O> Stream for Growth<S, T, I, O> {
-    type Item = O;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<O>> {
-        let answer = answer(cx.waker());
-        let mut budget = answer.budget;
-        let polled = self.turn(answer.advanced, &mut budget, cx);
-        answer.finish(budget, matches!(polled, Poll::Ready(None)));
-        polled
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (waiting, none) = self.found.size_hint();
-        match self.upstream.size_hint() {
-            (_, Some(0)) => (waiting, none),
-            // Whatever comes may expand to anything.
-            (lower, _) => (waiting.saturating_add(lower), None),
-        }
-    }
-}
-
-impl<S: fmt::Debug, T, I, O> fmt::Debug for Growth<S, T, I, O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.upstream.fmt(f)
     }
 }
 

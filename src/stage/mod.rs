@@ -23,6 +23,7 @@ mod filter_map;
 mod flat_map;
 pub(crate) mod frontier;
 mod fused;
+mod growth;
 mod inspect;
 mod map;
 mod map_ok;

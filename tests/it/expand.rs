@@ -202,6 +202,22 @@ fn an_error_of_upstream_ends_it() {
 }
 
 #[test]
+fn an_error_of_a_stage_above_goes_before_what_was_found() {
+    for limit in limits() {
+        let upstream = pipe(0..2).map(Ok).try_map_concurrent(2, async |n: u32| {
+            for _ in 0..n * 9 {
+                yield_now().await;
+            }
+            if n == 1 { Err("one") } else { Ok(n) }
+        });
+        // An end is not in sight.
+        let stage = upstream.try_expand_concurrent(limit.clone(), async |n| Ok((n, [n])));
+        let outputs: Vec<_> = block_on(stage.take(1000).collect());
+        assert_eq!(outputs.last(), Some(&Err("one")), "{limit:?}");
+    }
+}
+
+#[test]
 fn hints_are_exact_when_they_can_be() {
     let mut stage = pipe([1, 2]).expand_concurrent(1, async |n: u32| (n, (n < 2).then_some(9)));
     assert_eq!(stage.size_hint(), (2, None));
