@@ -33,6 +33,9 @@ pub(crate) struct FanIn<S, T> {
     /// there.
     to_pull: Vec<u32>,
 
+    /// Whether an item was asked for. Until then branches begin in an advance; later, new ones wait for a pull.
+    pulled: bool,
+
     poller: Poller,
 }
 
@@ -77,6 +80,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
             branches: Slots::new(),
             open: 0,
             to_pull: Vec::new(),
+            pulled: false,
             poller: Poller::new(Signals::new()),
         }
     }
@@ -105,6 +109,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         let answer = answer(cx.waker());
         let mut budget = answer.budget;
         if !answer.advanced {
+            self.pulled = true;
             self.queue_those_left();
         }
         let mut due = self.branches.due(&self.poller.signals);
@@ -164,7 +169,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
     /// Lets the stages of a branch go on.
     fn advance(&mut self, index: u32, budget: &mut usize) {
         let Some(branch) = self.branches.call(index) else { return };
-        let can_advance = branch.upstream.can_advance();
+        let can_advance = branch.upstream.can_advance() || branch.upstream.is_new() && !self.pulled;
         let left = if can_advance { Left::Advanced } else { Left::PassedOver };
         if branch.project().left.replace(left).is_none() {
             self.to_pull.push(index);

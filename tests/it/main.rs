@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alongside_begins;
 mod answers;
 mod auto_traits;
 mod batch_by_weight;
