@@ -13,31 +13,33 @@ use crate::size_hint::SizeHint;
 /// through directories, pages that name the next one, tasks that others wait for.
 ///
 /// Each item comes with an [`Entry`]. Pass it on with what becomes of the item, to where the next items are
-/// found, and give them to it: [`entry.expand(items)`](Entry::expand). An item is done when its entry is
-/// dropped, whether after it was expanded or by a filter, an error, a panic or a stop. The stream ends when no
-/// item waits and no entry lives. So the end is never missed, and as only an entry can add items, it never
+/// found, and hand them to it: [`entry.expand(items)`](Entry::expand). An item is done when its entry is
+/// dropped: after it was expanded, or by a filter, an error, a panic, a cancelled call. The stream ends when no
+/// item waits and no entry is alive. So the end is never missed. And as only an entry can add items, it never
 /// comes too early.
 ///
-/// For one stage that finds its own items there is
+/// For a single stage that finds its own items there is
 /// [`expand_concurrent`](crate::FlowExt::expand_concurrent).
 ///
 /// # Order
 ///
-/// Items are yielded in the order in which they were added: breadth first. See
-/// [`depth_first`](Frontier::depth_first) for the other one, which has fewer items waiting.
+/// Items are yielded in the order in which they were added: breadth first.
+/// [`depth_first`](Frontier::depth_first) is the other way, in which fewer items wait.
 ///
 /// # Bound
 ///
-/// The limits of the stages bound how many items are worked on. Nothing bounds how many wait: those who find
-/// items are those who take them, so if they waited for room they would wait for themselves.
-/// [`Entry::try_push`] gives an item back where too many wait. The frontier knows nothing of items that were
-/// there before; keep a set of those where there may be any.
+/// The limits of the stages bound how many items are worked on. Nothing bounds how many wait. Those who find
+/// items are those who take them, so if they waited for room, they would wait for themselves.
+/// [`Entry::try_push`] gives an item back where too many wait.
 ///
-/// # What must not keep an entry
+/// The frontier does not know which items there were before. Where one can be found twice, keep a set.
 ///
-/// Whatever waits for more items, or for the end: a batch that is not full, a `collect`, a variable outside of
-/// the pipeline. The end cannot come as long as the entries are there. That is why
-/// [`expand`](Entry::expand) takes the entry. Do it, or drop the entry, before the batch.
+/// # Where an entry must not stay
+///
+/// In whatever waits for more items or for the end: a batch that is not full, a `collect`, a variable outside of
+/// the pipeline. The stream waits for the entry, and the entry for the stream. Neither can tell: an entry in a
+/// batch looks like one whose call is slow. So expand the entry, or drop it, before the batch.
+/// [`expand`](Entry::expand) takes the entry for this reason.
 ///
 /// # Drop
 ///

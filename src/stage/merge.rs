@@ -102,7 +102,7 @@ impl<S: Stream<Item = T>, T> Merge<S, T> {
     ///
     /// # Examples
     ///
-    /// Streams that are found on the way, as links are on pages:
+    /// Streams that are found on the way. (For items there is [`frontier`](crate::frontier), which needs no count.)
     ///
     /// ```
     /// use flowlet::merge;
