@@ -184,6 +184,9 @@ struct State<T> {
     /// How many entries there are.
     alive: usize,
 
+    /// Whether items come from elsewhere too, so that it does not end with the last entry.
+    more_to_come: bool,
+
     /// Whether nothing more is taken, as nobody would ask for it.
     closed: bool,
 
@@ -201,6 +204,7 @@ impl<T> Shared<T> {
                 items,
                 depth_first: false,
                 alive: 0,
+                more_to_come: false,
                 closed: false,
                 waker: None,
                 spare: Vec::new(),
@@ -222,8 +226,7 @@ impl<T> Shared<T> {
         Entry { shared: self.clone() }
     }
 
-    /// Takes an item that waits, or waits for one. It ends, for good, if nobody can add any: there is no entry,
-    /// and none to come.
+    /// Takes an item that waits, or waits for one. It ends, for good, if nobody can add any.
     pub(super) fn poll_pop(
         self: &Arc<Self>,
         cx: &Context<'_>,
@@ -233,10 +236,11 @@ impl<T> Shared<T> {
         loop {
             // Let go of before the waker, if that is to be dropped.
             let mut state = self.state();
+            state.more_to_come = more_to_come;
             if let Some(item) = state.pop() {
                 return Poll::Ready(Some((item, Entry { shared: self.clone() })));
             }
-            state.closed |= state.is_over() && !more_to_come;
+            state.closed |= state.is_over();
             if state.closed {
                 return Poll::Ready(None);
             }
@@ -292,7 +296,7 @@ impl<T> Shared<T> {
     /// Bounds the number of items still to come.
     pub(super) fn size_hint(&self) -> SizeHint {
         let state = self.state();
-        if state.closed || state.is_over() { exactly(0) } else { (state.items.len(), None) }
+        if state.closed || state.is_idle() { exactly(0) } else { (state.items.len(), None) }
     }
 
     /// How many items wait, and how many entries there are.
@@ -315,9 +319,14 @@ impl<T> State<T> {
         Some(item)
     }
 
-    /// Tells whether nothing waits, and nobody can add anything.
-    fn is_over(&self) -> bool {
+    /// Tells whether nothing waits, and no entry can add anything.
+    fn is_idle(&self) -> bool {
         self.items.is_empty() && self.alive == 0
+    }
+
+    /// Tells whether nobody can add anything.
+    fn is_over(&self) -> bool {
+        self.is_idle() && !self.more_to_come
     }
 }
 

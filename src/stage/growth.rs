@@ -1,7 +1,8 @@
 //! An upstream that grows while it is worked off.
 //!
 //! It answers as a stage does: its own upstream goes on in every poll, also while what was found is taken
-//! and nothing is pulled. An error that comes out then goes first.
+//! and nothing is pulled. An error that comes out then goes first. In an advance any item does: it is up to the
+//! stage below what a kept item means.
 
 use std::fmt;
 use std::pin::Pin;
@@ -87,13 +88,13 @@ impl<S: Stream<Item = I>, T, I, O> Growth<S, T, I, O> {
         let waiting = found.any_waiting();
         let mut upstream = this.upstream.as_mut();
         let mut polled = upstream.as_mut().poll_next(this.poller, advanced || waiting, budget, cx);
-        if upstream.any_kept(*failed) {
+        if upstream.any_kept(|item| advanced || failed(item)) {
             polled = Poll::Ready(upstream.take_kept());
         }
         if let Poll::Ready(Some(item)) = polled {
             return Poll::Ready(Some(of_upstream(item, this.found)));
         }
-        if advanced && waiting {
+        if advanced {
             return Poll::Pending;
         }
         found.poll_pop(cx, polled.is_pending()).map(|grown| grown.map(of_found))
