@@ -52,7 +52,7 @@ impl<S: Stream, F, Fut, U, T> ExpandConcurrent<S, F, Fut, U, T> {
     /// Goes on with the items that were found last.
     ///
     /// Of those that were found together, the first one comes first. See
-    /// [`Frontier::depth_first`] for how many items wait.
+    /// [`Frontier::depth_first`](crate::stage::Frontier::depth_first) for how many items wait.
     ///
     /// # Examples
     ///

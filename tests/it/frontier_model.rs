@@ -401,6 +401,12 @@ struct Out {
     over: bool,
 }
 
+impl Out {
+    fn note_hint(&mut self, hint: SizeHint) {
+        self.hints.push((self.visited.len(), hint));
+    }
+}
+
 async fn consume(
     world: Arc<World>,
     stream: Boxed<Vec<u64>>,
@@ -409,10 +415,7 @@ async fn consume(
 ) {
     let mut stream = stream.driven();
     loop {
-        let (hint, mut now) = (stream.size_hint(), out.lock().unwrap());
-        let visited = now.visited.len();
-        now.hints.push((visited, hint));
-        drop(now);
+        out.lock().unwrap().note_hint(stream.size_hint());
         match AssertUnwindSafe(stream.next()).catch_unwind().await {
             Ok(Some(nodes)) => {
                 let body = world.work(2, nodes[0]);
