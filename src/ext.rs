@@ -10,9 +10,9 @@ use crate::flow::Through;
 #[cfg(feature = "time")]
 use crate::stage::BatchedWithin;
 use crate::stage::{
-    Batched, BatchedByWeight, Drain, Driven, FilterConcurrent, FilterMapConcurrent,
-    FlatMapConcurrent, InspectConcurrent, MapConcurrent, MapConcurrentByKey, Prefetch,
-    TakeUntilStopped, filter_concurrent, inspect_concurrent,
+    Batched, BatchedByWeight, Drain, Driven, ExpandConcurrent, FilterConcurrent,
+    FilterMapConcurrent, FlatMapConcurrent, InspectConcurrent, MapConcurrent, MapConcurrentByKey,
+    Prefetch, TakeUntilStopped, filter_concurrent, inspect_concurrent,
 };
 use crate::{CallFuture, Concurrency, Expand};
 
@@ -354,6 +354,94 @@ pub trait FlowExt: Stream {
         F: AsyncFn(&T),
     {
         inspect_concurrent(self, limit.into(), f)
+    }
+
+    /// Calls `f` on every item and on those that it finds, with up to `limit` calls running at once, and
+    /// yields the outputs.
+    ///
+    /// `f` resolves to an output and more items, in any iterable: `(U, Vec<T>)`, or `(U, Option<T>)` where each
+    /// has one successor at most. They go back to `f`, until there are none. The stream ends when upstream has
+    /// ended, no call runs and no item waits. An item whose call panics has found nothing.
+    ///
+    /// Where it takes several stages to find the next items, there is [`frontier`](crate::frontier).
+    ///
+    /// # Order
+    ///
+    /// Outputs are yielded as the calls complete; with `ordered(limit)` in the order in which the calls began.
+    /// Items that were found go before those of upstream, and are worked off in the order in which they were
+    /// found, breadth first; see [`depth_first`](crate::stage::ExpandConcurrent::depth_first).
+    ///
+    /// # Bound
+    ///
+    /// Never more than `limit` calls run or have their output waiting. How many items wait to be worked off
+    /// depends on what `f` finds. Meanwhile nothing is pulled from upstream.
+    ///
+    /// See [the trait](FlowExt) for what drop, panics and limits mean.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// Pages that name the next one:
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// async fn fetch(page: u32) -> (String, Option<u32>) {
+    ///     (format!("page {page}"), (page % 10 < 3).then_some(page + 1))
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let pages: Vec<String> = pipe([11, 21]).expand_concurrent(2, fetch).collect().await;
+    /// assert_eq!(pages.len(), 6);
+    /// # });
+    /// ```
+    ///
+    /// Tasks, each of which is begun when all that it depends on are done:
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use std::cell::RefCell;
+    /// use std::collections::HashMap;
+    ///
+    /// async fn build(_crate: &str) {}
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let needed_by = HashMap::from([("core", vec!["alloc", "std"]), ("alloc", vec!["std"])]);
+    /// let missing = RefCell::new(HashMap::from([("alloc", 1), ("std", 2)]));
+    ///
+    /// let built: Vec<&str> = pipe(["core"])
+    ///     .expand_concurrent(4, async |name| {
+    ///         build(name).await;
+    ///         let mut missing = missing.borrow_mut();
+    ///         let mut next = needed_by.get(name).cloned().unwrap_or_default();
+    ///         next.retain(|other| {
+    ///             let missing = missing.get_mut(other).unwrap();
+    ///             *missing -= 1;
+    ///             *missing == 0
+    ///         });
+    ///         (name, next)
+    ///     })
+    ///     .collect()
+    ///     .await;
+    /// assert_eq!(built, ["core", "alloc", "std"]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn expand_concurrent<F, Fut, U, I>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> ExpandConcurrent<Self, F, Fut, U>
+    where
+        Self: Sized,
+        F: FnMut(Self::Item) -> Fut,
+        Fut: CallFuture<Output = (U, I)>,
+        I: IntoIterator<Item = Self::Item>,
+    {
+        ExpandConcurrent::new(self, limit.into(), f)
     }
 
     /// Collects items into batches of `size`, the last of which may be smaller, and never empty.

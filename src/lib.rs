@@ -32,7 +32,9 @@ pub use crate::place::{InPool, InThread, ThreadPool, ThreadPoolBuilder, in_pool,
 pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::call_future::CallFuture;
+pub use crate::stage::entry::Entry;
 pub use crate::stage::expand::Expand;
+pub use crate::stage::frontier::frontier;
 pub use crate::stage::merge::merge;
 pub use crate::stage::merge_handle::MergeHandle;
 pub use crate::stage::results::ResultStreamExt;

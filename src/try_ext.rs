@@ -7,9 +7,9 @@ use futures_lite::Stream;
 #[cfg(feature = "time")]
 use crate::stage::TryBatchedWithin;
 use crate::stage::{
-    MapOkConcurrent, TryBatched, TryBatchedByWeight, TryDrain, TryFilterConcurrent,
-    TryFilterMapConcurrent, TryFlatMapConcurrent, TryInspectConcurrent, TryMapConcurrent,
-    TryMapConcurrentByKey, try_filter_concurrent, try_inspect_concurrent,
+    MapOkConcurrent, TryBatched, TryBatchedByWeight, TryDrain, TryExpandConcurrent,
+    TryFilterConcurrent, TryFilterMapConcurrent, TryFlatMapConcurrent, TryInspectConcurrent,
+    TryMapConcurrent, TryMapConcurrentByKey, try_filter_concurrent, try_inspect_concurrent,
 };
 use crate::{CallFuture, Concurrency, TryExpand, TryItem};
 
@@ -401,6 +401,48 @@ pub trait TryFlowExt: Stream {
         F: AsyncFn(&T) -> Result<(), E>,
     {
         try_inspect_concurrent(self, limit.into(), f)
+    }
+
+    /// Calls `f` on every item and on those that it finds, with up to `limit` calls running at once, and
+    /// yields the outputs, up to the first error.
+    ///
+    /// `f` resolves to a `Result` of an output and more items. See
+    /// [`expand_concurrent`](crate::FlowExt::expand_concurrent) for the order and for the bound, and
+    /// [the trait](TryFlowExt) for what an error does: it drops the items that wait as well.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    ///
+    /// async fn fetch(page: u32) -> Result<(String, Option<u32>), String> {
+    ///     if page == 3 { Err(format!("no page {page}")) } else { Ok((format!("page {page}"), Some(page + 1))) }
+    /// }
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let pages = pipe([1]).map(Ok).try_expand_concurrent(2, fetch);
+    /// let pages: Vec<_> = pages.collect().await;
+    /// assert_eq!(pages, [Ok("page 1".into()), Ok("page 2".into()), Err("no page 3".to_owned())]);
+    /// # });
+    /// ```
+    #[track_caller]
+    fn try_expand_concurrent<T, E, F, Fut, U, I>(
+        self,
+        limit: impl Into<Concurrency>,
+        f: F,
+    ) -> TryExpandConcurrent<Self, F, Fut, U, E, T>
+    where
+        Self::Item: TryItem<Ok = T, Error = E>,
+        Self: Stream<Item = Result<T, E>> + Sized,
+        F: FnMut(T) -> Fut,
+        Fut: CallFuture<Output = Result<(U, I), E>>,
+        I: IntoIterator<Item = T>,
+    {
+        TryExpandConcurrent::new(self, limit.into(), f)
     }
 
     /// Collects items into batches of `size`, the last of which may be smaller, and never empty, up

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use allocation_counter::measure;
 use flowlet::prelude::*;
-use flowlet::{Concurrency, Semaphore, ordered};
+use flowlet::{Concurrency, Semaphore, frontier, ordered};
 use futures_lite::future::yield_now;
 
 /// Limits with which the calls fit into a turn, and with which they do not.
@@ -124,6 +124,29 @@ fn of_calls_that_may_fail() {
             Ok(item % 2 == 1)
         });
         assert_eq!(allocations(filtered, || ()), 0, "{limit:?}");
+    }
+}
+
+#[test]
+fn of_items_that_are_found_on_the_way() {
+    for limit in limits() {
+        let call = async |item: usize| {
+            yield_now().await;
+            item
+        };
+        // Two of three items find nothing, the third finds three.
+        let found = |item: usize| (1..4).filter(move |_| item % 3 == 0).map(move |n| item + n);
+        for depth_first in [false, true] {
+            let first = frontier(0..100);
+            let first = if depth_first { first.depth_first() } else { first };
+            let stream = first
+                .map_concurrent(limit.clone(), async |(item, entry)| (call(item).await, entry))
+                .map(|(item, entry)| entry.expand(found(item)));
+            assert_eq!(allocations(stream, || ()), 0, "{limit:?}");
+        }
+        let expand = async |item: usize| (item, found(call(item).await));
+        let stream = pipe(0..).step_by(3).expand_concurrent(limit.clone(), expand);
+        assert_eq!(allocations(stream, || ()), 0, "{limit:?}");
     }
 }
 

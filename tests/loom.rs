@@ -20,6 +20,7 @@ use loom::thread;
 
 use self::concurrency::Concurrency;
 use self::engine::{Call, Engine, Step};
+use self::entry::Shared;
 use self::handle::{Outcome, task};
 use self::ready::{NONE, Signals, SlotSignal};
 use self::semaphore::{Acquire, Permit, Semaphore};
@@ -30,6 +31,9 @@ mod concurrency;
 #[allow(dead_code, unreachable_pub, unused_imports, clippy::duplicate_mod)]
 #[path = "../src/engine/mod.rs"]
 mod engine;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../src/stage/entry.rs"]
+mod entry;
 #[allow(dead_code)]
 #[path = "../src/place/handle.rs"]
 mod handle;
@@ -1015,4 +1019,59 @@ fn stage_hears_of_its_permit_and_of_a_higher_limit() {
             assert_eq!(stage.outputs, [7]);
         });
     }
+}
+
+/// Two threads add items and are done, or only done, while the frontier is polled.
+#[test]
+fn frontier_hears_of_items_and_of_its_end() {
+    for adds in [[true, true], [true, false], [false, false]] {
+        explore(3, move || {
+            let shared = Shared::new([0].into());
+            let entries = [shared.entry(), shared.entry()];
+            let mut adding = adds.into_iter();
+            let threads = entries.map(|entry| {
+                let adds = adding.next() == Some(true);
+                thread::spawn(move || if adds { entry.expand([1]) } else { drop(entry) })
+            });
+            let poller = Poller::new();
+            let waker = Waker::from(poller.clone());
+            let mut items = 0;
+            let mut poll = || loop {
+                match shared.poll_pop(&Context::from_waker(&waker), false) {
+                    Poll::Ready(Some((item, _entry))) => items += item,
+                    Poll::Ready(None) => return true,
+                    Poll::Pending => return false,
+                }
+            };
+            let mut over = poll();
+            join(threads);
+            while !over {
+                assert!(poller.was_woken(), "a wake was lost");
+                over = poll();
+            }
+            assert_eq!(items, adds.into_iter().filter(|adds| *adds).count());
+        });
+    }
+}
+
+/// Items are added while the frontier is dropped.
+#[test]
+fn dropped_frontier_keeps_nothing() {
+    explore(3, || {
+        let shared = Shared::new([].into());
+        let entry = shared.entry();
+        let item = Arc::new(());
+        let added = item.clone();
+        let thread = thread::spawn(move || {
+            entry.push(added.clone());
+            entry.expand([added]);
+        });
+        let poller = Poller::new();
+        let polled = shared.poll_pop(&Context::from_waker(&Waker::from(poller.clone())), false);
+        drop(polled);
+        shared.close();
+        join([thread]);
+        assert_eq!(Arc::strong_count(&item), 1);
+        assert_eq!(Arc::strong_count(&poller), 1);
+    });
 }

@@ -46,6 +46,7 @@ fn it_is_the_callers() {
     check(|| items().flat_map_concurrent(0, |item: i32| [item]));
     check(|| items().flat_map_concurrent(ordered(0), |item: i32| [item]));
 
+    check(|| items().expand_concurrent(0, async |item: i32| (item, [])));
     check(|| items().batched(0));
     check(|| items().batched_by_weight(0, |_| 1));
     #[cfg(feature = "time")]
@@ -69,6 +70,7 @@ fn it_is_the_callers() {
     check(|| results().try_filter_map_concurrent(0, async |item| Ok(Some(item))));
     check(|| results().try_flat_map_concurrent(0, async |item| Ok([item])));
     check(|| results().try_map_concurrent(errors_in_turn(ordered(0)), async |item| Ok(item)));
+    check(|| results().try_expand_concurrent(0, async |item| Ok((item, []))));
     check(|| results().try_batched(0));
     check(|| results().try_batched_by_weight(0, |_| 1));
 
@@ -98,6 +100,7 @@ fn in_flows() {
     check(|| flow().filter_concurrent(0, async |_: &i32| true));
     check(|| flow().filter_map_concurrent(0, async |item: i32| Some(item)));
     check(|| flow().flat_map_concurrent(0, |item: i32| [item]));
+    check(|| flow().expand_concurrent(0, async |item: i32| (item, [])));
     check(|| flow().batched(0));
     check(|| flow().batched_by_weight(0, |_| 1));
     check(|| flow().prefetch(0, drop));
@@ -116,6 +119,7 @@ fn in_flows() {
     check(|| op::filter_concurrent(0, async |_: &i32| true));
     check(|| op::filter_map_concurrent(0, async |item: i32| Some(item)));
     check(|| op::flat_map_concurrent(0, |item: i32| [item]));
+    check(|| op::expand_concurrent(0, async |item: i32| (item, [])));
     check(|| op::batched::<i32>(0));
     check(|| op::prefetch::<i32, _, _>(0, drop));
     check(|| op::try_map_concurrent(0, async |item: i32| Ok::<_, ()>(item)));
@@ -128,6 +132,7 @@ fn in_flows() {
     check(|| functional::filter_concurrent(0, async |_: &i32| true)(items()));
     check(|| functional::filter_map_concurrent(0, async |item: i32| Some(item))(items()));
     check(|| functional::flat_map_concurrent(0, |item: i32| [item])(items()));
+    check(|| functional::expand_concurrent(0, async |item: i32| (item, []))(items()));
     check(|| functional::batched(0)(items()));
     check(|| functional::batched_by_weight(0, |_: &i32| 1)(items()));
     check(|| functional::try_map_concurrent(0, async |item: i32| Ok(item))(results()));

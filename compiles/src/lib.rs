@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use flowlet::prelude::*;
 use flowlet::{
-    Concurrency, ResultStreamExt, Semaphore, in_blocking, in_task, in_thread, merge, ordered, with,
+    Concurrency, ResultStreamExt, Semaphore, frontier, in_blocking, in_task, in_thread, merge,
+    ordered, with,
 };
 use futures_lite::stream;
 
@@ -84,6 +85,14 @@ impl App {
         n: u32,
     ) -> Result<impl Stream<Item = Result<u32, Error>> + Send, Error> {
         Ok(self.check_inner(n))
+    }
+
+    async fn grow(&self, n: u32) -> (u32, Vec<u32>) {
+        (n, self.many(n).await)
+    }
+
+    async fn check_grow(&self, n: u32) -> Result<(u32, Vec<u32>), Error> {
+        Ok(self.grow(n).await)
     }
 
     async fn store(&self, batch: Vec<u32>) -> u32 {
@@ -208,6 +217,9 @@ macro_rules! plain {
             a_flat_map_of_streams_to_open: pipe(0..9).flat_map_concurrent(4, |n| $app.open(n));
             a_batch: pipe(0..9).map(|n| n + $app.one).batched(3).map_concurrent(2, |batch| $app.store(batch));
             a_batch_by_weight: pipe(0..9).batched_by_weight(3, |n| (*n + $app.one) as usize).map_concurrent(2, async |batch| $app.store(batch).await);
+            a_frontier: frontier([1]).map_concurrent(4, async |(n, entry)| ($app.get(n).await, entry)).map(|(n, entry)| { entry.expand([n + $app.one].into_iter().filter(|n| *n < 9)); n });
+            an_expansion: pipe(0..9).expand_concurrent(4, async |n| ($app.get(n).await, (n < 9).then_some(n + 1)));
+            an_expansion_by_method: pipe(0..9).expand_concurrent(4, |n| $app.grow(n));
             merged: merge([1, 2].map(|k| pipe(0..9).map_concurrent(4, move |n| double_later(n * k))));
             merged_and_borrowing: { let borrowed = &*$app; merge([1, 2].map(|k| pipe(0..9).map_concurrent(4, move |n| borrowed.get(n * k)))) };
             stopped: pipe(0..9).take_until_stopped($app.is_over());
@@ -247,6 +259,9 @@ macro_rules! fallible {
             a_try_filter_map: pipe(0..9).map(Ok).try_filter_map_concurrent(4, |n| $app.check_maybe(n));
             a_try_flat_map: pipe(0..9).map(Ok).try_flat_map_concurrent(4, |n| $app.check_many(n));
             a_try_flat_map_of_streams: pipe(0..9).map(Ok).try_flat_map_concurrent(4, |n| $app.check_inner(n));
+            a_try_frontier: frontier([1]).map_concurrent(4, async |(n, entry)| Ok::<_, Error>(($app.check(n).await?, entry))).map_ok(|(n, entry)| { entry.expand((n < $app.one).then_some(n + 1)); n });
+            a_try_expansion: pipe(0..9).map(Ok).try_expand_concurrent(4, async |n| Ok::<_, Error>(($app.check(n).await?, vec![n])));
+            a_try_expansion_by_method: pipe(0..9).map(Ok).try_expand_concurrent(4, |n| $app.check_grow(n));
             a_try_batch: pipe(0..9).map_concurrent(4, |n| $app.check(n)).try_batched(2).try_map_concurrent(2, async |batch| Ok($app.store(batch).await));
             a_try_batch_by_weight: pipe(0..9).map_concurrent(4, |n| $app.check(n)).try_batched_by_weight(2, |n| (*n + $app.one) as usize).try_map_concurrent(2, async |batch| Ok($app.store(batch).await));
         ], $all);
@@ -335,6 +350,8 @@ macro_rules! onwards {
             to_flat_map_of_iterators: s.flat_map_concurrent(2, |n| app.list.iter().map(move |m| m + n));
             to_flat_map_of_streams: s.flat_map_concurrent(2, |n| app.inner(n));
             to_flat_map_of_streams_to_open: s.flat_map_concurrent(2, |n| app.open(n));
+            to_expansion: s.expand_concurrent(2, async |n| (app.get(n).await, (n < app.one).then_some(n + 1)));
+            to_expansion_by_method: s.expand_concurrent(2, |n| app.grow(n)).depth_first();
             to_batches: s.batched(2);
             to_batches_within: s.batched_within(2, SECOND);
             to_batches_by_another_timer: s.batched_within(2, SECOND).sleep(tokio::time::sleep);
@@ -370,6 +387,8 @@ macro_rules! try_onwards {
             to_try_flat_map_of_streams_to_open: s.try_flat_map_concurrent(2, |n| app.check_open(n));
             to_adaptors_of_results: s.map_ok(|n| n + app.one).inspect_ok(|n| assert!(*n >= app.one));
             to_another_error: s.err_into::<Box<dyn std::error::Error + Send + Sync>>().try_map_concurrent(2, async |n| Ok(app.check(n).await?));
+            to_try_expansion: s.try_expand_concurrent(2, async |n| Ok((app.check(n).await?, vec![n])));
+            to_try_expansion_by_method: s.try_expand_concurrent(2, |n| app.check_grow(n)).depth_first();
             to_try_batches: s.try_batched(2);
             to_try_batches_within: s.try_batched_within(2, SECOND).sleep(tokio::time::sleep);
             to_try_batches_by_weight: s.try_batched_by_weight(3, |n| (*n + app.one) as usize);

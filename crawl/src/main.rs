@@ -8,7 +8,6 @@
 
 mod arguments;
 mod fetch;
-mod frontier;
 mod interrupt;
 mod page;
 mod progress;
@@ -19,18 +18,18 @@ mod store;
 mod tests;
 mod url;
 
+use std::collections::HashSet;
 use std::env;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::thread;
 
-use flowlet::in_thread;
 use flowlet::prelude::*;
+use flowlet::{frontier, in_thread};
 
 use crate::arguments::{Arguments, Command, USAGE};
 use crate::fetch::{Gauge, fetch};
-use crate::frontier::Frontier;
 use crate::interrupt::interruptible;
 use crate::page::Page;
 use crate::progress::Progress;
@@ -50,19 +49,22 @@ async fn crawl(
     stop: impl Future,
 ) -> rusqlite::Result<Report> {
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let (mut frontier, queue) = Frontier::new(start.clone());
     let gauge = Gauge::default();
     let progress = Progress::new();
     let mut report = Report::new();
+    let mut seen = HashSet::from([start.clone()]);
 
-    let stored: Vec<usize> = pipe(queue)
+    let stored: Vec<usize> = frontier([start.clone()])
         .take_until_stopped(stop) // what is in flight goes on
-        .map_concurrent(concurrency, |url| fetch(url, &gauge)) // waits for the network
-        .map_concurrent(cores, in_thread(Page::read)) // keeps the processor busy
-        .inspect(|page| {
-            frontier.add_links_of(page); // the queue grows, or ends
-            report.count(page);
-            progress.show(frontier.seen(), gauge.now());
+        .map_concurrent(concurrency, async |(url, entry)| (fetch(url, &gauge).await, entry)) // network
+        .map_concurrent(cores, in_thread(|(fetched, entry)| (Page::read(fetched), entry))) // processor
+        .map(|(page, entry)| {
+            let on_site = page.links.iter().filter(|link| link.is_on_site_of(start));
+            let new = on_site.filter(|link| seen.insert((*link).clone()));
+            entry.expand(new.cloned()); // they are fetched next; without any, the end comes
+            report.count(&page);
+            progress.show(seen.len(), gauge.now());
+            page
         })
         .batched(50)
         .map(Ok) // so far nothing can fail
@@ -70,7 +72,7 @@ async fn crawl(
         .try_collect()
         .await?;
 
-    Ok(report.finish(stored.iter().sum(), gauge.peak(), frontier.outstanding()))
+    Ok(report.finish(stored.iter().sum(), gauge.peak(), seen.len()))
 }
 
 async fn run(arguments: Arguments, stop: impl Future) -> Result<(), String> {

@@ -64,11 +64,11 @@ impl Report {
         }
     }
 
-    /// Ends the count.
-    pub(crate) fn finish(mut self, links: usize, peak: usize, left: usize) -> Self {
+    /// Ends the count, of `found` addresses.
+    pub(crate) fn finish(mut self, links: usize, peak: usize, found: usize) -> Self {
         self.links = links;
         self.peak = peak;
-        self.left = left;
+        self.left = found - self.pages - self.redirects - self.broken;
         self.time = self.began.elapsed();
         self
     }

@@ -3,8 +3,11 @@
 //! Each is held as a stage holds its one upstream, in a slot of its own, and polled only when it was
 //! woken. An advance goes on to those that were woken and answer. What it passes over, and what it advanced,
 //! is noted and pulled next, woken or not.
+//!
+//! A branch that panics is queued like one that was woken: a stage goes on with its other calls, or yields the
+//! error for which it dropped them.
 
-use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,6 +32,9 @@ pub(crate) struct FanIn<S, T> {
     /// The branches that the next pull polls, woken or not. What is to be done with each is noted
     /// there.
     to_pull: Vec<u32>,
+
+    /// Whether an item was asked for. Until then branches begin in an advance; later, new ones wait for a pull.
+    pulled: bool,
 
     poller: Poller,
 }
@@ -74,6 +80,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
             branches: Slots::new(),
             open: 0,
             to_pull: Vec::new(),
+            pulled: false,
             poller: Poller::new(Signals::new()),
         }
     }
@@ -102,6 +109,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         let answer = answer(cx.waker());
         let mut budget = answer.budget;
         if !answer.advanced {
+            self.pulled = true;
             self.queue_those_left();
         }
         let mut due = self.branches.due(&self.poller.signals);
@@ -135,14 +143,23 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         }
     }
 
-    /// Polls a branch, in one way or the other.
+    /// Polls a branch, in one way or the other. One that panics is to be polled again.
     fn poll(&mut self, index: u32, advance: bool, budget: &mut usize) -> Poll<Step<T>> {
-        let polling = Polling { fan_in: self };
-        let turn =
-            |branch: Pin<&mut Branch<S, T>>, cx: &mut Context<'_>| branch.turn(advance, budget, cx);
-        let Self { branches, poller, .. } = &mut *polling.fan_in;
+        let Self { branches, poller, .. } = self;
+        let mut panicked = None;
+        // Caught in the slot, which would have to be vacated otherwise.
+        let turn = |branch: Pin<&mut Branch<S, T>>, cx: &mut Context<'_>| {
+            let turn = AssertUnwindSafe(|| branch.turn(advance, budget, cx));
+            catch_unwind(turn).unwrap_or_else(|panic| {
+                panicked = Some(panic);
+                Poll::Pending
+            })
+        };
         let polled = branches.poll(index, &poller.signals, turn);
-        mem::forget(polling);
+        if let Some(panic) = panicked {
+            branches.wake(index, &poller.signals);
+            resume_unwind(panic);
+        }
         if let Poll::Ready(Step::End) = polled {
             self.open -= 1;
         }
@@ -152,7 +169,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
     /// Lets the stages of a branch go on.
     fn advance(&mut self, index: u32, budget: &mut usize) {
         let Some(branch) = self.branches.call(index) else { return };
-        let can_advance = branch.upstream.can_advance();
+        let can_advance = branch.upstream.can_advance() || branch.upstream.is_new() && !self.pulled;
         let left = if can_advance { Left::Advanced } else { Left::PassedOver };
         if branch.project().left.replace(left).is_none() {
             self.to_pull.push(index);
@@ -178,19 +195,6 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
     /// How many branches have not ended.
     pub(crate) fn count(&self) -> usize {
         self.open
-    }
-}
-
-/// A branch that is being polled. Dropping this removes it, as it panicked.
-struct Polling<'a, S, T> {
-    fan_in: &'a mut FanIn<S, T>,
-}
-
-impl<S, T> Drop for Polling<'_, S, T> {
-    fn drop(&mut self) {
-        if self.fan_in.branches.remove_panicked().is_some() {
-            self.fan_in.open -= 1;
-        }
     }
 }
 

@@ -66,7 +66,9 @@ pin_project! {
 enum DueFor {
     /// Nothing.
     Nothing,
-    /// A pull: nobody has polled it, or it was advanced, and may keep outputs that nothing announces.
+    /// A pull: nobody has polled it.
+    First,
+    /// A pull: it was advanced, and may keep outputs that nothing announces.
     Pull,
     /// Either: it gave an item, and may have more, or calls that were woken and not polled.
     Either,
@@ -95,7 +97,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
             kept: None,
             waker: Waker::from(signals.clone()),
             seen: 0,
-            due: DueFor::Pull,
+            due: DueFor::First,
             answers: Answers::none(),
         }
     }
@@ -126,14 +128,27 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         }
     }
 
+    /// Has the stages above begin, although there is no room for an item. A plain source is asked as well, as
+    /// nobody knows yet that it is one, and an item of it is kept.
+    fn begin(mut self: Pin<&mut Self>, signals: &Signals, budget: &mut usize) {
+        if let Poll::Ready(item) = self.as_mut().ask(signals, true, budget) {
+            *self.project().kept = item;
+        }
+    }
+
+    /// Tells whether nobody has polled upstream.
+    pub(super) fn is_new(&self) -> bool {
+        self.due == DueFor::First
+    }
+
     /// Tells whether an advance brought out such an item.
     #[inline]
-    pub(super) fn any_kept(&self, such: impl FnOnce(&T) -> bool) -> bool {
+    pub(crate) fn any_kept(&self, such: impl FnOnce(&T) -> bool) -> bool {
         self.kept.as_ref().is_some_and(such)
     }
 
     /// Takes the item that an advance brought out.
-    pub(super) fn take_kept(self: Pin<&mut Self>) -> Option<T> {
+    pub(crate) fn take_kept(self: Pin<&mut Self>) -> Option<T> {
         self.project().kept.take()
     }
 
@@ -213,6 +228,8 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
 
     /// Pulls, or advances, for who has no more to do than that. If nothing comes, the poller is woken
     /// when it is due again.
+    ///
+    /// To advance what nobody has polled is to begin it. No stage does that: it pulls first.
     pub(crate) fn poll_next(
         mut self: Pin<&mut Self>,
         poller: &mut Poller,
@@ -223,6 +240,9 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         let polled = if !advance {
             self.as_mut().pull(&poller.signals, budget)
         } else {
+            if self.is_new() {
+                self.as_mut().begin(&poller.signals, budget);
+            }
             self.as_mut().advance(&poller.signals, budget);
             if self.is_over() { Poll::Ready(None) } else { Poll::Pending }
         };

@@ -52,8 +52,11 @@ impl<S: Stream<Item = T>, T> Driven<S, T> {
     ///
     /// The stages do what they do while a later stage is full: they go on with the calls they
     /// started, start new ones up to their limits, and keep the outputs for [`next`]. No output is
-    /// lost and no limit exceeded. Before the first [`next`] nothing has begun, and nothing begins
-    /// here.
+    /// lost and no limit exceeded. A pipeline that was not polled before begins.
+    ///
+    /// `future` may borrow anything but the pipeline. Where both are fields of `self`, a method of `self` borrows
+    /// too much: take the fields apart with `let Self { rows, database } = self`, and call a method of
+    /// `database`. The [guide](crate::guide::when_it_does_not_compile#a-loop-over-a-pipeline) has an example.
     ///
     /// [`next`]: futures_lite::StreamExt::next
     ///

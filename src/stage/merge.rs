@@ -25,8 +25,9 @@ use crate::size_hint::SizeHint;
 ///
 /// # Panics
 ///
-/// A panic in one of the streams comes out of the poll that ran it. That stream is dropped; the others
-/// are unharmed.
+/// A panic in one of the streams comes out of the poll that ran it. The others are unharmed, and that one is
+/// asked again in the next poll: a stage yields the outputs of its other calls, and an error for which it
+/// dropped a call that panicked.
 ///
 /// # Examples
 ///
@@ -101,7 +102,7 @@ impl<S: Stream<Item = T>, T> Merge<S, T> {
     ///
     /// # Examples
     ///
-    /// Streams that are found on the way, as links are on pages:
+    /// Streams that are found on the way. (For items there is [`frontier`](crate::frontier), which needs no count.)
     ///
     /// ```
     /// use flowlet::merge;

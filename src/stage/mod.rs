@@ -16,11 +16,15 @@ mod borrowing;
 pub(crate) mod call_future;
 mod drain;
 mod driven;
+pub(crate) mod entry;
 pub(crate) mod expand;
+mod expand_concurrent;
 mod filter;
 mod filter_map;
 mod flat_map;
+pub(crate) mod frontier;
 mod fused;
+mod growth;
 mod inspect;
 mod keys;
 pub(crate) mod map;
@@ -48,9 +52,11 @@ pub use self::batch_within::{BatchedWithin, TryBatchedWithin};
 pub use self::drain::{Drain, TryDrain};
 pub use self::driven::{Alongside, Driven};
 pub use self::expand::Opening;
+pub use self::expand_concurrent::{ExpandConcurrent, TryExpandConcurrent};
 pub use self::filter::{FilterConcurrent, TryFilterConcurrent};
 pub use self::filter_map::{FilterMapConcurrent, TryFilterMapConcurrent};
 pub use self::flat_map::{FlatMapConcurrent, TryFlatMapConcurrent};
+pub use self::frontier::Frontier;
 pub use self::inspect::{InspectConcurrent, TryInspectConcurrent};
 pub use self::map::{MapConcurrent, TryMapConcurrent};
 pub use self::map_by_key::{MapConcurrentByKey, TryMapConcurrentByKey};
@@ -87,6 +93,7 @@ rows! {
     filter_map,
     flat_map,
     inspect,
+    expand_concurrent,
     map_ok,
     map_by_key,
     batch,

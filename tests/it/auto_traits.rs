@@ -12,14 +12,15 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use flowlet::stage::{
-    Alongside, Batched, BatchedByWeight, Drain, Driven, FilterMapConcurrent, FlatMapConcurrent,
-    MapConcurrent, Opened, Opening, Prefetch, TakeUntilStopped, TryBatched, TryBatchedByWeight,
-    TryDrain, TryFilterMapConcurrent, TryFlatMapConcurrent, TryMapConcurrent,
+    Alongside, Batched, BatchedByWeight, Drain, Driven, ExpandConcurrent, FilterMapConcurrent,
+    FlatMapConcurrent, Frontier, MapConcurrent, Opened, Opening, Prefetch, TakeUntilStopped,
+    TryBatched, TryBatchedByWeight, TryDrain, TryFilterMapConcurrent, TryFlatMapConcurrent,
+    TryMapConcurrent,
 };
 use flowlet::{
-    Acquire, Concurrency, Expand, Flow, FlowExt, InPool, InTask, InThread, Permit, Pipe, Semaphore,
-    ThreadLocal, ThreadPool, ThreadPoolBuilder, TryFlowExt, errors_in_turn, in_local_task, in_pool,
-    in_task, in_thread, ordered, pipe, via,
+    Acquire, Concurrency, Entry, Expand, Flow, FlowExt, InPool, InTask, InThread, Permit, Pipe,
+    Semaphore, ThreadLocal, ThreadPool, ThreadPoolBuilder, TryFlowExt, errors_in_turn,
+    in_local_task, in_pool, in_task, in_thread, ordered, pipe, via,
 };
 use futures_lite::{Stream, StreamExt, stream};
 
@@ -168,6 +169,30 @@ fn flat_map_concurrent_is_what_its_parts_are() {
     traits!(some::<Opened<Yes, PhantomPinned>>() => Send Sync Unpin);
     traits!(some::<Opened<No, Yes>>() => !Send !Sync);
     traits!(some::<Opened<Yes, No>>() => !Send !Sync);
+}
+
+#[test]
+fn frontiers_and_entries_are_what_their_items_are() {
+    // Under a lock items need not be `Sync`.
+    traits!(some::<Frontier<NoSync>>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
+    traits!(some::<Entry<NoSync>>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
+    traits!(some::<Frontier<No>>() => !Send !Sync);
+    traits!(some::<Entry<No>>() => !Send !Sync);
+    traits!(some::<(Frontier<PhantomPinned>, Entry<PhantomPinned>)>() => Unpin);
+}
+
+#[test]
+fn expand_concurrent_is_what_its_parts_are() {
+    type Expand<S, F, Fut> = ExpandConcurrent<S, F, Fut, Yes>;
+    type Grows<M = Yes> = Fut<(Yes, [Yes; 1]), M>;
+    traits!(some::<Expand<Up, Yes, Grows>>() => Send Sync Unpin);
+    traits!(some::<Expand<Up<Yes, No>, Yes, Grows>>() => !Send !Sync);
+    traits!(some::<Expand<Up<No>, Yes, Grows>>() => !Send !Sync);
+    traits!(some::<Expand<Up, No, Grows>>() => !Send !Sync);
+    traits!(some::<Expand<Up, Yes, Grows<No>>>() => !Send !Sync);
+    traits!(some::<Expand<Up<NoSync>, Yes, Grows>>() => Send !Sync);
+    traits!(some::<Expand<Up<PhantomPinned>, PhantomPinned, Grows<PhantomPinned>>>() => Unpin);
+    traits!(some::<Expand<Up<Yes, PhantomPinned>, Yes, Grows>>() => !Unpin);
 }
 
 #[test]

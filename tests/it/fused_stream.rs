@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use async_executor::Executor;
 use flowlet::prelude::*;
-use flowlet::{Concurrency, ResultStreamExt, Semaphore, errors_in_turn, merge, ordered};
+use flowlet::{Concurrency, ResultStreamExt, Semaphore, errors_in_turn, frontier, merge, ordered};
 use futures_lite::future::{self, block_on, yield_now};
 use futures_lite::stream;
 use futures_util::stream::FusedStream;
@@ -125,6 +125,8 @@ fn a_concurrent_stage_has_ended_after_its_end_and_not_before() {
         check("filter_map", Box::pin(of().filter_map_concurrent(limit(), some)));
         let many = async |n| stream::iter(0..turns(n).await).then(turns);
         check("flat_map", Box::pin(of().flat_map_concurrent(limit(), many)));
+        let expand = async |n| (turns(n).await, (n % 2 == 0).then_some(n + 1));
+        check("expand", Box::pin(of().expand_concurrent(limit(), expand)));
         let two = of().map_concurrent(limit(), turns).map_concurrent(2, turns);
         check("two maps", Box::pin(two));
     });
@@ -154,6 +156,10 @@ fn a_stage_of_results_has_ended_after_its_end_or_its_error_and_not_before() {
             check("try_filter_map", Box::pin(of().try_filter_map_concurrent(limit(), some)));
             let open = move |n| async move { Item::Ok(n).map(|n| stream::iter(0..n).then(call)) };
             check("try_flat_map", Box::pin(of().try_flat_map_concurrent(limit(), open)));
+            let expand =
+                move |n| async move { call(n).await.map(|n| (n, (n < 2).then_some(n + 1))) };
+            check("try_expand", Box::pin(of().try_expand_concurrent(limit(), expand)));
+            check("above it", Box::pin(failing().try_expand_concurrent(limit(), expand)));
             let plain = move |n| async move { call(n).await.map(|n| 0..n) };
             check("try_flat_map", Box::pin(of().try_flat_map_concurrent(limit(), plain)));
         }
@@ -275,15 +281,25 @@ fn the_other_stages_have_ended_after_their_end_and_not_before() {
             let stream = of().prefetch(limit, |task| executor.spawn(task));
             check("prefetch", &source, stream, || while executor.try_tick() {});
         }
-        let all = merge([of(), of(), of()]);
-        if !source.contains(&Turn::Panic) {
-            check("merge", &source, all, || ());
-        }
+        check("merge", &source, merge([of(), of(), of()]), || ());
         let items =
             of().map(|n| if n == 1 { Err(n) } else { Ok(n) }).map_ok_concurrent(2, async |n| Ok(n));
         let plain = items.map_ok(|n| n).map_err(|n| n).err_into::<usize>().inspect_ok(|_| ());
         check("adaptors", &source, plain.inspect_err(|_| ()), || ());
     }
+}
+
+#[test]
+fn a_frontier_has_ended_after_its_end_and_not_before() {
+    let (task, mut stream) = (Task::new(), frontier([1]));
+    let (items, _) = task.settle(&mut stream);
+    drop(items);
+    assert!(!stream.is_terminated(), "it does not know it yet");
+    assert!(task.settle(&mut stream).1);
+    assert!(stream.is_terminated());
+    let entry = stream.entry();
+    assert_eq!(entry.try_push(2, 9), Err(2));
+    assert!(task.poll_next(&mut stream).is_ready() && stream.is_terminated());
 }
 
 #[test]

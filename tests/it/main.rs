@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alongside_begins;
 mod answers;
 mod auto_traits;
 mod batch_by_weight;
@@ -18,9 +19,12 @@ mod drops;
 mod eager;
 mod errors;
 mod errors_panics;
+mod expand;
 mod fairness;
 mod flow_builder;
 mod flow_shown;
+mod frontier;
+mod frontier_model;
 mod functional;
 mod fused;
 mod fused_stream;
@@ -29,6 +33,7 @@ mod map_ok;
 mod map_ok_bound;
 mod merge;
 mod merge_handles;
+mod merge_panics;
 mod model;
 mod open_then_stream;
 mod order;

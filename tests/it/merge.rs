@@ -1,7 +1,6 @@
 //! Fan-in: fair, woken branches only, open to more, and without starving the calls above.
 
 use std::cell::{Cell, RefCell};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
@@ -439,33 +438,4 @@ fn a_plain_branch_that_is_woken_before_and_after_an_advance_is_queued_once() {
     assert_eq!(task.settle(&mut last), (vec![3], false));
     fed.iter().for_each(Fed::end);
     assert_eq!(task.settle(&mut last), (vec![], true));
-}
-
-#[test]
-fn a_stream_that_panics_is_dropped_and_no_other() {
-    let there = Gauge::default();
-    let counted = |bad: u32| {
-        let unit = there.unit();
-        stream::iter(0..3).inspect(move |n| {
-            let _ = &unit;
-            if *n == bad {
-                resume_unwind(Box::new(*n));
-            }
-        })
-    };
-    let (mut merged, task) = (merge([counted(9), counted(1), counted(9)]), Task::new());
-    let (mut items, mut panics) = (Vec::new(), 0);
-    loop {
-        match catch_unwind(AssertUnwindSafe(|| task.poll_next(&mut merged))) {
-            Ok(Poll::Ready(Some(item))) => items.push(item),
-            Ok(Poll::Ready(None)) => break,
-            Ok(Poll::Pending) => assert!(task.is_woken()),
-            Err(_) => {
-                panics += 1;
-                assert_eq!(there.now(), 2);
-            }
-        }
-    }
-    items.sort_unstable();
-    assert_eq!((items, panics), (vec![0, 0, 0, 1, 1, 2, 2], 1));
 }

@@ -275,7 +275,7 @@ fn a_bounded_channel_to_the_body() {
     });
 }
 
-/// Nothing begins before the first item was asked for, and no item is asked for by a body.
+/// Nothing begins before the first body or item was asked for, and no item is asked for by a body.
 #[test]
 fn a_body_pulls_nothing_more_than_the_limits_allow() {
     let window = Window::default();
@@ -283,8 +283,9 @@ fn a_body_pulls_nothing_more_than_the_limits_allow() {
     let site = Site::new(&semaphore, Habit::First);
     let driven = run(0, async {
         let mut numbers = window.source(30).map_concurrent(3, |n| site.call(n)).driven();
-        numbers.alongside(rest(5)).await;
         assert_eq!(window.peak(), 0);
+        numbers.alongside(rest(5)).await;
+        assert_eq!(window.peak(), 3);
 
         let first = numbers.next().await;
         window.leave();

@@ -148,6 +148,23 @@ fn looks_at_items_are_the_same_in_every_style() {
 }
 
 #[test]
+fn expansions_are_the_same_in_every_style() {
+    async fn halve(n: u32) -> (u32, Vec<u32>) {
+        for _ in 0..n * 5 % 4 {
+            yield_now().await;
+        }
+        (n, if n > 1 { vec![n / 2, n - n / 2] } else { vec![] })
+    }
+    async fn check(n: u32) -> Result<(u32, Vec<u32>), String> {
+        if n == 9 { Err("nine".to_owned()) } else { Ok(halve(n).await) }
+    }
+    same!(pipe(0..14) => expand_concurrent(3, halve));
+    same!(pipe(0..14) => expand_concurrent(ordered(3), async |n| halve(n).await));
+    same!(results() => try_expand_concurrent(3, check));
+    same!(results() => try_expand_concurrent(ordered(3), check));
+}
+
+#[test]
 fn a_task_of_its_own_is_the_same_in_every_style() {
     same!(pipe(0..14) => prefetch(3, smol::spawn));
 }

@@ -21,7 +21,7 @@ impl Stage {
     /// What comes of an item.
     fn outputs(self, n: u32) -> Vec<u32> {
         match self {
-            Self::Map | Self::Inspect => vec![n],
+            Self::Map | Self::Inspect | Self::Expand => vec![n],
             Self::Filter => Vec::from_iter((n % 5 != 4).then_some(n)),
             Self::FilterMap => Vec::from_iter((n % 4 != 1).then_some(n)),
             Self::FlatMap | Self::FlatMapStream => vec![n; 2],
@@ -177,6 +177,13 @@ impl<L: Lock> Shape<L> {
                     async { [call.await; 2] }
                 };
                 above.flat_map_concurrent(concurrency, call).boxed()
+            }
+            Stage::Expand => {
+                let call = move |n| {
+                    let call = site.call(n);
+                    async { (call.await, None) }
+                };
+                above.expand_concurrent(concurrency, call).boxed()
             }
             Stage::FlatMapStream => {
                 above.flat_map_concurrent(concurrency, move |n| open(&site, n)).boxed()

@@ -22,16 +22,19 @@ pub(crate) enum Stage {
     FlatMap,
     /// The expansion is a stream, which waits for the call itself.
     FlatMapStream,
+    /// Nothing more is found.
+    Expand,
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Map,
         Self::Inspect,
         Self::Filter,
         Self::FilterMap,
         Self::FlatMap,
         Self::FlatMapStream,
+        Self::Expand,
     ];
 
     /// Hands each item of `source` on when the future of its `call` is ready.
@@ -85,6 +88,13 @@ impl Stage {
                     item
                 })
             })),
+            Self::Expand => Box::pin(source.expand_concurrent(limit, move |item| {
+                let called = call(item);
+                async move {
+                    called.await;
+                    (item, None)
+                }
+            })),
         }
     }
 
@@ -125,6 +135,10 @@ impl Stage {
             Self::FlatMapStream => Box::pin(source.try_flat_map_concurrent(limit, move |item| {
                 let called = call(item);
                 stream::once_future(async move { called.await.map(|()| item) })
+            })),
+            Self::Expand => Box::pin(source.try_expand_concurrent(limit, move |item| {
+                let called = call(item);
+                async move { called.await.map(|()| (item, None)) }
             })),
         }
     }
