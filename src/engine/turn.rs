@@ -312,7 +312,7 @@ where
         let is_shared = self.are_shared();
         let Core { slots, outputs, .. } = &mut *self.core;
         let place = slots.place(index);
-        let permit = if is_shared { slots.take_permit(index) } else { None };
+        let permit = if is_shared { slots.take_permit(index).map(Permit::over) } else { None };
         let (value, call) = match step {
             Step::Output(value) => (value, After::GoesOn(index)),
             Step::Last(value) => (value, After::Over),
