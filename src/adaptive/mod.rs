@@ -16,8 +16,8 @@ use self::control::Control;
 pub use self::gradient::Gradient;
 pub use self::policy::{Policy, Sample};
 pub use self::vegas::Vegas;
-use crate::semaphore::{Acquire, Semaphore};
 use crate::Concurrency;
+use crate::semaphore::{Acquire, Semaphore};
 
 /// The limit that an [`Adaptive`] begins with by default: few enough that most servers do not queue them, so
 /// that it is seen what a call takes when there is no queue.
@@ -218,10 +218,14 @@ impl Adaptive {
 
 /// Takes over a limit that is not what the policy said: the first one, one that was clamped, or one that was set on
 /// the semaphore.
-fn adopt(exact: &mut f64, limit: usize) {
-    if whole(*exact) != limit {
+///
+/// Returns whether it did.
+fn adopt(exact: &mut f64, limit: usize) -> bool {
+    let differs = whole(*exact) != limit;
+    if differs {
         *exact = limit as f64;
     }
+    differs
 }
 
 /// The limit that stands for an exact one.

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adaptive;
 mod answers;
 mod auto_traits;
 mod batch_by_weight;
