@@ -131,33 +131,33 @@ struct Fallen {
 }
 
 /// By how much longer calls may take than without a queue: in parts, and in standard errors.
-const TOLERATED: f64 = 1.07;
+const TOLERATED: f64 = 1.075;
 const CHANCE: f64 = 1.5;
 
 /// The same until the limit has found the knee, and while it probes: what is learned then may be off.
 const TOLERATED_AT_FIRST: f64 = 1.3;
 
 /// How many calls may queue at least. Fewer cannot be told from none.
-const QUEUE: f64 = 0.58;
+const QUEUE: f64 = 0.65;
 
 /// Where the limit falls to, as a part of the calls that did not queue.
-const FALL: f64 = 0.97;
+const FALL: f64 = 0.99;
 
 /// How far below the next whole number a limit may be that does not fall below that.
-const ROUNDING: f64 = 0.73;
+const ROUNDING: f64 = 0.7;
 
 /// How many of its standard errors the estimate of a queue is lowered by, for the chance that brought it up.
-const LOWERED: f64 = 0.4;
+const LOWERED: f64 = 0.3;
 
 /// The first step of growth, with the fourth root of the limit, and how much larger each one is than the last while
 /// calls take no longer than so.
-const STEP: f64 = 0.7;
+const STEP: f64 = 0.75;
 const ACCELERATION: f64 = 1.5;
-const NO_QUEUE: f64 = 1.08;
+const NO_QUEUE: f64 = 1.1;
 
 /// After how many windows the limit probes, and how far it goes.
-const WINDOWS: u32 = 16;
-const PROBE: f64 = 0.75;
+const WINDOWS: u32 = 18;
+const PROBE: f64 = 0.72;
 
 /// What counts as overload: the limit falls to this part.
 const LEFT: f64 = 0.9;
@@ -165,14 +165,14 @@ const LEFT: f64 = 0.9;
 /// A window is of so many calls at least, and until its error is small, but not of more than so many for each that
 /// may run. It is cut short if there is a queue beyond that many errors.
 const CALLS: f64 = 12.0;
-const CALLS_AT_FIRST: f64 = 28.0;
-const ERROR: f64 = 0.054;
+const CALLS_AT_FIRST: f64 = 24.0;
+const ERROR: f64 = 0.05;
 const ROUNDS: f64 = 9.0;
 const FEWEST: f64 = 8.0;
-const CUT_SHORT: f64 = 3.5;
+const CUT_SHORT: f64 = 4.0;
 
 /// How many windows what is known of the base counts as, at most, against the next one.
-const MEMORY: f64 = 20.0;
+const MEMORY: f64 = 12.0;
 
 impl Vegas {
     /// Makes a policy that has seen no call yet.
@@ -209,7 +209,7 @@ impl Vegas {
             return true;
         }
         let longer = shown.latency - TOLERATED * self.base.latency;
-        !starting && shown.count >= self.limit / 2.0 && longer > CUT_SHORT * shown.error
+        !starting && shown.count >= 0.7 * self.limit && longer > CUT_SHORT * shown.error
     }
 
     /// Decides on the limit by what a window has shown.
@@ -271,18 +271,19 @@ impl Vegas {
         if self.windows > WINDOWS && ratio < 1.4 {
             self.windows = 0;
             self.phase = Phase::Probing;
-            self.limit = (self.knee * PROBE).floor();
+            self.limit = (self.knee * PROBE).round().min((self.knee - ROUNDING).floor());
         }
     }
 
     /// Learns from calls of which few were let run, and returns to as many as there should be.
     fn end_probe(&mut self, shown: &Shown) {
         let former = self.base.latency;
-        if shown.latency < former - 0.7 * shown.error {
-            self.base.latency += 0.7 * (shown.latency - former);
-            self.base.weight += shown.count;
+        let longer = shown.latency - former;
+        if longer < -shown.error || longer > 2.0 * shown.error {
+            self.base.latency += 0.7 * longer;
+            self.base.weight = shown.count;
         } else {
-            self.base.learn(shown, 3.0);
+            self.base.learn(shown, 4.5);
         }
         self.fallen = None;
         self.limit = self.knee * self.base.latency / former;
@@ -300,8 +301,8 @@ impl Vegas {
             if tolerable {
                 self.base.learn(shown, 1.0);
             }
-        } else if below && self.fallen.is_some() && longer > 2.5 * shown.error {
-            self.base.latency += 0.58 * longer;
+        } else if below && self.fallen.is_some() && longer > 2.4 * shown.error {
+            self.base.latency += 0.36 * longer;
             self.base.weight = shown.count;
         } else if below && tolerable {
             self.base.learn(shown, 1.0);
