@@ -282,6 +282,7 @@ impl Vegas {
         if longer < -shown.error || longer > 2.0 * shown.error {
             self.base.latency += 0.7 * longer;
             self.base.weight = shown.count;
+            self.windows = WINDOWS - 3;
         } else {
             self.base.learn(shown, 4.5);
         }
@@ -316,7 +317,9 @@ impl Vegas {
         if left >= 0.9 {
             return false; // That is too little to tell.
         }
-        let in_vain = shown.latency / fallen.latency > (1.0 + left) / 2.0;
+        let change = shown.latency / fallen.latency;
+        // If they take longer still, something is just changing.
+        let in_vain = change > (1.0 + left) / 2.0 && change < 1.15;
         if !(in_vain && fallen.in_vain) {
             self.fallen = Some(Fallen { in_use: shown.in_use, latency: shown.latency, in_vain });
             return false;
@@ -326,6 +329,7 @@ impl Vegas {
         self.knee = fallen.in_use;
         self.limit = fallen.in_use;
         self.step = 0.2 * fallen.in_use;
+        self.windows = WINDOWS;
         true
     }
 }
