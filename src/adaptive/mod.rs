@@ -1,4 +1,7 @@
 #![doc = include_str!("guide.md")]
+#![doc = include_str!("tables.md")]
+#![doc = include_str!("after.md")]
+#![doc = include_str!("limits.svg")]
 
 mod aimd;
 mod control;

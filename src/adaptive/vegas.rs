@@ -126,8 +126,8 @@ struct Fallen {
     in_use: f64,
     latency: f64,
 
-    /// Whether it fell once more without any effect on what calls take.
-    in_vain: bool,
+    /// How many there were when calls took no longer than then: as many, or more if the limit fell in vain.
+    high: f64,
 }
 
 /// By how much longer calls may take than without a queue: in parts, and in standard errors.
@@ -236,11 +236,14 @@ impl Vegas {
                 self.grow(ratio);
             }
         } else if shown.in_use - shown.in_use / ratio < QUEUE {
-            self.fallen = None;
             self.step = 0.0;
+            let fallen = self.fallen.take();
             // One call at a time does not queue behind any of ours.
-            let alone = shown.in_use < 1.5;
-            if alone { self.base.set(&shown) } else { self.base.learn(&shown, 1.0) }
+            if shown.in_use < 1.5 {
+                self.go_back(&shown, fallen.map_or(shown.in_use, |fallen| fallen.high));
+            } else {
+                self.base.learn(&shown, 1.0);
+            }
         } else {
             self.fall(&shown, ratio);
         }
@@ -263,7 +266,7 @@ impl Vegas {
         let Shown { latency, error, in_use, .. } = *shown;
         self.phase = Phase::Following;
         self.step = 0.0;
-        self.fallen.get_or_insert(Fallen { in_use, latency, in_vain: false });
+        self.fallen.get_or_insert(Fallen { in_use, latency, high: in_use });
         self.knee = in_use / (ratio - LOWERED * error / self.base.latency).max(1.0);
         let limit = self.knee * FALL;
         self.limit = limit.max((limit + ROUNDING).floor().min(in_use - 1.0));
@@ -320,17 +323,25 @@ impl Vegas {
         let change = shown.latency / fallen.latency;
         // If they take longer still, something is just changing.
         let in_vain = change > (1.0 + left) / 2.0 && change < 1.15;
-        if !(in_vain && fallen.in_vain) {
-            self.fallen = Some(Fallen { in_use: shown.in_use, latency: shown.latency, in_vain });
-            return false;
+        if in_vain && fallen.high > fallen.in_use {
+            self.go_back(shown, fallen.high);
+            return true;
         }
-        self.fallen = None;
+        let Shown { latency, in_use, .. } = *shown;
+        let high = if in_vain { fallen.in_use } else { in_use };
+        self.fallen = Some(Fallen { in_use, latency, high });
+        false
+    }
+
+    /// Takes what calls take now for what they take without a queue, and lets as many run as when they took no
+    /// longer.
+    fn go_back(&mut self, shown: &Shown, high: f64) {
         self.base.set(shown);
-        self.knee = fallen.in_use;
-        self.limit = fallen.in_use;
-        self.step = 0.2 * fallen.in_use;
+        self.fallen = None;
+        self.knee = high;
+        self.limit = self.limit.max(high);
+        self.step = 0.2 * high;
         self.windows = WINDOWS;
-        true
     }
 }
 

@@ -4,6 +4,7 @@
 mod support;
 
 mod adaptive;
+mod adaptive_simulation;
 mod answers;
 mod auto_traits;
 mod batch_by_weight;
