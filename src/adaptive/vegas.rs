@@ -285,7 +285,6 @@ impl Vegas {
         if longer < -shown.error || longer > 2.0 * shown.error {
             self.base.latency += 0.7 * longer;
             self.base.weight = shown.count;
-            self.windows = WINDOWS - 3;
         } else {
             self.base.learn(shown, 4.5);
         }
