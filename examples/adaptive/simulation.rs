@@ -178,18 +178,17 @@ impl Scenario {
     }
 }
 
-/// Runs two pipelines with a limit each on one server. The second begins later. Returns which part of a fair share
-/// the one with less had, and the throughput of both as a part of what the server can do.
-pub(crate) fn share(scenario: &Scenario, seed: u64) -> (f64, f64) {
+/// Runs two pipelines with a limit each on one server. The second begins later. Returns how many calls of each were
+/// answered, as a part of half of what the server can do.
+pub(crate) fn share(scenario: &Scenario, seed: u64) -> [f64; 2] {
     let world = World::new();
     let server = Rc::new(Server::new(world.clone(), scenario, seed));
     let new = || Pipeline::new(world.clone(), server.clone(), Limited::new(Limit::Vegas, &world));
     let pipelines = [new(), new()];
     let tasks = vec![pipelines[0].task(Duration::ZERO), pipelines[1].task(SECOND)];
     world.run(BOTH.end, tasks, || {});
-    let [one, other] = pipelines.map(|pipeline| pipeline.run.borrow().answered(&BOTH) as f64);
     let possible = (BOTH.end - BOTH.start).div_duration_f64(scenario.mean()) * scenario.knee as f64;
-    (2.0 * one.min(other) / (one + other), (one + other) / possible)
+    pipelines.map(|pipeline| 2.0 * pipeline.run.borrow().answered(&BOTH) as f64 / possible)
 }
 
 impl Run {

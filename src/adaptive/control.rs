@@ -89,7 +89,7 @@ impl Watch for Control {
         let overloaded = self.take_overload() || used.state == State::Overloaded;
         let mut sample = Sample {
             latency: Duration::from_nanos(now.saturating_sub(used.since)),
-            in_use: used.in_use,
+            in_use: used.in_use as usize,
             limit: 0,
             overloaded,
             now: Duration::from_nanos(now),

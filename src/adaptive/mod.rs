@@ -40,7 +40,8 @@ const INITIAL: usize = 4;
 /// A call counts when it is over: for how long it held its permit, and how many were in use when it got it.
 /// An inner stream of a flat map counts with each of its outputs. A call that is dropped before its end, or
 /// panics, does not count. A [`Permit`](crate::Permit) counts when it is dropped, unless it is
-/// [`unmeasured`](crate::Permit::unmeasured) or dropped by a panic.
+/// [`unmeasured`](crate::Permit::unmeasured) or dropped by a panic. Several that were taken together count as one
+/// call, also if some are split off.
 ///
 /// A call's own waiting counts with it. So wait for other limits, and between two tries, before the call or
 /// outside of it.

@@ -141,7 +141,7 @@ const TOLERATED_AT_FIRST: f64 = 1.3;
 const QUEUE: f64 = 0.65;
 
 /// Where the limit falls to, as a part of the calls that did not queue.
-const FALL: f64 = 0.99;
+const FALL: f64 = 0.96;
 
 /// How far below the next whole number a limit may be that does not fall below that.
 const ROUNDING: f64 = 0.7;
@@ -152,7 +152,7 @@ const LOWERED: f64 = 0.3;
 /// The first step of growth, with the fourth root of the limit, and how much larger each one is than the last while
 /// calls take no longer than so.
 const STEP: f64 = 0.75;
-const ACCELERATION: f64 = 1.5;
+const ACCELERATION: f64 = 1.8;
 const NO_QUEUE: f64 = 1.1;
 
 /// After how many windows the limit probes, and how far it goes.

@@ -27,7 +27,8 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 /// Give it to stages in place of a number, as `&semaphore` or `semaphore.clone()`: together their
 /// running calls never exceed the limit. It can be [read](Self::in_use) and
 /// [changed](Self::set_limit) while they run, and code outside the stages takes part with
-/// [`acquire`](Self::acquire). Clones are handles to the same semaphore.
+/// [`acquire`](Self::acquire). Clones are handles to the same semaphore. One that finds its limit by itself is
+/// [`Adaptive`](crate::Adaptive).
 ///
 /// A stage takes a permit when it starts a call and gives it back when the call is over; an inner stream
 /// of a flat map gives it back whenever it yielded an output, and takes one to go on. A stage also

@@ -50,6 +50,7 @@ impl Permit {
                 CountedBy::Permits => State::Over,
                 CountedBy::Line => State::Running,
             };
+            let in_use = u32::try_from(in_use).unwrap_or(u32::MAX);
             self.used = Some(Use { since: watch.now(), in_use, state });
         }
     }

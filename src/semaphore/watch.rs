@@ -27,8 +27,8 @@ pub(crate) struct Use {
     /// When it was taken.
     pub(crate) since: u64,
 
-    /// How many permits were in use from then on.
-    pub(crate) in_use: usize,
+    /// How many permits were in use from then on: no more than fit, as a permit is to be small.
+    pub(crate) in_use: u32,
 
     pub(crate) state: State,
 }

@@ -13,7 +13,7 @@ mod world;
 
 use std::sync::LazyLock;
 
-use self::report::{Report, Row, SEEDS};
+use self::report::{Report, Row, SEEDS, smaller};
 use self::simulation::{Change, SETTLING};
 
 /// It takes seconds, so all tests look at the same one.
@@ -60,13 +60,16 @@ fn the_limit_has_settled_within_a_second() {
     }
 }
 
+/// They take turns in having more, and in the long run neither does.
 #[test]
 fn two_pipelines_have_nearly_equal_shares() {
-    for of in &REPORT.shares {
-        for (share, throughput) in &of.shares {
-            assert!(*share >= 0.9, "{}: {share}", of.scenario);
-            assert!(*throughput >= 0.95, "{}: {throughput}", of.scenario);
+    for shares in &REPORT.shares {
+        let scenario = &shares.scenario;
+        for both in &shares.shares {
+            assert!(smaller(*both) >= 0.8, "{scenario}: {both:?}");
         }
+        assert!(smaller(shares.total()) >= 0.9, "{scenario}: {:?}", shares.total());
+        assert!(shares.throughput() >= 0.95, "{scenario}: {}", shares.throughput());
     }
 }
 
