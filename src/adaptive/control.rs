@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::policy::{Policy, Sample};
 use crate::panics::first_panic;
-use crate::semaphore::{Shared, State, Use, Watch};
+use crate::semaphore::Shared;
+use crate::semaphore::watch::{State, Use, Watch};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// Makes samples of what a semaphore tells, and has the policy set its limit.

@@ -4,7 +4,7 @@ mod acquire;
 mod line;
 mod permit;
 mod waiter;
-mod watch;
+pub(crate) mod watch;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -18,7 +18,7 @@ pub(crate) use self::line::CountedBy;
 use self::line::Line;
 pub use self::permit::Permit;
 pub(crate) use self::waiter::Waiter;
-pub(crate) use self::watch::{State, Use, Watch};
+use self::watch::Watch;
 use crate::panics::first_panic;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 
