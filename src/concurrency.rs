@@ -15,6 +15,7 @@ use crate::Semaphore;
 /// | `ordered(20)` | 20 | as their items came in |
 /// | `&semaphore`, `semaphore` | what the [`Semaphore`] allows | as they complete |
 /// | `ordered(&semaphore)` | what the [`Semaphore`] allows | as their items came in |
+/// | `&adaptive`, `ordered(&adaptive)` | what an [`Adaptive`](crate::Adaptive) limit finds | the same |
 ///
 /// The number bounds all that is between "pulled from upstream" and "yielded": calls that run and
 /// outputs that wait for the consumer. There is no default on purpose, and `usize::MAX` is fine:

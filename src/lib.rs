@@ -2,6 +2,7 @@
 #![cfg_attr(any(feature = "threads", not(doctest)), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod adaptive;
 #[cfg(feature = "time")]
 mod clock;
 mod concurrency;
@@ -21,6 +22,7 @@ mod sync;
 mod try_ext;
 mod with;
 
+pub use crate::adaptive::Adaptive;
 pub use crate::concurrency::{Concurrency, errors_in_turn, ordered};
 pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};

@@ -3,8 +3,11 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, Location, PanicHookInfo, catch_unwind, set_hook, take_hook};
 
+use flowlet::adaptive::Vegas;
 use flowlet::prelude::*;
-use flowlet::{Flow, Semaphore, ThreadLocal, ThreadPool, errors_in_turn, functional, op, ordered};
+use flowlet::{
+    Adaptive, Flow, Semaphore, ThreadLocal, ThreadPool, errors_in_turn, functional, op, ordered,
+};
 
 thread_local! {
     /// Where this thread panicked last.
@@ -75,6 +78,9 @@ fn it_is_the_callers() {
     check(|| results().try_batched_by_weight(0, |_| 1));
 
     check(|| Semaphore::new(0));
+    check(|| Adaptive::new(0..=4));
+    check(|| Adaptive::with_policy(5..=4, Vegas::new()));
+    check(|| Adaptive::builder(5..=4));
 
     check(|| ThreadPool::new(0));
     check(|| ThreadPool::builder(0));

@@ -146,6 +146,11 @@ pub(super) struct Freed {
 }
 
 impl Hold {
+    /// Says that its call came to its end.
+    pub(super) fn over(self) -> Self {
+        Self { permit: self.permit.map(Permit::over), ..self }
+    }
+
     /// Tells whether to give it back runs code of others.
     pub(super) fn is_shared(&self) -> bool {
         self.permit.is_some() || self.key.is_some()

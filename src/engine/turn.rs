@@ -73,6 +73,7 @@ use super::outputs::{After, Output};
 use super::slots::Due;
 use super::upstream::Upstream;
 use super::work::{Key, Work};
+use crate::semaphore::Permit;
 
 /// What one turn works with.
 ///
@@ -399,13 +400,13 @@ where
         let Core { slots, room, .. } = &mut *self.core;
         if let After::GoesOn(_) = call {
             let hold = slots.hold(index).and_then(|hold| hold.as_mut());
-            drop(hold.and_then(|hold| hold.permit.take()));
+            drop(hold.and_then(|hold| hold.permit.take()).map(Permit::over));
         } else if let Some(admission) = room.admission() {
             let Freed { permit, key } = admission.give_back(slots.take_hold(index), waits);
             if let Some(key) = key {
                 self.work.forget(key);
             }
-            drop(permit);
+            drop(permit.map(Permit::over));
         }
     }
 
@@ -449,7 +450,8 @@ where
         if let Some(ahead) = self.core.room.admission().and_then(Admission::ahead) {
             ahead.block(index);
         }
-        self.free(index, After::GoesOn(index), true);
+        let hold = self.core.slots.hold(index).and_then(|hold| hold.as_mut());
+        drop(hold.and_then(|hold| hold.permit.take()));
     }
 
     /// Starts a call, if there is room for one and an item.
@@ -711,7 +713,7 @@ where
         let mut cleanup = Cleanup::new();
         let keep = self.core.concurrency.errors_in_turn;
         let Core { slots, outputs, room, .. } = &mut *self.core;
-        let own = slots.take_hold(index);
+        let own = slots.take_hold(index).map(Hold::over);
         let holds = slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
         for cut in outputs.cut(place, keep) {
             cleanup.run(|| drop(cut));

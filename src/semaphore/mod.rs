@@ -4,6 +4,7 @@ mod acquire;
 mod line;
 mod permit;
 mod waiter;
+pub(crate) mod watch;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -17,6 +18,7 @@ pub(crate) use self::line::CountedBy;
 use self::line::Line;
 pub use self::permit::Permit;
 pub(crate) use self::waiter::Waiter;
+use self::watch::Watch;
 use crate::panics::first_panic;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 
@@ -25,7 +27,8 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 /// Give it to stages in place of a number, as `&semaphore` or `semaphore.clone()`: together their
 /// running calls never exceed the limit. It can be [read](Self::in_use) and
 /// [changed](Self::set_limit) while they run, and code outside the stages takes part with
-/// [`acquire`](Self::acquire). Clones are handles to the same semaphore.
+/// [`acquire`](Self::acquire). Clones are handles to the same semaphore. One that finds its limit by itself is
+/// [`Adaptive`](crate::Adaptive).
 ///
 /// A stage takes a permit when it starts a call and gives it back when the call is over; an inner stream
 /// of a flat map gives it back whenever it yielded an output, and takes one to go on. A stage also
@@ -81,7 +84,8 @@ pub struct Semaphore {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+/// What the handles of a semaphore share.
+pub(crate) struct Shared {
     line: Mutex<Line>,
 
     /// The limit of the line once more, to be read without the lock.
@@ -89,6 +93,9 @@ struct Shared {
 
     /// Notified when the limit is raised: the stages that have as many items as it allows.
     raised: Event,
+
+    /// Who is told how permits are used, if anyone is.
+    watch: Option<Arc<dyn Watch>>,
 }
 
 impl Semaphore {
@@ -107,11 +114,17 @@ impl Semaphore {
     #[track_caller]
     pub fn new(limit: usize) -> Self {
         assert!(limit > 0, "a semaphore's limit must be at least 1");
+        Self::with_watch(limit, None)
+    }
+
+    /// Makes a semaphore that tells someone how its permits are used.
+    pub(crate) fn with_watch(limit: usize, watch: Option<Arc<dyn Watch>>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 line: Mutex::new(Line::new(limit)),
                 limit: AtomicUsize::new(limit),
                 raised: Event::new(),
+                watch,
             }),
         }
     }
@@ -125,7 +138,7 @@ impl Semaphore {
     /// ```
     #[inline]
     pub fn limit(&self) -> usize {
-        self.shared.limit.load(Ordering::Relaxed)
+        self.shared.limit()
     }
 
     /// Changes how many permits can be in use at once, from now on.
@@ -145,14 +158,7 @@ impl Semaphore {
     /// assert!(semaphore.try_acquire().is_some());
     /// ```
     pub fn set_limit(&self, limit: usize) {
-        let mut line = self.shared.line();
-        let raised = limit > line.limit();
-        line.set_limit(limit);
-        self.shared.limit.store(limit, Ordering::Relaxed);
-        self.shared.grant_all(line);
-        if raised {
-            self.shared.raised.notify(usize::MAX);
-        }
+        self.shared.set_limit(limit);
     }
 
     /// Returns how many permits are in use now.
@@ -240,13 +246,34 @@ impl Semaphore {
     /// assert!(semaphore.try_acquire_many(5).is_none());
     /// ```
     pub fn try_acquire_many(&self, permits: usize) -> Option<Permit> {
-        let left = self.shared.line().take(None, permits, CountedBy::Permits)?;
+        let mut line = self.shared.line();
+        let left = line.take(None, permits, CountedBy::Permits)?;
+        let in_use = line.in_use();
+        drop(line);
         drop(left);
-        Some(Permit::new(self.shared.clone(), permits, CountedBy::Permits))
+        let mut permit = Permit::new(self.shared.clone(), permits, CountedBy::Permits);
+        permit.watch(in_use);
+        Some(permit)
     }
 }
 
 impl Shared {
+    #[inline]
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_limit(&self, limit: usize) {
+        let mut line = self.line();
+        let raised = limit > line.limit();
+        line.set_limit(limit);
+        self.limit.store(limit, Ordering::Relaxed);
+        self.grant_all(line);
+        if raised {
+            self.raised.notify(usize::MAX);
+        }
+    }
+
     fn line(&self) -> MutexGuard<'_, Line> {
         // No code that could leave it half-changed runs under the lock.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)

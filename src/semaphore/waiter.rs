@@ -51,13 +51,17 @@ impl Waiter {
     pub(crate) fn try_take(&mut self, permits: usize) -> Option<Permit> {
         let mut line = self.semaphore.shared.line();
         let left = line.take(self.ticket, permits, self.counted_by);
+        let in_use = line.in_use();
         // Made first, so that it is given back if someone who is woken panics.
-        let permit = left.as_ref().map(|_| {
+        let mut permit = left.as_ref().map(|_| {
             self.last = self.ticket.take().or(self.last);
             Permit::new(self.semaphore.shared.clone(), permits, self.counted_by)
         });
         self.semaphore.shared.grant_all(line);
         drop(left);
+        if let Some(permit) = &mut permit {
+            permit.watch(in_use);
+        }
         permit
     }
 

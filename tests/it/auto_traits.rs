@@ -18,8 +18,8 @@ use flowlet::stage::{
     TryMapConcurrent,
 };
 use flowlet::{
-    Acquire, Concurrency, Entry, Expand, Flow, FlowExt, InPool, InTask, InThread, Permit, Pipe,
-    Semaphore, ThreadLocal, ThreadPool, ThreadPoolBuilder, TryFlowExt, errors_in_turn,
+    Acquire, Adaptive, Concurrency, Entry, Expand, Flow, FlowExt, InPool, InTask, InThread, Permit,
+    Pipe, Semaphore, ThreadLocal, ThreadPool, ThreadPoolBuilder, TryFlowExt, errors_in_turn,
     in_local_task, in_pool, in_task, in_thread, ordered, pipe, via,
 };
 use futures_lite::{Stream, StreamExt, stream};
@@ -410,6 +410,7 @@ fn values_fit_everywhere() {
     traits!(some::<Concurrency>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
     traits!(some::<Semaphore>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
     traits!(some::<Permit>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
+    traits!(some::<Adaptive>() => Send Sync Unpin UnwindSafe RefUnwindSafe);
     // A flow holds no item.
     traits!(some::<Flow<Yes>>() => Send Sync Unpin);
     traits!(some::<Flow<No, NoSync>>() => Send Sync Unpin);

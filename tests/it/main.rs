@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod adaptive;
+mod adaptive_simulation;
 mod alongside_begins;
 mod answers;
 mod auto_traits;
