@@ -320,7 +320,13 @@ where
                 None
             }
             Poll::Ready(step) => self.settle_step(index, step),
-            Poll::Pending => None,
+            Poll::Pending => {
+                if C::MANY && !PLAIN {
+                    // It may have been let go on in room that it does not take.
+                    self.unblock();
+                }
+                None
+            }
         }
     }
 

@@ -75,6 +75,11 @@ impl Waiter {
             return false;
         }
         let ticket = *self.ticket.get_or_insert_with(|| line.draw(self.last));
+        // A new ticket may come before that of someone who waits for more than there are.
+        if line.is_turn(Some(ticket), permits) {
+            drop(line);
+            return false;
+        }
         let left = line.wait(ticket, permits, waker);
         drop(line);
         drop(left);

@@ -42,6 +42,11 @@ impl Task {
         polled
     }
 
+    /// Asks for a poll.
+    pub(crate) fn wake(&self) {
+        self.woken.wake_by_ref();
+    }
+
     /// Tells whether the next poll was asked for.
     pub(crate) fn is_woken(&self) -> bool {
         self.woken.count() > 0
