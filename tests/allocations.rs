@@ -10,7 +10,8 @@ use std::task::{Context, Poll, Waker};
 use allocation_counter::measure;
 use flowlet::prelude::*;
 use flowlet::{Concurrency, Semaphore, frontier, ordered};
-use futures_lite::future::yield_now;
+use futures_lite::future::{block_on, yield_now};
+use futures_lite::stream;
 
 /// Limits with which the calls fit into a turn, and with which they do not.
 fn limits() -> [Concurrency; 5] {
@@ -277,4 +278,72 @@ fn no_room_is_made_for_calls_that_were_not_started() {
         take(&mut batches, 1, || ());
     });
     assert!(counted.bytes_total <= 10_000, "{counted:?}");
+}
+
+/// Inner streams that are blocked again and again leave nothing behind.
+#[test]
+fn streams_that_are_blocked_often_need_no_memory() {
+    let semaphore = Semaphore::new(3);
+    let limits: [Concurrency; 3] = [
+        Concurrency::new(3).window(3),
+        Concurrency::new(3).window(5),
+        Concurrency::new(&semaphore).window(3),
+    ];
+    for limit in limits {
+        let mut stage = pipe(0..3).flat_map_concurrent(limit, |n: u32| stream::repeat(n)).driven();
+        let mut run = |outputs: usize| {
+            block_on(async {
+                for _ in 0..outputs {
+                    assert!(stage.next().await.is_some());
+                    stage.alongside(yield_now()).await;
+                }
+            })
+        };
+        run(1000);
+        let counted = measure(|| run(10_000));
+        assert_eq!(counted.bytes_current, 0, "{counted:?}");
+        assert_eq!(counted.count_total, 0, "{counted:?}");
+    }
+}
+
+/// A stage by key has no more in it than ever waited at once, however many keys there were.
+#[test]
+fn a_hundred_thousand_keys_leave_nothing_behind() {
+    for limit in [Concurrency::from(4), ordered(4), (&Semaphore::new(4)).into()] {
+        let mut n = 0_u64;
+        // Some come again soon, so that they wait.
+        let items = std::iter::repeat_with(|| {
+            n += 1;
+            n - n % 3
+        });
+        let mut stage = pin!(pipe(items).map_concurrent_by_key(
+            limit.clone(),
+            |n| *n,
+            async |n| {
+                yield_now().await;
+                n
+            }
+        ));
+        take(&mut stage, 10_000, || ());
+        let counted = measure(|| take(&mut stage, 100_000, || ()));
+        assert_eq!((counted.count_total, counted.bytes_current), (0, 0), "{limit:?}");
+    }
+}
+
+#[test]
+fn of_calls_that_are_weighed() {
+    let semaphore = Semaphore::new(16);
+    let limits = [16.into(), ordered(16), (&semaphore).into(), ordered(&semaphore), {
+        ordered(16).window(40)
+    }];
+    for limit in limits {
+        let limit: Concurrency = limit;
+        let mapped = pipe(0..)
+            .map_concurrent(limit.clone(), async |item: usize| {
+                yield_now().await;
+                item
+            })
+            .weighed_by(|item| item % 6);
+        assert_eq!(allocations(mapped, || ()), 0, "{limit:?}");
+    }
 }

@@ -235,7 +235,7 @@ where
         let waker = Waker::from(self.poller.clone());
         let mut cx = Context::from_waker(&waker);
         while !self.over {
-            match Pin::new(&mut self.engine).poll_next(&mut cx, &mut self.start) {
+            match Pin::new(&mut self.engine).poll_next(&mut cx, engine::start(&mut self.start)) {
                 Poll::Ready(Some(output)) => self.outputs.push(output),
                 Poll::Ready(None) => self.over = true,
                 Poll::Pending => break,
@@ -690,7 +690,7 @@ where
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<C::Output>> {
         let this = &mut *self;
-        Pin::new(&mut this.0).poll_next(cx, |item| (this.1)(item))
+        Pin::new(&mut this.0).poll_next(cx, engine::start(|item| (this.1)(item)))
     }
 }
 

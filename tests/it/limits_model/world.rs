@@ -454,7 +454,8 @@ impl World {
                 let fits = entry.phase == Phase::Admitted
                     || in_window <= window
                     || spec.weighs && in_window == entry.weight;
-                if fits && has_key {
+                let sure = entry.phase == Phase::Admitted || !of.any_place;
+                if fits && has_key && sure {
                     candidates.push(entry.weight);
                 }
             }
