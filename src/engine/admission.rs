@@ -41,8 +41,10 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Context;
+use std::thread;
 
 use event_listener::{EventListener, Listener};
 
@@ -322,27 +324,30 @@ impl<I> Admission<I> {
         }
     }
 
-    /// Takes what a call needs to run, if it is there.
+    /// Takes what a call needs to run, if it is there. To take a permit may wake others, who may panic.
     #[inline]
-    pub(super) fn take(&mut self, weight: usize, key: Option<Key>) -> Option<Hold> {
+    pub(super) fn take(&mut self, weight: usize, key: Option<Key>) -> thread::Result<Option<Hold>> {
         let permit = match &mut self.limit {
             Budget::Own(limit) => {
                 let sum = self.running.checked_add(weight);
                 if self.running > 0 && sum.is_none_or(|sum| sum > *limit) {
-                    return None;
+                    return Ok(None);
                 }
                 self.running += weight;
                 None
             }
-            // One that goes on and needs more would never have it, if those that need less went before it.
-            Budget::Shared(_)
-                if self.paused.front().is_some_and(|(_, paused)| *paused > weight) =>
-            {
-                return None;
+            Budget::Shared(waiter) => {
+                // One that goes on and needs more would never have it, if those that need less went before it.
+                if self.paused.front().is_some_and(|(_, paused)| *paused > weight) {
+                    return Ok(None);
+                }
+                match catch_unwind(AssertUnwindSafe(|| waiter.try_take(weight)))? {
+                    Some(permit) => Some(permit),
+                    None => return Ok(None),
+                }
             }
-            Budget::Shared(waiter) => Some(waiter.try_take(weight)?),
         };
-        Some(Hold { weight, key, permit })
+        Ok(Some(Hold { weight, key, permit }))
     }
 
     /// Gives back what a call had, which is over. Its output may wait.

@@ -58,6 +58,7 @@
 //! output can be lost, as each is yielded at once or kept before other user code runs. Upstream is asked again.
 
 use std::mem;
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -509,9 +510,10 @@ where
             };
             let Core { slots, room, poller, .. } = &mut *self.core;
             let admission = room.admission()?;
-            let Some(hold) = admission.take(weight, key) else {
+            let taken = admission.take(weight, key);
+            let Ok(Some(hold)) = taken else {
                 admission.hold(Held { item, weight, key, place: Some(place) });
-                return None;
+                return taken.map_or_else(|panic| resume_unwind(panic), |_| None);
             };
             slots.prepare(place, hold, &poller.signals);
             let call = self.work.start(item);

@@ -268,9 +268,12 @@ impl Shared {
         let raised = limit > line.limit();
         line.set_limit(limit);
         self.limit.store(limit, Ordering::Relaxed);
-        self.grant_all(line);
+        let granted = catch_unwind(AssertUnwindSafe(|| self.grant_all(line)));
         if raised {
             self.raised.notify(usize::MAX);
+        }
+        if let Err(panic) = granted {
+            resume_unwind(panic);
         }
     }
 
