@@ -540,3 +540,30 @@ fn a_time_out_counts_as_too_much_to_do() {
     let mut policy = Aimd::new().timeout(Duration::from_millis(19));
     assert_eq!(shown(&mut policy, 2000, 20, |_| ()), 1);
 }
+
+#[test]
+fn a_clock_that_panics_as_a_permit_is_taken_loses_no_item() {
+    for limit in [ordered, flowlet::Concurrency::new] {
+        let asked = Mutex::new(0);
+        let clock = move || {
+            let mut asked = asked.lock().unwrap();
+            *asked += 1;
+            let panics = *asked == 5;
+            drop(asked);
+            assert!(!panics, "the clock panics");
+            Instant::now()
+        };
+        let adaptive = Adaptive::builder(1..=8).clock(clock).build();
+        let mut stage = Box::pin(pipe(0..9).map_concurrent(limit(&adaptive), async |n| n));
+        let (mut numbers, mut panics) = (Vec::new(), 0);
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| block_on(stage.next()))) {
+                Ok(Some(n)) => numbers.push(n),
+                Ok(None) => break,
+                Err(_) => panics += 1,
+            }
+        }
+        assert_eq!((numbers, panics), (Vec::from_iter(0..9), 1));
+        assert_eq!(adaptive.semaphore().in_use(), 0);
+    }
+}
