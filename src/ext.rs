@@ -49,6 +49,9 @@ use crate::{CallFuture, Concurrency, Expand};
 /// passes: a full stage holds those back.) While your own code awaits something else,
 /// [`driven`](Self::driven) does the same.
 ///
+/// **Giving way.** A pipeline whose calls never wait is pending once after 128 outputs in a row, and wakes its
+/// task, so that a time-out, a stop or another task of the thread has its turn. So does [`drain`](Self::drain).
+///
 /// **Drop.** Dropping the stream drops every running call at once, then what is above it. Nothing is
 /// detached. An upstream that has ended is dropped at once.
 ///

@@ -16,7 +16,8 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::call::Step;
-use super::marks::answer;
+use super::in_a_row::InARow;
+use super::marks::{Answer, answer};
 use super::ready::{Poller, Signals};
 use super::slots::Slots;
 use super::upstream::Upstream;
@@ -37,6 +38,7 @@ pub(crate) struct FanIn<S, T> {
     pulled: bool,
 
     poller: Poller,
+    in_a_row: InARow,
 }
 
 pin_project! {
@@ -82,6 +84,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
             to_pull: Vec::new(),
             pulled: false,
             poller: Poller::new(Signals::new()),
+            in_a_row: InARow::default(),
         }
     }
 
@@ -107,6 +110,15 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         #[cfg(debug_assertions)]
         self.branches.check();
         let answer = answer(cx.waker());
+        if self.in_a_row.gives_way(&answer, cx) {
+            return Poll::Pending;
+        }
+        let polled = self.turn(answer, cx);
+        self.in_a_row.note(&polled);
+        polled
+    }
+
+    fn turn(&mut self, answer: Answer, cx: &mut Context<'_>) -> Poll<T> {
         let mut budget = answer.budget;
         if !answer.advanced {
             self.pulled = true;

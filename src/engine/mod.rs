@@ -5,6 +5,7 @@ mod ahead;
 mod call;
 mod cleanup;
 mod fan_in;
+mod in_a_row;
 mod marks;
 mod outputs;
 mod parking;
@@ -27,6 +28,7 @@ use pin_project_lite::pin_project;
 
 pub(crate) use self::call::{Call, Step};
 pub(crate) use self::fan_in::FanIn;
+pub(crate) use self::in_a_row::InARow;
 pub(crate) use self::marks::{BUDGET, answer, is_advance};
 pub(crate) use self::ready::{Poller, Signals};
 pub(crate) use self::room::Asks;
@@ -70,6 +72,7 @@ struct Core<I, C, U> {
     room: Room<I>,
     concurrency: Concurrency,
     poller: Poller,
+    in_a_row: InARow,
 
     /// Whether the limit is a number and no more, and outputs come in completion order.
     is_plain: bool,
@@ -145,6 +148,7 @@ where
             room,
             concurrency,
             poller: Poller::new(signals),
+            in_a_row: InARow::default(),
             is_plain,
         };
         Self { core, upstream }
@@ -176,6 +180,9 @@ where
     ) -> Poll<Option<U>> {
         let answer = answer(cx.waker());
         let this = self.project();
+        if this.core.in_a_row.gives_way(&answer, cx) {
+            return Poll::Pending;
+        }
         if this.core.is_plain && !answer.advanced && this.core.outputs.none_waits() {
             Turn::<_, _, _, _, _, true>::new(this.core, this.upstream, answer, work).take(cx)
         } else {

@@ -141,6 +141,7 @@ where
     #[inline(always)]
     pub(super) fn take(mut self, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let polled = self.run(cx);
+        self.core.in_a_row.note(&polled);
         #[cfg(debug_assertions)]
         self.core.check();
         let Self { is_asked, advanced, budget, .. } = self;

@@ -6,6 +6,8 @@ use std::task::{Context, Poll, ready};
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
+use crate::engine::InARow;
+
 pin_project! {
     /// Future returned by [`FlowExt::drain`](crate::FlowExt::drain).
     ///
@@ -24,12 +26,13 @@ pin_project! {
         // Dropped as soon as it has ended.
         #[pin]
         stream: Option<S>,
+        in_a_row: InARow,
     }
 }
 
 impl<S: Stream> Drain<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream: Some(stream) }
+        Self { stream: Some(stream), in_a_row: InARow::default() }
     }
 }
 
@@ -39,7 +42,12 @@ impl<S: Stream> Future for Drain<S> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         while let Some(stream) = this.stream.as_mut().as_pin_mut() {
-            if ready!(stream.poll_next(cx)).is_none() {
+            if this.in_a_row.is_over(cx) {
+                return Poll::Pending;
+            }
+            let polled = stream.poll_next(cx);
+            this.in_a_row.note(&polled);
+            if ready!(polled).is_none() {
                 this.stream.set(None);
             }
         }
@@ -55,12 +63,13 @@ pin_project! {
         #[pin]
         stream: Option<S>,
         error: Option<E>,
+        in_a_row: InARow,
     }
 }
 
 impl<S, E> TryDrain<S, E> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream: Some(stream), error: None }
+        Self { stream: Some(stream), error: None, in_a_row: InARow::default() }
     }
 }
 
@@ -73,7 +82,12 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
         let mut this = self.project();
         while let Some(stream) = this.stream.as_mut().as_pin_mut() {
-            match ready!(stream.poll_next(cx)) {
+            if this.in_a_row.is_over(cx) {
+                return Poll::Pending;
+            }
+            let polled = stream.poll_next(cx);
+            this.in_a_row.note(&polled);
+            match ready!(polled) {
                 Some(Ok(_)) => {}
                 end => {
                     // First, so that it is not lost if the stream panics when it is dropped.

@@ -7,7 +7,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::fused::fused;
-use crate::engine::{self, Poller, Signals, Upstream};
+use crate::engine::{self, InARow, Poller, Signals, Upstream};
 
 /// Stream returned by [`FlowExt::driven`](crate::FlowExt::driven), whose calls can go on
 /// [alongside](Self::alongside) the consumer's own code.
@@ -30,6 +30,7 @@ use crate::engine::{self, Poller, Signals, Upstream};
 pub struct Driven<S: Stream, T = <S as Stream>::Item> {
     upstream: Pin<Box<Upstream<S, T>>>,
     poller: Poller,
+    in_a_row: InARow,
 
     /// How upstream is polled: a value, as in a `Stage` of the engine, and for the same reason.
     poll: PollUpstream<S, T>,
@@ -44,6 +45,7 @@ impl<S: Stream<Item = T>, T> Driven<S, T> {
         Self {
             upstream: Box::pin(Upstream::new(stream, &signals)),
             poller: Poller::new(signals),
+            in_a_row: InARow::default(),
             poll: Upstream::poll_next,
         }
     }
@@ -91,10 +93,14 @@ impl<S: Stream, T> Stream for Driven<S, T> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = &mut *self;
         let answer = engine::answer(cx.waker());
+        if this.in_a_row.gives_way(&answer, cx) {
+            return Poll::Pending;
+        }
         let mut budget = answer.budget;
         let upstream = this.upstream.as_mut();
         let polled = (this.poll)(upstream, &mut this.poller, answer.advanced, &mut budget, cx);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
+        this.in_a_row.note(&polled);
         polled
     }
 

@@ -12,7 +12,7 @@ use super::driven::Driven;
 use super::fused::fused;
 use super::styles::styles;
 use crate::FlowExt;
-use crate::engine;
+use crate::engine::{self, InARow};
 use crate::place::handle::{Handle, task};
 use crate::place::queue::{Receiver, Sender, queue};
 use crate::place::span::CallSpan;
@@ -48,6 +48,7 @@ const PANICS: usize = 16;
 pub struct Prefetch<S: Stream, Spawn, H = (), T = <S as Stream>::Item> {
     limit: usize,
     state: State<S, T, Spawn, H>,
+    in_a_row: InARow,
 
     /// How it is polled: a value, as in a `Stage` of the engine, and for the same reason.
     poll: fn(Pin<&mut Self>, &mut Context<'_>) -> Poll<Option<T>>,
@@ -108,7 +109,12 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, limit: usize, spawn: Spawn) -> Self {
-        Self { limit: checked_limit(limit), state: State::Waiting(stream, spawn), poll: Self::poll }
+        Self {
+            limit: checked_limit(limit),
+            state: State::Waiting(stream, spawn),
+            in_a_row: InARow::default(),
+            poll: Self::poll,
+        }
     }
 
     /// Has the executor begin with the task.
@@ -205,14 +211,18 @@ where
     T: Send + 'static,
     Spawn: FnOnce(Boxed<()>) -> H,
 {
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let answer = engine::answer(cx.waker());
+        if self.in_a_row.gives_way(&answer, cx) {
+            return Poll::Pending;
+        }
         let Some(budget) = answer.budget.checked_sub(1) else {
             cx.waker().wake_by_ref();
             answer.finish(0, false);
             return Poll::Pending;
         };
-        let polled = self.turn(answer.advanced, cx);
+        let polled = self.as_mut().turn(answer.advanced, cx);
+        self.in_a_row.note(&polled);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled
     }

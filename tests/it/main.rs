@@ -30,6 +30,7 @@ mod frontier_model;
 mod functional;
 mod fused;
 mod fused_stream;
+mod giving_way;
 mod local;
 mod map_ok;
 mod map_ok_bound;
