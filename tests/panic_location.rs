@@ -51,6 +51,11 @@ fn it_is_the_callers() {
     check(|| items().flat_map_concurrent(ordered(0), |item: i32| [item]));
 
     check(|| items().expand_concurrent(0, async |item: i32| (item, [])));
+    check(|| items().map_concurrent_by_key(0, |item| *item, async |item: i32| item));
+    check(|| ordered(1).window(0));
+    let by_key = || items().map_concurrent_by_key(1, |item| *item, async |item: i32| item);
+    check(|| by_key().per_key(0));
+
     check(|| items().batched(0));
     check(|| items().batched_by_weight(0, |_| 1));
     #[cfg(feature = "time")]
@@ -75,6 +80,7 @@ fn it_is_the_callers() {
     check(|| results().try_flat_map_concurrent(0, async |item| Ok([item])));
     check(|| results().try_map_concurrent(errors_in_turn(ordered(0)), async |item| Ok(item)));
     check(|| results().try_expand_concurrent(0, async |item| Ok((item, []))));
+    check(|| results().try_map_concurrent_by_key(0, |item| *item, async |item: i32| Ok(item)));
     check(|| results().try_batched(0));
     check(|| results().try_batched_by_weight(0, |_| 1));
 

@@ -206,6 +206,15 @@ macro_rules! plain {
             with_a_semaphore_in_order: pipe(0..9).map_concurrent(ordered(&$app.limit), |n| $app.get(n));
             a_limit_of_its_own: { let limit: Concurrency = 4.into(); pipe(0..9).map_concurrent(limit, |n| $app.get(n)) };
             a_filter: pipe(0..9).map_concurrent(4, |n| $app.get(n)).filter_concurrent(4, is_even);
+            in_order_with_a_window: pipe(0..9).map_concurrent(ordered(4).window(9), async |n| $app.get(n).await);
+            weighed: pipe(0..9).map_concurrent(4, async |n| $app.get(n).await).weighed_by(|n| (*n + $app.one) as usize);
+            weighed_by_method: pipe(0..9).map_concurrent(&$app.limit, |n| $app.get(n)).weighed_by(|n| *n as usize);
+            a_weighed_filter: pipe(0..9).filter_concurrent(4, is_even).weighed_by(|n| (*n + $app.one) as usize);
+            a_weighed_flat_map: pipe(0..9).flat_map_concurrent(4, |n| $app.inner(n)).weighed_by(|n| (*n + $app.one) as usize);
+            by_key: pipe(0..9).map_concurrent_by_key(4, |n| *n % (1 + $app.one), async |n| $app.get(n).await);
+            by_key_and_method: pipe(0..9).map_concurrent_by_key(&$app.limit, |n| n % 2, |n| $app.get(n));
+            by_key_and_weighed: pipe(0..9).map_concurrent_by_key(4, |n| format!("{} {n}", $app.name), |n| $app.get(n)).per_key(2).weighed_by(|n| *n as usize);
+            by_key_of_borrowed_items: pipe(&$app.list).map_concurrent_by_key(4, |n| **n, async |n| $app.get(*n).await);
             a_filter_that_owns: { let one = $app.one; pipe(0..9).filter_concurrent(4, async move |n: &u32| *n > one) };
             an_inspection: pipe(0..9).map_concurrent(4, |n| $app.get(n)).inspect_concurrent(4, look);
             an_inspection_that_owns: { let one = $app.one; pipe(0..9).inspect_concurrent(4, async move |n: &u32| assert!(*n >= one)) };
@@ -249,6 +258,9 @@ macro_rules! fallible {
             a_try_method: pipe(0..9).map(Ok).try_map_concurrent(4, |n| $app.check(n));
             a_try_in_order: pipe(0..9).map(Ok).try_map_concurrent(ordered(4), |n| $app.check(n));
             a_try_with_a_semaphore: pipe(0..9).map(Ok).try_map_concurrent(&$app.limit, |n| $app.check(n));
+            a_weighed_try: pipe(0..9).map(Ok).try_map_concurrent(4, async |n| $app.check(n).await).weighed_by(|n| (*n + $app.one) as usize);
+            a_try_by_key: pipe(0..9).map(Ok).try_map_concurrent_by_key(4, |n| *n % (1 + $app.one), async |n| $app.check(n).await);
+            a_try_by_key_and_weighed: pipe(0..9).map(Ok).try_map_concurrent_by_key(4, |n| n % 2, |n| $app.check(n)).weighed_by(|n| *n as usize).per_key(2);
             a_map_of_oks: pipe(0..9).map_concurrent(4, |n| $app.check(n)).map_ok_concurrent(2, |n| $app.check(n));
             a_try_flat_map_of_streams_to_open: pipe(0..9).map(Ok).try_flat_map_concurrent(4, |n| $app.check_open(n));
             plain_adaptors_of_results: pipe(0..9).map_concurrent(4, |n| $app.check(n)).map_ok(|n| n + $app.one).map_err(|error| error).inspect_err(|_| assert!(!$app.name.is_empty())).err_into::<Error>();
@@ -336,6 +348,12 @@ macro_rules! onwards {
             to_map: s.map_concurrent(2, async |n| app.get(n).await);
             to_map_by_method: s.map_concurrent(2, |n| app.get(n));
             to_map_in_order: s.map_concurrent(ordered(2), |n| app.get(n));
+            to_map_weighed: s.map_concurrent(2, async |n| app.get(n).await).weighed_by(|n| (*n + app.one) as usize);
+            to_map_by_key: s.map_concurrent_by_key(2, |n| *n % (1 + app.one), async |n| app.get(n).await).per_key(2);
+            to_map_by_key_and_method: s.map_concurrent_by_key(2, |n| n % 2, |n| app.get(n));
+            to_map_by_key_weighed: s.map_concurrent_by_key(2, |n| n % 2, |n| app.get(n)).weighed_by(|n| *n as usize);
+            to_filter_weighed: s.filter_concurrent(2, is_even).weighed_by(|n| (*n + app.one) as usize);
+            to_flat_map_weighed: s.flat_map_concurrent(2, |n| app.inner(n)).weighed_by(|n| (*n + app.one) as usize);
             to_map_with_a_semaphore: s.map_concurrent(&app.limit, async |n| app.get(n).await);
             to_map_in_threads: s.map_concurrent(2, in_thread(double));
             to_map_in_tasks: s.map_concurrent(2, in_task(tokio::spawn, double_later));
@@ -374,6 +392,9 @@ macro_rules! try_onwards {
     ($begin:ident, $row:ident) => {
         $begin!($row, app, s, [
             to_try_map: s.try_map_concurrent(2, async |n| app.check(n).await);
+            to_try_map_weighed: s.try_map_concurrent(2, async |n| app.check(n).await).weighed_by(|n| (*n + app.one) as usize);
+            to_try_map_by_key: s.try_map_concurrent_by_key(2, |n| *n % (1 + app.one), async |n| app.check(n).await).per_key(2);
+            to_try_map_by_key_weighed: s.try_map_concurrent_by_key(2, |n| n % 2, |n| app.check(n)).weighed_by(|n| *n as usize);
             to_try_map_by_method: s.try_map_concurrent(2, |n| app.check(n));
             to_try_map_with_a_semaphore: s.try_map_concurrent(ordered(&app.limit), |n| app.check(n));
             to_try_filter: s.try_filter_concurrent(2, check_even);

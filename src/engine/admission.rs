@@ -376,6 +376,11 @@ impl<I> Admission<I> {
         self.paused.push_back((slot, weight));
     }
 
+    /// Returns how many calls are paused.
+    pub(super) fn paused(&self) -> usize {
+        self.paused.len()
+    }
+
     /// Returns the call that paused first.
     pub(super) fn first_paused(&self) -> Option<u32> {
         self.paused.front().map(|(slot, _)| *slot)

@@ -94,6 +94,9 @@ pub(super) struct Turn<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> {
     /// How many calls may still be polled or started.
     budget: usize,
 
+    /// How many calls are paused since before this turn, so that they may go on in it.
+    resumable: usize,
+
     work: W,
 }
 
@@ -106,7 +109,7 @@ impl<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> Turn<'a, S, I, C, U, W, PLAI
         work: W,
     ) -> Self {
         let Answer { is_asked, advanced, budget } = answer;
-        Self { core, upstream, is_asked, advanced: !PLAIN && advanced, budget, work }
+        Self { core, upstream, is_asked, advanced: !PLAIN && advanced, budget, resumable: 0, work }
     }
 }
 
@@ -250,6 +253,7 @@ where
         self.keep_weights();
         // A call that panicked has left room.
         self.unblock();
+        self.resumable = self.core.room.as_admission().map_or(0, Admission::paused);
         // Those that paused take turns with those that were woken.
         if let Some(index) = self.resume() {
             self.core.slots.again(index, &self.core.poller.signals);
@@ -619,6 +623,7 @@ where
             return None;
         }
         loop {
+            self.resumable = self.resumable.checked_sub(1)?;
             let index = self.core.room.admission()?.first_paused()?;
             if !self.is_blocked(index) {
                 break;

@@ -31,6 +31,7 @@ pub(crate) fn any_kind() -> impl Strategy<Value = Kind> {
 pub(crate) struct Limit {
     /// The shared semaphore if there is none.
     pub(crate) private: Option<usize>,
+    pub(crate) window: Option<usize>,
     pub(crate) ordered: bool,
     pub(crate) errors_in_turn: bool,
 }
@@ -41,6 +42,9 @@ impl Limit {
             Some(limit) => Concurrency::from(limit),
             None => Concurrency::from(shared),
         };
+        if let Some(window) = self.window {
+            concurrency = concurrency.window(window);
+        }
         if self.ordered {
             concurrency = ordered(concurrency);
         }
@@ -48,6 +52,11 @@ impl Limit {
             concurrency = errors_in_turn(concurrency);
         }
         concurrency
+    }
+
+    /// What may be between pulled and yielded, where `most` calls may run.
+    pub(crate) fn window(self, most: usize) -> usize {
+        self.window.unwrap_or(most)
     }
 
     pub(crate) fn keeps_order(self) -> bool {
@@ -62,9 +71,12 @@ pub(crate) fn any_limit(shared: bool) -> impl Strategy<Value = Limit> {
         1 => Just(Some(usize::MAX)),
         if shared { 4 } else { 1 } => Just(if shared { None } else { Some(1) }),
     ];
-    (private, any::<bool>(), any::<bool>()).prop_map(|(private, ordered, errors_in_turn)| Limit {
-        private,
-        ordered,
-        errors_in_turn,
-    })
+    let more = proptest::option::weighted(0.3, 0..12_usize);
+    (private, more, any::<bool>(), any::<bool>()).prop_map(
+        |(private, more, ordered, errors_in_turn)| {
+            // The semaphore may have as many permits.
+            let window = more.map(|more| private.unwrap_or(6).saturating_add(more));
+            Limit { private, window, ordered, errors_in_turn }
+        },
+    )
 }

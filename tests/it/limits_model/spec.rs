@@ -31,7 +31,6 @@ pub(crate) enum Kind {
 pub(crate) struct StageSpec {
     pub(crate) kind: Kind,
     pub(crate) limit: Limit,
-    pub(crate) window: Option<usize>,
     pub(crate) weighs: bool,
 }
 
@@ -77,8 +76,7 @@ pub(crate) enum Place {
 
 impl StageSpec {
     pub(crate) fn concurrency(&self, shared: &Semaphore) -> Concurrency {
-        let limit = self.limit.concurrency(shared);
-        self.window.map_or(limit.clone(), |window| limit.window(window))
+        self.limit.concurrency(shared)
     }
 
     pub(crate) fn is_many(&self) -> bool {
@@ -92,7 +90,7 @@ impl StageSpec {
     /// What may be in flight under a limit.
     pub(crate) fn window_of(&self, limit: usize) -> usize {
         let default = if let Kind::ByKey(_) = self.kind { limit * 16 } else { limit };
-        self.window.unwrap_or(default)
+        self.limit.window(default)
     }
 }
 
@@ -102,15 +100,17 @@ fn any_stage() -> impl Strategy<Value = StageSpec> {
         3 => Just(Kind::FlatMap),
         3 => prop_oneof![3 => Just(1), 1 => Just(2_usize), 1 => Just(3)].prop_map(Kind::ByKey),
     ];
-    let limit = (proptest::option::of(1..=5_usize), any::<bool>(), any::<bool>())
-        .prop_map(|(private, ordered, errors_in_turn)| Limit { private, ordered, errors_in_turn });
+    let private = proptest::option::of(1..=5_usize);
     let window = proptest::option::of(1..=12_usize);
-    (kind, limit, window, any::<bool>()).prop_map(|(kind, limit, window, weighs)| StageSpec {
-        kind,
-        limit,
-        window,
-        weighs,
-    })
+    let limit = (private, window, any::<bool>(), any::<bool>()).prop_map(
+        |(private, window, ordered, errors_in_turn)| Limit {
+            private,
+            window,
+            ordered,
+            errors_in_turn,
+        },
+    );
+    (kind, limit, any::<bool>()).prop_map(|(kind, limit, weighs)| StageSpec { kind, limit, weighs })
 }
 
 pub(crate) fn any_go() -> impl Strategy<Value = Go> {

@@ -204,7 +204,7 @@ impl World {
         let unstarted = of.entries.values().filter(|entry| entry.phase == Phase::Pulled).count();
         assert_eq!(unstarted, 1, "stage {stage} pulls although one waits outside");
         let (window, in_window) = (spec.window_of(limit), of.in_window(spec));
-        if spec.weighs && !(spec.is_many() && spec.window.is_some()) {
+        if spec.weighs && !(spec.is_many() && spec.limit.window.is_some()) {
             let others = in_window - weight;
             assert!(others == 0 || others < window, "stage {stage} pulls beyond its window");
         } else {
@@ -292,7 +292,7 @@ impl World {
             return;
         }
         let in_window = of.in_window(spec);
-        if spec.window.is_none() {
+        if spec.limit.window.is_none() {
             assert!(of.entries[&seq].waiting <= 1, "an inner stream runs ahead without a window");
         } else {
             let window = spec.window_of(0);
@@ -429,7 +429,7 @@ impl World {
                 let may = if !spec.is_many() {
                     true
                 } else {
-                    let room = spec.window.is_some() && in_window < window && !of.any_place;
+                    let room = spec.limit.window.is_some() && in_window < window && !of.any_place;
                     let room = room || entry.waiting == 0;
                     room && (!spec.is_shared() || free(entry.weight) && !spec.weighs)
                 };
@@ -463,7 +463,7 @@ impl World {
             let starts = candidates.iter().all(|weight| free(*weight));
             let starts = starts && !(spec.is_many() && spec.is_shared() && due().next().is_some());
             assert!(candidates.is_empty() || !starts, "stage {stage} does not start what it could");
-            let room = if spec.weighs && !(spec.is_many() && spec.window.is_some()) {
+            let room = if spec.weighs && !(spec.is_many() && spec.limit.window.is_some()) {
                 in_window == 0 || in_window < window
             } else {
                 in_window < window
@@ -502,7 +502,7 @@ impl Stage {
     /// What is between pulled and yielded, as the window counts it.
     fn in_window(&self, spec: &StageSpec) -> usize {
         let all = self.entries.values();
-        if spec.is_many() && spec.window.is_some() {
+        if spec.is_many() && spec.limit.window.is_some() {
             all.map(|entry| match entry.phase {
                 Phase::Over if !spec.limit.ordered => entry.waiting,
                 _ => entry.waiting.max(1),
@@ -518,7 +518,7 @@ impl Stage {
     /// Checks that an item fits in the window.
     fn check_window(&self, stage: usize, spec: &StageSpec, seq: usize, window: usize) {
         let mut in_window = self.in_window(spec);
-        let weighs = spec.weighs && !(spec.is_many() && spec.window.is_some());
+        let weighs = spec.weighs && !(spec.is_many() && spec.limit.window.is_some());
         // One may wait outside.
         for (_, later) in self.entries.range(seq + 1..) {
             if later.phase == Phase::Pulled {

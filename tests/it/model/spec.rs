@@ -101,7 +101,12 @@ pub(crate) fn expand_by_stages(stages: &mut [Stage]) {
     for stage in stages {
         match stage {
             Stage::Batched(_, limit @ None) => {
-                *limit = Some(Limit { private: Some(2), ordered: true, errors_in_turn: false });
+                *limit = Some(Limit {
+                    private: Some(2),
+                    window: None,
+                    ordered: true,
+                    errors_in_turn: false,
+                });
             }
             Stage::Flow(inner) | Stage::Nested(_, inner) => expand_by_stages(inner),
             _ => {}

@@ -76,8 +76,17 @@ impl At {
         self.limit.private.unwrap_or(self.world.own.shared_most)
     }
 
+    pub(crate) fn window(&self) -> usize {
+        self.limit.window(self.most())
+    }
+
+    /// How many calls may be there: with a semaphore inner streams pause, and others are opened in the window.
+    fn most_calls(&self) -> usize {
+        if self.limit.private.is_none() { self.window() } else { self.most() }
+    }
+
     pub(crate) fn start(&self) -> Running {
-        let most = self.most();
+        let most = self.most_calls();
         let running = self.world.counts(self.built, |counts| {
             counts.running += 1;
             counts.running

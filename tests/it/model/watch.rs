@@ -25,7 +25,7 @@ impl<S: Stream + Unpin> Stream for GoesIn<S> {
                 counts.pulled += 1;
                 counts.pulled - counts.gone
             });
-            let most = self.1.most().saturating_add(*slack);
+            let most = self.1.window().saturating_add(*slack);
             world.expect(held <= most, || {
                 format!("stage {stage} holds {held} items, {most} are allowed")
             });

@@ -39,6 +39,15 @@ impl At {
         self.limit.private.unwrap_or(self.world.own.spec.shared)
     }
 
+    pub(crate) fn window(&self) -> usize {
+        self.limit.window(self.most())
+    }
+
+    /// How many calls may be there: with a semaphore inner streams pause, and others are opened in the window.
+    fn most_calls(&self) -> usize {
+        if self.limit.private.is_none() { self.window() } else { self.most() }
+    }
+
     /// How many permits a call may have.
     fn shares(&self) -> usize {
         usize::from(self.limit.private.is_none())
@@ -59,8 +68,8 @@ impl At {
             (counts.begun - 1, counts.running.len())
         });
         // Expansions that share a semaphore have no part in it between their outputs.
-        self.world.expect(running <= self.most(), || {
-            format!("stage {} runs {running} calls, {} are allowed", self.stage, self.most())
+        self.world.expect(running <= self.most_calls(), || {
+            format!("stage {} runs {running} calls, {} are allowed", self.stage, self.most_calls())
         });
         let live = Live::new(&self.world, self.stage);
         Running { at: self.clone(), number, gone: false, live }

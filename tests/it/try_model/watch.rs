@@ -46,7 +46,7 @@ where
             None => 0,
         });
         // An adaptor may have given an item that was not asked for.
-        let most = at.most().saturating_add(1);
+        let most = at.window().saturating_add(1);
         at.world.expect(held <= most, || format!("stage {} holds {held} of {most}", at.stage));
         Poll::Ready(item)
     }
