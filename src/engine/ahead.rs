@@ -1,8 +1,10 @@
 //! Inner streams that run ahead of what is yielded, in a window.
 //!
 //! An open inner stream has one output in the window to itself, and may have more waiting as long as
-//! there is room. One that was woken when there is none is **blocked**, until an output of any stream was
-//! yielded, or all of its own were: the others may never leave room, and it must not wait for them.
+//! there is room. It **reserves** that before it goes on after an output, so that it is never held up on its
+//! way to the next: it may have a lock by then that others wait for. One that finds no room is **blocked**,
+//! until an output of any stream was yielded, or all of its own were: the others may never leave room, and it
+//! must not wait for them.
 //!
 //! An inner stream that ended leaves its outputs behind, and its slot to another one. In completion order they
 //! are told from those of the next by number: they come first.
@@ -29,6 +31,9 @@ struct InnerStream {
 
     is_blocked: bool,
 
+    /// Whether there is room for its next output besides those that wait.
+    is_reserved: bool,
+
     /// Whether its slot is among those that are blocked, be it from before.
     is_listed: bool,
 }
@@ -43,6 +48,9 @@ pub(super) struct Taken {
 
     /// A blocked stream to go on with, as it has no output that waits.
     pub(super) unblocked: bool,
+
+    /// Whether it had reserved room that it does not need any more.
+    pub(super) released: bool,
 }
 
 impl Ahead {
@@ -59,6 +67,27 @@ impl Ahead {
         self.streams.get(slot as usize).map_or(0, |stream| stream.waiting)
     }
 
+    /// Tells whether a stream needs room to go on.
+    pub(super) fn needs_room(&self, slot: u32) -> bool {
+        let stream = self.streams.get(slot as usize);
+        stream.is_some_and(|stream| stream.waiting > 0 && !stream.is_reserved)
+    }
+
+    /// Has a stream reserve the room that it needs.
+    pub(super) fn reserve(&mut self, slot: u32) {
+        self.stream(slot).is_reserved = true;
+    }
+
+    /// Takes back what a stream has reserved. Returns whether it had.
+    pub(super) fn release(&mut self, slot: u32) -> bool {
+        mem::take(&mut self.stream(slot).is_reserved)
+    }
+
+    /// Returns how many have reserved room.
+    pub(super) fn reserved(&self) -> usize {
+        self.streams.iter().filter(|stream| stream.is_reserved).count()
+    }
+
     /// Counts an output that waits. Returns whether it is not the only one of its stream.
     pub(super) fn keep(&mut self, slot: u32) -> bool {
         let stream = self.stream(slot);
@@ -71,12 +100,13 @@ impl Ahead {
         let stream = self.stream(slot);
         if stream.left > 0 {
             stream.left -= 1;
-            return Taken { is_left: true, frees: true, unblocked: false };
+            return Taken { is_left: true, frees: true, unblocked: false, released: false };
         }
         stream.waiting -= 1;
         let frees = stream.waiting > 0;
         let unblocked = !frees && mem::take(&mut stream.is_blocked);
-        Taken { is_left: false, frees, unblocked }
+        let released = !frees && mem::take(&mut stream.is_reserved);
+        Taken { is_left: false, frees, unblocked, released }
     }
 
     /// Notes that a stream has ended. Returns how many of its outputs wait.

@@ -106,7 +106,10 @@ impl<I, C, U> Core<I, C, U> {
         admission.step_aside();
         let (slot, place) = panicked.or_else(|| self.slots.prepared())?;
         let ahead = admission.ahead();
-        let waiting = ahead.map_or(0, |ahead| ahead.end(slot, self.outputs.is_ordered()));
+        let waiting = ahead.map_or(0, |ahead| {
+            self.outputs.release(ahead.release(slot));
+            ahead.end(slot, self.outputs.is_ordered())
+        });
         self.outputs.end_ahead(place, waiting);
         Some(admission.give_back(self.slots.take_hold(slot), false))
     }

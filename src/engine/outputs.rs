@@ -31,6 +31,9 @@ pub(super) struct Outputs<T> {
 
     /// How many outputs wait besides the first of each inner stream.
     extra: usize,
+
+    /// For how many more outputs inner streams have reserved room.
+    reserved: usize,
 }
 
 #[derive(Default)]
@@ -73,6 +76,7 @@ impl<T> Outputs<T> {
             ring: Vec::new(),
             behind: Vec::new(),
             extra: 0,
+            reserved: 0,
         }
     }
 
@@ -85,7 +89,22 @@ impl<T> Outputs<T> {
     /// Returns the same, with all outputs of inner streams that run ahead.
     #[inline]
     pub(super) fn in_window(&self) -> usize {
-        self.in_flight + self.extra
+        self.in_flight + self.extra + self.reserved
+    }
+
+    /// Reserves room for one more output.
+    pub(super) fn reserve(&mut self) {
+        self.reserved += 1;
+    }
+
+    /// Gives up room that was reserved, if it was.
+    pub(super) fn release(&mut self, was_reserved: bool) {
+        self.reserved -= usize::from(was_reserved);
+    }
+
+    /// Says how much room is reserved, as streams were dropped.
+    pub(super) fn set_reserved(&mut self, reserved: usize) {
+        self.reserved = reserved;
     }
 
     /// Tells whether no output waits, nor is there anything to say of a place.

@@ -304,6 +304,9 @@ where
             self.block(index);
             return None;
         }
+        if C::MANY && !PLAIN {
+            self.reserve(index);
+        }
         let Core { slots, poller, .. } = &mut *self.core;
         let polled = slots.poll(index, &poller.signals, C::poll);
         self.settle(index, polled)
@@ -383,6 +386,7 @@ where
         let ahead = if is_admitting { room.admission().and_then(Admission::ahead) } else { None };
         let Some(ahead) = ahead else { return outputs.give(place, output) };
         let call = output.call;
+        outputs.release(ahead.release(index));
         if ahead.keep(index) {
             outputs.give_more(place, output)
         } else {
@@ -399,7 +403,10 @@ where
         }
         let Core { outputs, room, .. } = &mut *self.core;
         let ahead = room.admission().and_then(Admission::ahead);
-        let waiting = ahead.map_or(0, |ahead| ahead.end(index, outputs.is_ordered()));
+        let waiting = ahead.map_or(0, |ahead| {
+            outputs.release(ahead.release(index));
+            ahead.end(index, outputs.is_ordered())
+        });
         outputs.end_ahead(place, waiting);
         self.unblock();
         self.free(index, After::Over, false);
@@ -447,13 +454,25 @@ where
     /// Tells whether an inner stream has to wait for room in the window.
     #[inline(always)]
     fn is_blocked(&self, index: u32) -> bool {
-        self.runs_ahead(index) && !self.any_window()
+        let ahead = self.core.room.as_admission().and_then(Admission::as_ahead);
+        ahead.is_some_and(|ahead| ahead.needs_room(index)) && !self.any_window()
     }
 
     /// Tells whether one more output may wait.
     fn any_window(&self) -> bool {
         let in_window = self.core.outputs.in_window();
         self.core.room.as_admission().is_some_and(|admission| admission.any_window(in_window))
+    }
+
+    /// Has an inner stream reserve the room that it needs.
+    fn reserve(&mut self, index: u32) {
+        let Core { outputs, room, .. } = &mut *self.core;
+        if let Some(ahead) = room.admission().and_then(Admission::ahead) {
+            if ahead.needs_room(index) {
+                ahead.reserve(index);
+                outputs.reserve();
+            }
+        }
     }
 
     /// Has an inner stream wait for room in the window.
@@ -673,6 +692,7 @@ where
         };
         if let After::GoesOn(index) = call {
             let taken = ahead.take(index);
+            outputs.release(taken.released);
             if !outputs.is_ordered() {
                 outputs.taken_ahead(&taken);
             }
@@ -739,6 +759,7 @@ where
                 keys.extend(cut.take_hold());
                 cleanup.run(|| drop(cut));
             }
+            outputs.set_reserved(admission.as_ahead().map_or(0, Ahead::reserved));
             for hold in own.into_iter().chain(holds).chain(keys) {
                 let Freed { permit, key } = admission.give_back(Some(hold), false);
                 if let Some(key) = key {

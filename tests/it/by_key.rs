@@ -223,8 +223,12 @@ impl Hash for Bad<'_> {
 
 impl PartialEq for Bad<'_> {
     fn eq(&self, other: &Self) -> bool {
-        self.may_panic(When::Compared);
-        self.n % 3 == other.n % 3
+        let is_same = self.n % 3 == other.n % 3;
+        // Others are compared as well, if their hashes are much alike.
+        if is_same {
+            self.may_panic(When::Compared);
+        }
+        is_same
     }
 }
 

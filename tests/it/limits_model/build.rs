@@ -95,6 +95,7 @@ impl Call {
         let entry = state.stages[self.stage].entries.get_mut(&self.seq).expect("it runs");
         let Some(go) = entry.goes.pop_front() else {
             entry.waker = Some(cx.waker().clone());
+            entry.reserved = entry.waiting > 0;
             return Poll::Pending;
         };
         entry.waker = None;

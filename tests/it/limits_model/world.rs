@@ -64,6 +64,8 @@ pub(crate) struct Entry {
     /// The highest limit since it was pulled.
     limit: usize,
     pub(crate) waiting: usize,
+    /// Whether it is on its way to an output besides those that wait, for which it has room.
+    pub(crate) reserved: bool,
     pub(crate) goes: VecDeque<Go>,
     pub(crate) waker: Option<Waker>,
 }
@@ -194,6 +196,7 @@ impl World {
                 phase: Phase::Pulled,
                 limit,
                 waiting: 0,
+                reserved: false,
                 goes: VecDeque::new(),
                 waker: None,
             },
@@ -284,7 +287,9 @@ impl World {
             return of.fail(spec, seq, item.id);
         }
         item.live.at = At::Given(stage, seq);
-        of.entries.get_mut(&seq).expect("it runs").waiting += 1;
+        let entry = of.entries.get_mut(&seq).expect("it runs");
+        entry.waiting += 1;
+        entry.reserved = false;
         of.given.push_back((seq, item.id));
         state.outside -= 1;
         let of = &state.stages[stage];
@@ -316,7 +321,9 @@ impl World {
         let of = &mut state.stages[stage];
         let at = of.given.iter().position(|(_, other)| *other == id).expect("it was given once");
         of.given.remove(at);
-        of.entries.get_mut(&seq).expect("it has an output").waiting -= 1;
+        let entry = of.entries.get_mut(&seq).expect("it has an output");
+        entry.waiting -= 1;
+        entry.reserved &= entry.waiting > 0;
         of.clean(&self.spec.stages[stage]);
         at
     }
@@ -422,7 +429,8 @@ impl World {
                     weight_of_all == 0 || weight_of_all + weight <= limit
                 }
             };
-            let in_window = of.in_window(spec);
+            let reserved = of.running().filter(|entry| entry.reserved).count();
+            let in_window = of.in_window(spec) + reserved;
             // Calls that were let go on, and inner streams that gave an output.
             let due = || of.running().filter(|entry| entry.waker.is_none());
             for entry in due() {
@@ -430,7 +438,7 @@ impl World {
                     true
                 } else {
                     let room = spec.limit.window.is_some() && in_window < window && !of.any_place;
-                    let room = room || entry.waiting == 0;
+                    let room = room || entry.waiting == 0 || entry.reserved;
                     room && (!spec.is_shared() || free(entry.weight) && !spec.weighs)
                 };
                 assert!(!may, "stage {stage} leaves a call that could go on");
