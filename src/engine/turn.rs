@@ -300,12 +300,8 @@ where
     /// Goes on with a call.
     #[inline(always)]
     fn go_on(&mut self, index: u32) -> Option<U> {
-        if C::MANY && !PLAIN && self.is_blocked(index) {
-            self.block(index);
+        if C::MANY && !PLAIN && self.core.room.is_ahead() && !self.may_go_ahead(index) {
             return None;
-        }
-        if C::MANY && !PLAIN {
-            self.reserve(index);
         }
         let Core { slots, poller, .. } = &mut *self.core;
         let polled = slots.poll(index, &poller.signals, C::poll);
@@ -452,7 +448,6 @@ where
     }
 
     /// Tells whether an inner stream has to wait for room in the window.
-    #[inline(always)]
     fn is_blocked(&self, index: u32) -> bool {
         let ahead = self.core.room.as_admission().and_then(Admission::as_ahead);
         ahead.is_some_and(|ahead| ahead.needs_room(index)) && !self.any_window()
@@ -464,8 +459,13 @@ where
         self.core.room.as_admission().is_some_and(|admission| admission.any_window(in_window))
     }
 
-    /// Has an inner stream reserve the room that it needs.
-    fn reserve(&mut self, index: u32) {
+    /// Has an inner stream reserve the room that it needs to go on, or wait for some.
+    #[cold]
+    fn may_go_ahead(&mut self, index: u32) -> bool {
+        if self.is_blocked(index) {
+            self.block(index);
+            return false;
+        }
         let Core { outputs, room, .. } = &mut *self.core;
         if let Some(ahead) = room.admission().and_then(Admission::ahead) {
             if ahead.needs_room(index) {
@@ -473,6 +473,7 @@ where
                 outputs.reserve();
             }
         }
+        true
     }
 
     /// Has an inner stream wait for room in the window.
