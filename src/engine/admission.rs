@@ -149,8 +149,10 @@ pub(super) struct Freed {
 
 impl Hold {
     /// Says that its call came to its end.
-    pub(super) fn over(self) -> Self {
-        Self { permit: self.permit.map(Permit::over), ..self }
+    pub(super) fn end(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            permit.end();
+        }
     }
 
     /// Tells whether to give it back runs code of others.
@@ -189,6 +191,11 @@ impl<I> Admission<I> {
             ahead: runs_ahead.then(Ahead::default),
             raised: None,
         }
+    }
+
+    /// Tells whether each call needs one permit, and that is all.
+    pub(super) fn is_simple(&self) -> bool {
+        self.is_simple
     }
 
     pub(super) fn parking(&mut self) -> Option<&mut Parking<I>> {

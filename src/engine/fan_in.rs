@@ -114,7 +114,9 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
             return Poll::Pending;
         }
         let polled = self.turn(answer, cx);
-        self.in_a_row.note(&polled);
+        if polled.is_pending() {
+            self.in_a_row.pending();
+        }
         polled
     }
 

@@ -4,7 +4,7 @@
 //! output after the other. So the outermost stage, which no other stage polls, is `Pending` once after so many
 //! outputs in a row, and wakes itself. Then timers, stops and other tasks of the thread have their turn.
 
-use std::task::{Context, Poll};
+use std::task::Context;
 
 use super::marks::Answer;
 
@@ -12,36 +12,39 @@ use super::marks::Answer;
 /// return to an executor costs less than an instruction or two an output.
 const MOST: u32 = 128;
 
-/// How often a poll was ready in a row.
+/// How many polls there were since the last that was pending.
 #[derive(Debug, Default)]
 pub(crate) struct InARow(u32);
 
 impl InARow {
-    /// Tells whether it is time to be pending. Then the task is woken.
+    /// Counts a poll, and tells whether it is time to be pending. Then the task is woken.
     #[inline]
     pub(crate) fn gives_way(&mut self, answer: &Answer, cx: &Context<'_>) -> bool {
-        !answer.is_asked && self.is_over(cx)
+        let is_over = self.0 >= MOST;
+        self.0 += 1;
+        is_over && self.end(!answer.is_asked, cx)
     }
 
     /// The same for who is polled by no stage.
     #[inline]
     pub(crate) fn is_over(&mut self, cx: &Context<'_>) -> bool {
         let is_over = self.0 >= MOST;
-        if is_over {
-            self.end(cx);
-        }
-        is_over
+        self.0 += 1;
+        is_over && self.end(true, cx)
     }
 
     #[cold]
-    fn end(&mut self, cx: &Context<'_>) {
+    fn end(&mut self, is_outermost: bool, cx: &Context<'_>) -> bool {
         self.0 = 0;
-        cx.waker().wake_by_ref();
+        if is_outermost {
+            cx.waker().wake_by_ref();
+        }
+        is_outermost
     }
 
-    /// Notes what came of a poll.
+    /// Notes that a poll was pending.
     #[inline]
-    pub(crate) fn note<T>(&mut self, polled: &Poll<T>) {
-        self.0 = if polled.is_ready() { self.0.wrapping_add(1) } else { 0 };
+    pub(crate) fn pending(&mut self) {
+        self.0 = 0;
     }
 }

@@ -74,7 +74,6 @@ use super::outputs::{After, Output};
 use super::slots::Due;
 use super::upstream::Upstream;
 use super::work::{Key, Work};
-use crate::semaphore::Permit;
 
 /// What one turn works with.
 ///
@@ -144,7 +143,6 @@ where
     #[inline(always)]
     pub(super) fn take(mut self, cx: &mut Context<'_>) -> Poll<Option<U>> {
         let polled = self.run(cx);
-        self.core.in_a_row.note(&polled);
         #[cfg(debug_assertions)]
         self.core.check();
         let Self { is_asked, advanced, budget, .. } = self;
@@ -250,9 +248,11 @@ where
 
     #[cold]
     fn begin_admitting(&mut self) {
-        self.keep_weights();
-        // A call that panicked has left room.
-        self.unblock();
+        if !self.core.room.as_admission().is_some_and(Admission::is_simple) {
+            self.keep_weights();
+            // A call that panicked has left room.
+            self.unblock();
+        }
         self.resumable = self.core.room.as_admission().map_or(0, Admission::paused);
         // Those that paused take turns with those that were woken.
         if let Some(index) = self.resume() {
@@ -413,15 +413,19 @@ where
     #[inline(never)]
     fn free(&mut self, index: u32, call: After, waits: bool) {
         let Core { slots, room, .. } = &mut *self.core;
+        let mut slot = slots.hold(index);
+        if let Some(Some(hold)) = &mut slot {
+            hold.end();
+        }
         if let After::GoesOn(_) = call {
-            let hold = slots.hold(index).and_then(|hold| hold.as_mut());
-            drop(hold.and_then(|hold| hold.permit.take()).map(Permit::over));
+            drop(slot.and_then(|slot| slot.as_mut()?.permit.take()));
         } else if let Some(admission) = room.admission() {
-            let Freed { permit, key } = admission.give_back(slots.take_hold(index), waits);
+            let hold = slot.and_then(Option::take);
+            let Freed { permit, key } = admission.give_back(hold, waits);
             if let Some(key) = key {
                 self.work.forget(key);
             }
-            drop(permit.map(Permit::over));
+            drop(permit);
         }
     }
 
@@ -748,7 +752,10 @@ where
         let mut cleanup = Cleanup::new();
         let keep = self.core.concurrency.errors_in_turn;
         let Core { slots, outputs, room, .. } = &mut *self.core;
-        let own = slots.take_hold(index).map(Hold::over);
+        let mut own = slots.take_hold(index);
+        if let Some(hold) = &mut own {
+            hold.end();
+        }
         let holds = slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
         for cut in outputs.cut(place, keep) {
             cleanup.run(|| drop(cut));
@@ -825,6 +832,7 @@ where
     /// Has the poller woken when there is something to do again.
     #[inline]
     fn wait(&mut self, cx: &mut Context<'_>) {
+        self.core.in_a_row.pending();
         if self.is_admitting() && self.wait_for_permit(cx)
             || self.budget == 0
             || self.core.slots.any_queued()

@@ -57,11 +57,10 @@ impl Permit {
 
     /// Notes that the call of a stage came to its end, or gave an output.
     #[inline]
-    pub(crate) fn over(mut self) -> Self {
+    pub(crate) fn end(&mut self) {
         if let Some(used) = &mut self.used {
             used.state = State::Over;
         }
-        self
     }
 
     /// Says that there was too much to do for what was called under the permit: it was refused, or not done in
@@ -196,8 +195,9 @@ impl Permit {
 }
 
 impl Drop for Permit {
+    #[inline]
     fn drop(&mut self) {
-        match self.used.take() {
+        match self.used {
             Some(used) if self.is_sample(used) => self.tell(used),
             _ => self.give_back(),
         }

@@ -46,7 +46,9 @@ impl<S: Stream> Future for Drain<S> {
                 return Poll::Pending;
             }
             let polled = stream.poll_next(cx);
-            this.in_a_row.note(&polled);
+            if polled.is_pending() {
+                this.in_a_row.pending();
+            }
             if ready!(polled).is_none() {
                 this.stream.set(None);
             }
@@ -86,7 +88,9 @@ where
                 return Poll::Pending;
             }
             let polled = stream.poll_next(cx);
-            this.in_a_row.note(&polled);
+            if polled.is_pending() {
+                this.in_a_row.pending();
+            }
             match ready!(polled) {
                 Some(Ok(_)) => {}
                 end => {

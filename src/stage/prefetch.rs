@@ -222,7 +222,9 @@ where
             return Poll::Pending;
         };
         let polled = self.as_mut().turn(answer.advanced, cx);
-        self.in_a_row.note(&polled);
+        if polled.is_pending() {
+            self.in_a_row.pending();
+        }
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled
     }

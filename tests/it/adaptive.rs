@@ -554,7 +554,7 @@ fn a_clock_that_panics_as_a_permit_is_taken_loses_no_item() {
             Instant::now()
         };
         let adaptive = Adaptive::builder(1..=8).clock(clock).build();
-        let mut stage = Box::pin(pipe(0..9).map_concurrent(limit(&adaptive), async |n| n));
+        let mut stage = Box::pin(pipe(0..9).map_concurrent(limit(adaptive.clone()), async |n| n));
         let (mut numbers, mut panics) = (Vec::new(), 0);
         loop {
             match catch_unwind(AssertUnwindSafe(|| block_on(stage.next()))) {

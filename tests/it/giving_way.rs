@@ -89,12 +89,12 @@ fn a_stop_is_heard_that_comes_by_another_future_of_the_same_task() {
 
 #[test]
 fn what_drains_a_plain_stream_gives_way_too() {
-    let mut task = Task::new();
+    let task = Task::new();
     let mut drain = pin!(endless().drain());
     let mut try_drain = pin!(endless().map(Ok::<_, ()>).try_drain());
     assert_eq!(task.poll(&mut drain), Poll::Pending);
     assert!(task.is_woken());
-    let mut other = Task::new();
+    let other = Task::new();
     assert_eq!(other.poll(&mut try_drain), Poll::Pending);
     assert!(other.is_woken());
 }
