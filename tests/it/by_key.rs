@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -284,8 +283,8 @@ fn an_item_that_waits_for_room_holds_up_none_that_have_their_key() {
     let limits: [Concurrency; 4] = [
         Concurrency::new(4).window(4),
         ordered(4).window(4),
-        Concurrency::new(&Semaphore::new(4)).window(4),
-        ordered(&Semaphore::new(4)).window(4),
+        Concurrency::new(Semaphore::new(4)).window(4),
+        ordered(Semaphore::new(4)).window(4),
     ];
     for limit in limits {
         let gates: Vec<Gate> = (0..4).map(|_| Gate::default()).collect();

@@ -4,7 +4,7 @@
 //!
 //! Everything follows from the spec. `PROPTEST_CASES` raises the number of cases.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::rc::Rc;

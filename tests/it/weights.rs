@@ -350,7 +350,7 @@ fn size_hints_are_exact_with_the_item_that_waits() {
 #[test]
 fn a_heavy_inner_stream_has_its_turn_among_light_ones() {
     for window in [4, 10, 100] {
-        for limit in [Concurrency::new(&Semaphore::new(4)), ordered(&Semaphore::new(4))] {
+        for limit in [Concurrency::new(Semaphore::new(4)), ordered(Semaphore::new(4))] {
             let inner = |n: u32| {
                 let ready = stream::iter(0..if n == 0 { 10 } else { 3 });
                 ready.map_concurrent(1, move |_| async move {

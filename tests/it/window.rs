@@ -209,7 +209,7 @@ fn in_input_order_six_inner_streams_take_as_long_as_one() {
         round.get()
     };
     assert_eq!(rounds(ordered(6).window(64)), 5);
-    assert_eq!(rounds(ordered(&Semaphore::new(6)).window(64)), 5);
+    assert_eq!(rounds(ordered(Semaphore::new(6)).window(64)), 5);
     assert!(rounds(ordered(6)) > 15, "without a window they wait for their turns");
 }
 
@@ -256,7 +256,7 @@ fn an_inner_stream_that_fails_leaves_its_outputs_their_turn() {
         })
     };
     // With permits enough for all, so that none has to wait for one.
-    for limit in [Concurrency::new(3).window(9), Concurrency::new(&Semaphore::new(9)).window(9)] {
+    for limit in [Concurrency::new(3).window(9), Concurrency::new(Semaphore::new(9)).window(9)] {
         let gated = Gated::default();
         let source = gated.source((0..6).map(Ok));
         let mut stage =

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use flowlet::prelude::*;
-use futures_lite::stream::{BoxedLocal, StreamExt as _};
+use futures_lite::stream::BoxedLocal;
 
 use super::spec::{Go, Kind, Place, StageSpec};
 use super::world::{Item, World};
