@@ -778,6 +778,8 @@ where
         }
         self.upstream.as_mut().close(&mut cleanup);
         outputs.give_last(place, value);
+        // What was dropped has left room to those before it.
+        self.unblock();
         cleanup.finish();
     }
 

@@ -430,7 +430,8 @@ impl World {
                 }
             };
             let reserved = of.running().filter(|entry| entry.reserved).count();
-            let in_window = of.in_window(spec) + reserved;
+            // An error that waits behind outputs of its own call has room as they do.
+            let in_window = of.in_window(spec) + reserved + usize::from(of.failed.is_some());
             // Calls that were let go on, and inner streams that gave an output.
             let due = || of.running().filter(|entry| entry.waker.is_none());
             for entry in due() {
