@@ -9,11 +9,15 @@ use flowlet_benches::call::reactor;
 use flowlet_benches::exact::Case;
 use flowlet_benches::workload;
 
+#[path = "../limits/work/mod.rs"]
+#[expect(dead_code, reason = "the program of the limits has tables of them as well")]
+mod work;
+
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments = arguments.as_slice().try_into().expect("WORKLOAD IN_FLIGHT CONTENDER ITEMS");
     let (case, items) = Case::from_arguments(arguments);
-    let rows = workload::counted_rows();
+    let rows: Vec<_> = workload::counted_rows().into_iter().chain(work::rows()).collect();
     // What the workload itself stores is not the contender's.
     reactor::reserve(2 * case.in_flight);
     // So do what is there once in a process: a runtime, a thread.

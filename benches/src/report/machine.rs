@@ -45,10 +45,8 @@ fn processor() -> String {
     model.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
-/// The peers' versions, as Cargo.lock has them.
 fn peers() -> Vec<(String, String)> {
-    let lock = include_str!("../../../Cargo.lock");
-    let peers = [
+    versions(&[
         "async-channel",
         "async-executor",
         "blocking",
@@ -60,7 +58,12 @@ fn peers() -> Vec<(String, String)> {
         "roughage",
         "tokio",
         "tokio-par-stream",
-    ];
+    ])
+}
+
+/// The versions of some crates, as Cargo.lock has them.
+pub fn versions(names: &[&str]) -> Vec<(String, String)> {
+    let lock = include_str!("../../../Cargo.lock");
     let field = |line: Option<&str>, key| {
         line.and_then(|line| line.strip_prefix(key)).map(|value| value.trim_matches('"').to_owned())
     };
@@ -70,7 +73,7 @@ fn peers() -> Vec<(String, String)> {
     });
     // Of two versions of one crate ours is the later one.
     let versions: BTreeMap<_, _> =
-        packages.filter(|(name, _)| peers.contains(&name.as_str())).collect();
+        packages.filter(|(name, _)| names.contains(&name.as_str())).collect();
     versions.into_iter().collect()
 }
 

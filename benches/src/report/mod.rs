@@ -8,7 +8,7 @@ mod results;
 mod table;
 
 pub use charts::charts;
-pub use machine::{counter, machine, rustc};
+pub use machine::{counter, machine, rustc, versions};
 pub use results::results;
 pub use table::Table;
 
