@@ -12,6 +12,7 @@
 //! | the same with `-- fairness` | what the budget of a poll is chosen by; prints | a minute |
 //! | the same with `-- rows WORKLOAD` | the rows of one workload; prints | seconds |
 //! | the same with `-- WORKLOAD IN_FLIGHT CONTENDER ITEMS` | one contender once, for a profiler | |
+//! | `cargo bench -p flowlet-benches --bench limits` | limits beside those of others; writes `LIMITS.md` | five minutes |
 //!
 //! Each processor has its files in `results/`, which a run on it replaces; the counts are the last run's,
 //! wherever that was.
