@@ -240,7 +240,7 @@ where
         if PLAIN && self.core.outputs.in_flight() == 0 {
             return Due::NONE; // As in all turns of a stage whose calls are ready at once.
         }
-        if self.is_admitting() {
+        if C::MANY && self.is_admitting() {
             self.begin_admitting();
         }
         self.core.slots.due(&self.core.poller.signals)
@@ -632,7 +632,7 @@ where
             return None;
         }
         let next = match self.core.slots.next(due) {
-            None if self.is_admitting() => self.resume(),
+            None if C::MANY && self.is_admitting() => self.resume(),
             next => next,
         };
         self.budget -= usize::from(next.is_some());

@@ -188,6 +188,12 @@ impl Line {
         self.holders -= usize::from(counted_by == CountedBy::Permits);
     }
 
+    /// Tells whether anyone waits.
+    #[inline]
+    pub(super) fn anyone_waits(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Grants the first that waits its permits, if they are free. Returns whom to wake.
     pub(super) fn grant(&mut self) -> Option<(Ticket, Waker)> {
         let permits = self.waiting.first_key_value()?.1.permits;

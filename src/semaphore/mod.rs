@@ -284,7 +284,14 @@ impl Shared {
 
     /// Grants permits to all that wait and fit, in their order, and wakes them. If a waker panics, its turn
     /// goes to the next, and the panic goes on when all were woken.
-    fn grant_all<'a>(&'a self, mut line: MutexGuard<'a, Line>) {
+    #[inline]
+    fn grant_all<'a>(&'a self, line: MutexGuard<'a, Line>) {
+        if line.anyone_waits() {
+            self.grant_to_all(line);
+        }
+    }
+
+    fn grant_to_all<'a>(&'a self, mut line: MutexGuard<'a, Line>) {
         let mut woken = Ok(());
         while let Some((ticket, waker)) = line.grant() {
             drop(line);
