@@ -120,7 +120,7 @@ where
     Frontier { shared: Shared::new(items.into_iter().collect()) }
 }
 
-/// Stream returned by [`frontier`](crate::frontier).
+/// Stream returned by [`frontier`].
 ///
 /// # Examples
 ///
