@@ -266,10 +266,9 @@ impl<I> Admission<I> {
     /// Tells whether one more could run, as far as this stage knows.
     #[inline(never)]
     fn any_to_run(&self) -> bool {
-        match (&self.limit, self.window) {
-            (Budget::Own(limit), _) => self.running < *limit,
-            (Budget::Shared(waiter), Window::Items(_)) => waiter.limit() > 0,
-            (Budget::Shared(_), Window::Limits(_)) => true,
+        match &self.limit {
+            Budget::Own(limit) => self.running < *limit,
+            Budget::Shared(waiter) => waiter.limit() > 0,
         }
     }
 

@@ -20,7 +20,6 @@ pin_project! {
     /// let drain: Drain<Pipe<stream::Once<u8>>> = pipe(stream::once(0)).drain();
     /// futures_lite::future::block_on(drain);
     /// ```
-    #[derive(Debug)]
     #[must_use = "futures do nothing unless polled or awaited"]
     pub struct Drain<S> {
         // Dropped as soon as it has ended.
@@ -101,6 +100,12 @@ where
             }
         }
         Poll::Ready(this.error.take().map_or(Ok(()), Err))
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Drain<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Drain").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
 

@@ -563,7 +563,7 @@ fn everything_is_debug() {
         text(driven.alongside(future::pending::<()>())),
         "Alongside { driven: Driven(Numbers), .. }"
     );
-    assert_eq!(text(FlowExt::drain(Numbers)), "Drain { stream: Some(Numbers) }");
+    assert_eq!(text(FlowExt::drain(Numbers)), "Drain { stream: Some(Numbers), .. }");
     assert_eq!(text(Flow::<Rc<u8>>::identity()), "Flow []");
     assert_eq!(text(in_thread(|n: u8| n)(1)), "InThread(Waiting)");
     let task = |_| future::pending::<()>();

@@ -300,7 +300,8 @@ fn expansions_without_end_take_turns() {
     for _ in 0..400 {
         match task.poll_next(&mut stream) {
             Poll::Ready(output) => outputs.extend(output),
-            Poll::Pending => panic!("there is always an output"),
+            // It gives way, now and then.
+            Poll::Pending => assert!(task.is_woken(), "there is always an output"),
         }
     }
     // Once all are open.

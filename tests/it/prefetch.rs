@@ -518,7 +518,7 @@ fn calls_that_all_panic_are_not_started_for_ever() {
     assert_eq!(stream.size_hint().0, 2);
     assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(0)));
     assert_eq!(task.poll_next(&mut stream), Poll::Ready(Some(1)));
-    for _ in 0..200 {
+    for _ in 0..100 {
         assert_eq!(message_of(|| task.poll_next(&mut stream)), "call");
         assert_eq!(stream.size_hint().0, 0);
         tasks.run();
