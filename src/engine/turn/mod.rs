@@ -32,23 +32,8 @@
 //! others run. Neither half is ever empty, but nobody gets a second one in a turn: a stage that polled the one
 //! above twice on a spent budget would double the work of all above it.
 //!
-//! # Failing
-//!
-//! Where outputs can [fail](Call::fails) their stage, as errors do in the `try_` stages, a failure ends
-//! it the moment the engine gets it, in a pull or in an advance: calls are dropped, then outputs that
-//! wait, then the held item, then upstream, and the failure is the last output. `Turn::fail` is the one
-//! place for that.
-//!
-//! - In **input order** only what comes after the failure is dropped. The calls before it go on, and a
-//!   failure of one of them cuts again. Slots whose calls were dropped may still be queued, and are
-//!   skipped; they are not used again, because nothing is started any more.
-//! - A **failed item** from upstream becomes a call that is over at its first poll. It needs neither room
-//!   nor a permit: a full stage finds it as the kept item of an advance.
-//! - So that it gets there, a failure with nothing before it is yielded in an **advance** too. It is the
-//!   only output that is. A stage below that is no `try_` stage keeps it as it keeps any item, and may
-//!   stop advancing: there is nothing left above that could go on.
-//! - A **panic** of what is dropped is caught, and goes on when all is dropped and the failure is in its
-//!   place, so that the next poll yields it.
+//! How a stage fails is in `failing`, what there is to a limit that is more than a number in `admitting`, and
+//! inner streams in a window in `running_ahead`.
 //!
 //! # Panics
 //!
@@ -57,23 +42,24 @@
 //! the `Turn` does that, which every turn that ends without a panic forgets. No
 //! output can be lost, as each is yielded at once or kept before other user code runs. Upstream is asked again.
 
+mod admitting;
+mod failing;
+mod running_ahead;
+
 use std::mem;
-use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::Stream;
 
 use super::Core;
-use super::admission::{Admission, Freed, Held, Hold};
-use super::ahead::Ahead;
+use super::admission::{Admission, Freed};
 use super::call::{Call, Step};
-use super::cleanup::Cleanup;
 use super::marks::Answer;
 use super::outputs::{After, Output};
 use super::slots::Due;
 use super::upstream::Upstream;
-use super::work::{Key, Work};
+use super::work::Work;
 
 /// What one turn works with.
 ///
@@ -110,14 +96,6 @@ impl<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> Turn<'a, S, I, C, U, W, PLAI
         let Answer { is_asked, advanced, budget } = answer;
         Self { core, upstream, is_asked, advanced: !PLAIN && advanced, budget, resumable: 0, work }
     }
-}
-
-/// An item that is in flight, and about to start.
-struct Admitted<I> {
-    item: I,
-    weight: usize,
-    key: Option<Key>,
-    place: usize,
 }
 
 /// Only after a panic: who has taken the turn forgets this.
@@ -244,20 +222,6 @@ where
             self.begin_admitting();
         }
         self.core.slots.due(&self.core.poller.signals)
-    }
-
-    #[cold]
-    fn begin_admitting(&mut self) {
-        if !self.core.room.as_admission().is_some_and(Admission::is_simple) {
-            self.keep_weights();
-            // A call that panicked has left room.
-            self.unblock();
-        }
-        self.resumable = self.core.room.as_admission().map_or(0, Admission::paused);
-        // Those that paused take turns with those that were woken.
-        if let Some(index) = self.resume() {
-            self.core.slots.again(index, &self.core.poller.signals);
-        }
     }
 
     /// Starts calls while there is room, until one gives an output to yield.
@@ -408,88 +372,6 @@ where
         self.free(index, After::Over, false);
     }
 
-    /// Gives back what a call has that gave an output or is over: an inner stream that goes on its permit, all
-    /// others what they have. That may run code of others.
-    #[inline(never)]
-    fn free(&mut self, index: u32, call: After, waits: bool) {
-        let Core { slots, room, .. } = &mut *self.core;
-        let mut slot = slots.hold(index);
-        if let Some(Some(hold)) = &mut slot {
-            hold.end();
-        }
-        if let After::GoesOn(_) = call {
-            drop(slot.and_then(|slot| slot.as_mut()?.permit.take()));
-        } else if let Some(admission) = room.admission() {
-            let hold = slot.and_then(Option::take);
-            let Freed { permit, key } = admission.give_back(hold, waits);
-            if let Some(key) = key {
-                self.work.forget(key);
-            }
-            drop(permit);
-        }
-    }
-
-    /// Tells whether a call has what it gives on to others.
-    #[inline]
-    fn shares(&mut self, index: u32) -> bool {
-        let hold = self.core.slots.hold(index).and_then(|hold| hold.as_ref());
-        hold.is_some_and(Hold::is_shared)
-    }
-
-    /// Tells whether outputs of an inner stream wait.
-    #[inline(always)]
-    fn runs_ahead(&self, index: u32) -> bool {
-        if !C::MANY || PLAIN {
-            return false;
-        }
-        self.core.room.is_ahead() && self.any_waits_ahead(index)
-    }
-
-    #[cold]
-    fn any_waits_ahead(&self, index: u32) -> bool {
-        let ahead = self.core.room.as_admission().and_then(Admission::as_ahead);
-        ahead.is_some_and(|ahead| ahead.waiting(index) > 0)
-    }
-
-    /// Tells whether an inner stream has to wait for room in the window.
-    fn is_blocked(&self, index: u32) -> bool {
-        let ahead = self.core.room.as_admission().and_then(Admission::as_ahead);
-        ahead.is_some_and(|ahead| ahead.needs_room(index)) && !self.any_window()
-    }
-
-    /// Tells whether one more output may wait.
-    fn any_window(&self) -> bool {
-        let in_window = self.core.outputs.in_window();
-        self.core.room.as_admission().is_some_and(|admission| admission.any_window(in_window))
-    }
-
-    /// Has an inner stream reserve the room that it needs to go on, or wait for some.
-    #[cold]
-    fn may_go_ahead(&mut self, index: u32) -> bool {
-        if self.is_blocked(index) {
-            self.block(index);
-            return false;
-        }
-        let Core { outputs, room, .. } = &mut *self.core;
-        if let Some(ahead) = room.admission().and_then(Admission::ahead) {
-            if ahead.needs_room(index) {
-                ahead.reserve(index);
-                outputs.reserve();
-            }
-        }
-        true
-    }
-
-    /// Has an inner stream wait for room in the window.
-    #[cold]
-    fn block(&mut self, index: u32) {
-        if let Some(ahead) = self.core.room.admission().and_then(Admission::ahead) {
-            ahead.block(index);
-        }
-        let hold = self.core.slots.hold(index).and_then(|hold| hold.as_mut());
-        drop(hold.and_then(|hold| hold.permit.take()));
-    }
-
     /// Starts a call, if there is room for one and an item.
     #[inline(always)]
     fn start(&mut self) -> Option<(u32, Poll<Step<U>>)> {
@@ -518,103 +400,6 @@ where
         core.slots.start(call, place, &core.poller.signals, C::poll)
     }
 
-    /// Starts a call, if there is an item and all that it needs.
-    #[inline(never)]
-    fn start_admitted(&mut self) -> Option<(u32, Poll<Step<U>>)> {
-        loop {
-            let next = if self.core.room.admission()?.any_held() {
-                self.next_held()?
-            } else {
-                let item = self.pull()?;
-                self.budget = self.budget.saturating_sub(1);
-                let Some(value) = W::value(&item) else { return Some(self.begin_failed(item)) };
-                let weight = self.work.weight(value);
-                self.admit(item, weight)
-            };
-            let Some(Admitted { item, weight, key, place }) = next else {
-                if self.budget > 0 && self.may_start() {
-                    continue;
-                }
-                return None;
-            };
-            let Core { slots, room, poller, .. } = &mut *self.core;
-            let admission = room.admission()?;
-            let taken = admission.take(weight, key);
-            let Ok(Some(hold)) = taken else {
-                admission.hold(Held { item, weight, key, place: Some(place) });
-                return taken.map_or_else(|panic| resume_unwind(panic), |_| None);
-            };
-            slots.prepare(place, hold, &poller.signals);
-            let call = self.work.start(item);
-            let Core { slots, poller, .. } = &mut *self.core;
-            return Some(slots.start(call, None, &poller.signals, C::poll));
-        }
-    }
-
-    /// Tells whether there is an item that may start, or room to pull one.
-    #[inline]
-    fn may_start(&mut self) -> bool {
-        let Core { outputs, room, .. } = &mut *self.core;
-        room.admission().is_some_and(|admission| {
-            admission.keep_weights(outputs.queued());
-            admission.may_start(outputs.in_window())
-        })
-    }
-
-    /// Takes the next item that waits. `None` if it still has to.
-    #[cold]
-    #[inline(never)]
-    fn next_held(&mut self) -> Option<Option<Admitted<I>>> {
-        let Held { item, weight, key, place } = self.core.room.admission()?.take_held()?;
-        self.budget = self.budget.saturating_sub(1);
-        match place {
-            Some(place) => Some(Some(Admitted { item, weight, key, place })),
-            None => {
-                let admitted = self.admit(item, weight);
-                let is_held = self.core.room.admission()?.any_held();
-                if admitted.is_none() && is_held { None } else { Some(admitted) }
-            }
-        }
-    }
-
-    /// Forgets what weighed and has left the stage.
-    fn keep_weights(&mut self) {
-        let Core { outputs, room, .. } = &mut *self.core;
-        if let Some(admission) = room.admission() {
-            admission.keep_weights(outputs.queued());
-        }
-    }
-
-    /// Takes an item into the window, unless it is held until it fits, or has to wait for its key.
-    #[inline(always)]
-    fn admit(&mut self, item: I, weight: usize) -> Option<Admitted<I>> {
-        let admission = self.core.room.admission()?;
-        if !admission.fits(weight) {
-            admission.hold(Held { item, weight, key: None, place: None });
-            return None;
-        }
-        let key = W::value(&item).and_then(|value| self.work.key(value));
-        let Core { outputs, room, .. } = &mut *self.core;
-        let admission = room.admission()?;
-        admission.admit(weight);
-        let place = outputs.begin();
-        if let Some((key, parking)) = key.zip(admission.parking()) {
-            if !parking.take_key(key) {
-                parking.park(key, Held { item, weight, key: Some(key), place: Some(place) });
-                return None;
-            }
-        }
-        Some(Admitted { item, weight, key, place })
-    }
-
-    /// Makes a call of an item that failed upstream, which is over at once.
-    fn begin_failed(&mut self, item: I) -> (u32, Poll<Step<U>>) {
-        if let Some(admission) = self.core.room.admission() {
-            admission.admit(0);
-        }
-        self.begin_call(item)
-    }
-
     /// Asks upstream for an item.
     #[inline(always)]
     fn pull(&mut self) -> Option<I> {
@@ -637,30 +422,6 @@ where
         };
         self.budget -= usize::from(next.is_some());
         next
-    }
-
-    /// Takes the next call that paused, if there is a permit for it to go on with.
-    #[cold]
-    fn resume(&mut self) -> Option<u32> {
-        // The stage below may need the permit for what it is about to be handed.
-        if self.yields().is_some() {
-            return None;
-        }
-        loop {
-            self.resumable = self.resumable.checked_sub(1)?;
-            let index = self.core.room.admission()?.first_paused()?;
-            if !self.is_blocked(index) {
-                break;
-            }
-            self.core.room.admission()?.skip_paused();
-            self.block(index);
-        }
-        let Core { slots, room, .. } = &mut *self.core;
-        let (index, permit) = room.admission()?.resume()?;
-        if let Some(hold) = slots.hold(index)?.as_mut() {
-            hold.permit = Some(permit);
-        }
-        Some(index)
     }
 
     /// Has a call go on that gave an output.
@@ -688,39 +449,6 @@ where
         }
     }
 
-    /// The same where inner streams may run ahead.
-    #[inline(never)]
-    fn taken_ahead(&mut self, call: After) {
-        let Core { outputs, room, .. } = &mut *self.core;
-        let Some(ahead) = room.admission().and_then(Admission::ahead) else {
-            return self.follow(call);
-        };
-        if let After::GoesOn(index) = call {
-            let taken = ahead.take(index);
-            outputs.release(taken.released);
-            if !outputs.is_ordered() {
-                outputs.taken_ahead(&taken);
-            }
-            if taken.unblocked {
-                self.follow(call);
-            }
-        }
-        self.unblock();
-    }
-
-    /// Has the first inner stream go on that waits for room in the window, if there is some.
-    fn unblock(&mut self) {
-        if C::MANY
-            && self.core.room.as_admission().is_some_and(Admission::any_blocked)
-            && self.any_window()
-        {
-            let ahead = self.core.room.admission().and_then(Admission::ahead);
-            if let Some(index) = ahead.and_then(Ahead::unblock) {
-                self.follow(After::GoesOn(index));
-            }
-        }
-    }
-
     /// Has the stages above go on, as there is no room.
     #[inline]
     fn advance(&mut self) {
@@ -728,59 +456,6 @@ where
         if C::CAN_FAIL && self.upstream.any_kept(|item| W::value(item).is_none()) {
             self.fail_early();
         }
-    }
-
-    /// Fails with the item that an advance brought out. It waits for no room, but in input order an
-    /// item that is held comes first.
-    #[cold]
-    fn fail_early(&mut self) {
-        let admission = self.core.room.as_admission();
-        let holds_item = admission.is_some_and(Admission::holds_item);
-        if holds_item && self.core.outputs.is_ordered() {
-            self.upstream.as_mut().end();
-        } else if let Some(item) = self.upstream.as_mut().take_kept() {
-            let (index, polled) = self.begin_failed(item);
-            let yielded = self.settle(index, polled);
-            debug_assert!(yielded.is_none(), "a failure waits");
-        }
-    }
-
-    /// Fails: drops the calls that are not before the one in a slot, at `place`, and upstream, then keeps
-    /// `value` as the last output.
-    #[cold]
-    fn fail(&mut self, index: u32, place: usize, value: U) {
-        let mut cleanup = Cleanup::new();
-        let keep = self.core.concurrency.errors_in_turn;
-        let Core { slots, outputs, room, .. } = &mut *self.core;
-        let mut own = slots.take_hold(index);
-        if let Some(hold) = &mut own {
-            hold.end();
-        }
-        let holds = slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
-        for cut in outputs.cut(place, keep) {
-            cleanup.run(|| drop(cut));
-        }
-        if let Some(admission) = room.admission() {
-            let kept = |other| !outputs.ends_with(place, other);
-            let mut keys = Vec::new();
-            for mut cut in admission.cut(kept, |slot| slots.is_running(slot)) {
-                keys.extend(cut.take_hold());
-                cleanup.run(|| drop(cut));
-            }
-            outputs.set_reserved(admission.as_ahead().map_or(0, Ahead::reserved));
-            for hold in own.into_iter().chain(holds).chain(keys) {
-                let Freed { permit, key } = admission.give_back(Some(hold), false);
-                if let Some(key) = key {
-                    cleanup.run(|| self.work.forget(key));
-                }
-                cleanup.run(|| drop(permit));
-            }
-        }
-        self.upstream.as_mut().close(&mut cleanup);
-        outputs.give_last(place, value);
-        // What was dropped has left room to those before it.
-        self.unblock();
-        cleanup.finish();
     }
 
     /// Returns the output that waited and is yielded in this turn. In an advance a failure is, if there is
@@ -810,25 +485,6 @@ where
     fn any_room(&self) -> bool {
         let Core { outputs, room, .. } = &*self.core;
         if PLAIN { room.any_plain(outputs.in_flight()) } else { room.any(outputs.in_window()) }
-    }
-
-    /// Leaves the turn in the semaphore to others, as nobody may poll the stage for long.
-    #[inline(never)]
-    fn step_aside(&mut self) {
-        if let Some(admission) = self.core.room.admission() {
-            admission.step_aside();
-        }
-    }
-
-    /// Waits for a permit, or for room. Returns whether there is no need to.
-    #[inline(never)]
-    fn wait_for_permit(&mut self, cx: &mut Context<'_>) -> bool {
-        let wants_room = !self.any_room() && !self.upstream.is_over();
-        let in_window = self.core.outputs.in_window();
-        let Core { room, poller, .. } = &mut *self.core;
-        let is_stuck = self.upstream.is_stuck(&poller.signals);
-        let admission = room.admission();
-        admission.is_some_and(|admission| admission.poll_wait(in_window, wants_room, is_stuck, cx))
     }
 
     /// Has the poller woken when there is something to do again.

@@ -1,0 +1,87 @@
+//! How a stage fails.
+//!
+//! Where outputs can [fail](Call::fails) their stage, as errors do in the `try_` stages, a failure ends
+//! it the moment the engine gets it, in a pull or in an advance: calls are dropped, then outputs that
+//! wait, then the held item, then upstream, and the failure is the last output. `fail` is the one
+//! place for that.
+//!
+//! - In **input order** only what comes after the failure is dropped. The calls before it go on, and a
+//!   failure of one of them cuts again. Slots whose calls were dropped may still be queued, and are
+//!   skipped; they are not used again, because nothing is started any more.
+//! - A **failed item** from upstream becomes a call that is over at its first poll. It needs neither room
+//!   nor a permit: a full stage finds it as the kept item of an advance.
+//! - So that it gets there, a failure with nothing before it is yielded in an **advance** too. It is the
+//!   only output that is. A stage below that is no `try_` stage keeps it as it keeps any item, and may
+//!   stop advancing: there is nothing left above that could go on.
+//! - A **panic** of what is dropped is caught, and goes on when all is dropped and the failure is in its
+//!   place, so that the next poll yields it.
+
+use futures_lite::Stream;
+
+use super::Turn;
+use crate::engine::Core;
+use crate::engine::admission::{Admission, Freed};
+use crate::engine::ahead::Ahead;
+use crate::engine::call::Call;
+use crate::engine::cleanup::Cleanup;
+use crate::engine::work::Work;
+
+impl<S, I, C, U, W, const PLAIN: bool> Turn<'_, S, I, C, U, W, PLAIN>
+where
+    S: Stream<Item = I>,
+    C: Call<Output = U>,
+    W: Work<I, Call = C>,
+{
+    /// Fails with the item that an advance brought out. It waits for no room, but in input order an
+    /// item that is held comes first.
+    #[cold]
+    pub(super) fn fail_early(&mut self) {
+        let admission = self.core.room.as_admission();
+        let holds_item = admission.is_some_and(Admission::holds_item);
+        if holds_item && self.core.outputs.is_ordered() {
+            self.upstream.as_mut().end();
+        } else if let Some(item) = self.upstream.as_mut().take_kept() {
+            let (index, polled) = self.begin_failed(item);
+            let yielded = self.settle(index, polled);
+            debug_assert!(yielded.is_none(), "a failure waits");
+        }
+    }
+
+    /// Fails: drops the calls that are not before the one in a slot, at `place`, and upstream, then keeps
+    /// `value` as the last output.
+    #[cold]
+    pub(super) fn fail(&mut self, index: u32, place: usize, value: U) {
+        let mut cleanup = Cleanup::new();
+        let keep = self.core.concurrency.errors_in_turn;
+        let Core { slots, outputs, room, .. } = &mut *self.core;
+        let mut own = slots.take_hold(index);
+        if let Some(hold) = &mut own {
+            hold.end();
+        }
+        let holds = slots.cancel(|other| outputs.ends_with(place, other), &mut cleanup);
+        for cut in outputs.cut(place, keep) {
+            cleanup.run(|| drop(cut));
+        }
+        if let Some(admission) = room.admission() {
+            let kept = |other| !outputs.ends_with(place, other);
+            let mut keys = Vec::new();
+            for mut cut in admission.cut(kept, |slot| slots.is_running(slot)) {
+                keys.extend(cut.take_hold());
+                cleanup.run(|| drop(cut));
+            }
+            outputs.set_reserved(admission.as_ahead().map_or(0, Ahead::reserved));
+            for hold in own.into_iter().chain(holds).chain(keys) {
+                let Freed { permit, key } = admission.give_back(Some(hold), false);
+                if let Some(key) = key {
+                    cleanup.run(|| self.work.forget(key));
+                }
+                cleanup.run(|| drop(permit));
+            }
+        }
+        self.upstream.as_mut().close(&mut cleanup);
+        outputs.give_last(place, value);
+        // What was dropped has left room to those before it.
+        self.unblock();
+        cleanup.finish();
+    }
+}
