@@ -5,9 +5,9 @@
 //! wait, then the held item, then upstream, and the failure is the last output. `fail` is the one
 //! place for that.
 //!
-//! - In **input order** only what comes after the failure is dropped. The calls before it go on, and a
-//!   failure of one of them cuts again. Slots whose calls were dropped may still be queued, and are
-//!   skipped; they are not used again, because nothing is started any more.
+//! - In **input order** only what comes after the failure is dropped. The calls before it go on, items before it
+//!   that wait for their key start, and a failure of one of them cuts again. Slots whose calls were dropped may
+//!   still be queued, and are skipped. They are in no list of vacant ones, so they are not used again.
 //! - A **failed item** from upstream becomes a call that is over at its first poll. It needs neither room
 //!   nor a permit: a full stage finds it as the kept item of an advance.
 //! - So that it gets there, a failure with nothing before it is yielded in an **advance** too. It is the
