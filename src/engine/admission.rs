@@ -320,7 +320,11 @@ impl<I> Admission<I> {
     /// Tells whether an item fits in the window that was pulled as there was room.
     #[inline]
     pub(super) fn fits(&self, weight: usize) -> bool {
-        self.weights.as_ref().is_none_or(|weights| weights.fits(weight, self.window()))
+        let fits = |weights: &Weights| {
+            // A heavy item fits under any limit, but not while all is paused.
+            self.limit() > 0 && weights.fits(weight, self.window())
+        };
+        self.weights.as_ref().is_none_or(fits)
     }
 
     /// Counts an item as in flight.

@@ -481,8 +481,10 @@ impl World {
             let unstarted = !candidates.is_empty() || all.any(|entry| entry.phase == Phase::Pulled);
             let runs = spec.limit.private.is_none_or(|limit| of.running_weight() < limit);
             let pulls = !unstarted && room && runs && limit > 0;
-            // Who waits in the line is not told of a higher limit, and has no permit for one more item.
-            let pulls = pulls && (!spec.is_shared() || free(1));
+            // Who waits in the line is not told of a higher limit, and has no permit for one more item. Nor has
+            // one for that whose inner streams wait for permits to go on.
+            let waits = spec.is_many() && due().next().is_some();
+            let pulls = pulls && (!spec.is_shared() || free(1) && !waits);
             let any = match stage.checked_sub(1) {
                 None => state.source.any(),
                 Some(above) => {
