@@ -88,7 +88,8 @@ use crate::size_hint::SizeHint;
 ///
 /// Directories, the files of which are read while others are still being looked for:
 ///
-/// ```
+#[cfg_attr(feature = "threads", doc = "```")]
+#[cfg_attr(not(feature = "threads"), doc = "```ignore")]
 /// use flowlet::prelude::*;
 /// use flowlet::{frontier, in_thread};
 /// use std::{fs, io, path::PathBuf};
