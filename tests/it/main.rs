@@ -1,10 +1,9 @@
 //! The tests that can share a process: one file a promise or capability.
 
+#[allow(dead_code)] // The tests of limits need the rest.
 #[path = "../support/mod.rs"]
 mod support;
 
-mod adaptive;
-mod adaptive_simulation;
 mod alongside_begins;
 mod answers;
 mod auto_traits;
@@ -17,29 +16,22 @@ mod blocking;
 mod blocking_pools;
 mod bound;
 mod budget;
-mod by_key;
 mod drops;
 mod eager;
 mod errors;
 mod errors_panics;
-mod expand;
-mod fairness;
 mod flow_builder;
 mod flow_shown;
-mod frontier;
-mod frontier_model;
 mod functional;
 mod fused;
 mod fused_stream;
 mod giving_way;
-mod limits_model;
 mod local;
 mod map_ok;
 mod map_ok_bound;
 mod merge;
 mod merge_handles;
 mod merge_panics;
-mod model;
 mod open_then_stream;
 mod order;
 mod panics;
@@ -48,8 +40,6 @@ mod pool_end;
 mod prefetch;
 mod result_adaptors;
 mod runtimes;
-mod semaphore;
-mod semaphore_many;
 mod spawn_handles;
 mod starvation;
 mod starvation_busy;
@@ -63,9 +53,5 @@ mod tasks;
 mod thread_local;
 mod threads;
 mod together;
-mod try_model;
-mod try_regressions;
 mod wakers;
-mod weights;
-mod window;
 mod with_state;
