@@ -12,7 +12,7 @@ const GAP: f64 = 34.0;
 
 /// Draws a row above another: the workers dashed, the limit in colour.
 ///
-/// It takes the colour of the text around it, so that it can be read on any ground.
+/// It takes the colour of the text around it, so that it can be read on any background.
 pub(crate) fn picture(rows: &[Row]) -> String {
     let seconds = 3.0 * PHASE.as_secs_f64();
     let height = rows.len() as f64 * (HEIGHT + GAP) + 20.0;

@@ -1,4 +1,4 @@
-//! A server that answers so many calls at once, and has the others queue.
+//! A server with a fixed number of workers. Calls beyond that queue.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

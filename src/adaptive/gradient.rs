@@ -45,7 +45,7 @@ const TOLERANCE: f64 = 1.5;
 /// How many calls may queue.
 const QUEUE: f64 = 4.0;
 
-/// By how much of the way the limit follows at once.
+/// How far the limit moves towards its new value with each sample, as a part of the difference.
 const SMOOTHING: f64 = 0.2;
 
 impl Gradient {

@@ -8,7 +8,7 @@ use flowlet_benches::Tally;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt};
 
-/// Calls `f` on every item: `limit` calls at once, one of a key, in the order of its items, with up to
+/// Calls `f` on every item, with up to `limit` calls at once and one of a key, in the order of its items, with up to
 /// `window` items between pulled and done.
 pub(super) async fn by_key<Fut: Future<Output = u64>>(
     items: impl Stream<Item = u64>,
