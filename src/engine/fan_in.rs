@@ -114,9 +114,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
             return Poll::Pending;
         }
         let polled = self.turn(answer, cx);
-        if polled.is_pending() {
-            self.in_a_row.pending();
-        }
+        self.in_a_row.note(&polled);
         polled
     }
 

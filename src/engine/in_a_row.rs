@@ -4,7 +4,7 @@
 //! output after the other. So the outermost stage, which no other stage polls, is `Pending` once after so many
 //! outputs in a row, and wakes itself. Then timers, stops and other tasks of the thread have their turn.
 
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use super::marks::Answer;
 
@@ -42,9 +42,17 @@ impl InARow {
         is_outermost
     }
 
+    /// Notes what came of a poll.
+    #[inline]
+    pub(crate) fn note<T>(&mut self, polled: &Poll<T>) {
+        if polled.is_pending() {
+            self.pending();
+        }
+    }
+
     /// Notes that a poll was pending.
     #[inline]
-    pub(crate) fn pending(&mut self) {
+    pub(super) fn pending(&mut self) {
         self.0 = 0;
     }
 }

@@ -45,9 +45,7 @@ impl<S: Stream> Future for Drain<S> {
                 return Poll::Pending;
             }
             let polled = stream.poll_next(cx);
-            if polled.is_pending() {
-                this.in_a_row.pending();
-            }
+            this.in_a_row.note(&polled);
             if ready!(polled).is_none() {
                 this.stream.set(None);
             }
@@ -87,9 +85,7 @@ where
                 return Poll::Pending;
             }
             let polled = stream.poll_next(cx);
-            if polled.is_pending() {
-                this.in_a_row.pending();
-            }
+            this.in_a_row.note(&polled);
             match ready!(polled) {
                 Some(Ok(_)) => {}
                 end => {

@@ -100,9 +100,7 @@ impl<S: Stream, T> Stream for Driven<S, T> {
         let upstream = this.upstream.as_mut();
         let polled = (this.poll)(upstream, &mut this.poller, answer.advanced, &mut budget, cx);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
-        if polled.is_pending() {
-            this.in_a_row.pending();
-        }
+        this.in_a_row.note(&polled);
         polled
     }
 

@@ -222,9 +222,7 @@ where
             return Poll::Pending;
         };
         let polled = self.as_mut().turn(answer.advanced, cx);
-        if polled.is_pending() {
-            self.in_a_row.pending();
-        }
+        self.in_a_row.note(&polled);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled
     }
