@@ -2,7 +2,11 @@
 //!
 //! The time runs from when a call is started, not while its item waits for a free place. As a full
 //! stage does not keep those above it from going on, it is the call itself that was slow. A call that
-//! is late is dropped; one that is `in_thread` goes on there, and its result is discarded.
+//! is late is dropped.
+//!
+//! A call that blocks goes on in its thread when it is late, without counting against the stage's limit any more.
+//! In a `ThreadPool` the time of other calls runs while they wait for that thread. The example
+//! `blocking_deadline` has a cure for both.
 
 use std::time::Duration;
 

@@ -38,6 +38,12 @@ pub type BlockingJob = Box<dyn FnOnce() + Send>;
 /// it never begins. Its input is dropped at once, and the job left in the pool does nothing. A call
 /// that is running cannot be interrupted: it finishes, and its result, or its panic, is discarded.
 ///
+/// # Deadlines
+///
+/// A call that is dropped because it is late counts against its stage's limit no longer, while its thread works
+/// on; and a deadline runs while the job waits in the pool's queue. What to do about both is told at
+/// [`in_thread`](crate::in_thread#deadlines): the thread holds a permit, and the deadline runs from when there is one.
+///
 /// # Panics
 ///
 /// A panic in `f` comes out of the call's future, with its payload, and so reaches the consumer of the

@@ -37,6 +37,50 @@ use super::call::{self, Call, Job};
 /// it never begins, and its input is dropped with it. One that runs cannot be interrupted: it
 /// finishes, and its result, or its panic, is discarded.
 ///
+/// # Deadlines
+///
+/// A call that is dropped because it is late counts against its stage's limit no longer, while its thread
+/// works until `f` returns. With a limit of 2, twenty threads may work so.
+///
+/// For the threads to keep to a limit, each holds a permit of a [`Semaphore`], which `f` takes with its input.
+/// It is given back when `f` returns or panics, or when a call is dropped that has not begun. The time of
+/// a call runs from when it has a permit:
+///
+/// ```
+/// use flowlet::prelude::*;
+/// use flowlet::{Permit, Semaphore, in_thread};
+/// use futures_lite::future::or;
+/// use smol::Timer;
+/// use std::time::Duration;
+///
+/// fn look_up(id: u32) -> usize {
+///     id.to_string().len() // blocks
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let threads = Semaphore::new(4);
+/// let look_up = in_thread(|(id, _permit): (u32, Permit)| look_up(id));
+///
+/// let in_time = async |id| {
+///     let permit = threads.acquire().await; // no time passes yet
+///     let found = async { Some(look_up((id, permit)).await) };
+///     let late = async {
+///         Timer::after(Duration::from_secs(10)).await;
+///         None
+///     };
+///     or(found, late).await
+/// };
+/// let found = pipe(0..20).filter_map_concurrent(8, in_time).count().await;
+/// assert_eq!(found, 20);
+/// # });
+/// ```
+///
+/// The limit of the stage is a number or another semaphore: under `&threads` each call would hold a permit
+/// and wait for one more, perhaps for ever. While stuck calls hold all permits, the others wait, and are not late. If
+/// they are to give up, `acquire` needs a deadline as well.
+///
+/// [`Semaphore`]: crate::Semaphore
+///
 /// # Examples
 ///
 /// ```

@@ -13,6 +13,7 @@ mod batch_within;
 #[cfg(feature = "time")]
 mod batch_within_sleep;
 mod blocking;
+mod blocking_deadline;
 mod blocking_pools;
 mod bound;
 mod budget;

@@ -35,6 +35,12 @@ use crate::place::call::{self, Call, Job};
 /// it never begins, and its input is dropped with it. One that runs cannot be interrupted: it
 /// finishes, and its result, or its panic, is discarded.
 ///
+/// # Deadlines
+///
+/// The deadline of a call runs while the call waits for a thread, also for one that works for a call which was
+/// dropped. So a few stuck calls can make all others late. They do not where calls wait for a permit of a
+/// `Semaphore::new(pool.size())` first, which their thread then holds: see [`in_thread`](crate::in_thread#deadlines).
+///
 /// # Waiting for one another
 ///
 /// A call keeps its thread while it blocks. Calls that wait for other calls of the same pool may

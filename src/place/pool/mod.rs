@@ -30,6 +30,9 @@ use crate::panics::discard;
 /// one handle to a pool, so that it is plain when it ends; share it by reference or in an [`Arc`].
 /// The functions that [`in_pool`] makes hold none, and do not keep it.
 ///
+/// A thread is in use until its call returns, also if the call was dropped because it was late. How to keep such
+/// calls from making others late is told at [`in_pool`](in_pool#deadlines).
+///
 /// # How a pool ends
 ///
 /// By [`shutdown`](Self::shutdown), or when it is dropped. Either way:
