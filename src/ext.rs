@@ -276,7 +276,8 @@ pub trait FlowExt: Stream {
     ///
     /// Open inner streams take turns, an output each, as long as others have some ready. An output is asked
     /// for when it is to be yielded, so nothing is stored of an inner stream without end. Only under
-    /// backpressure does each of them go on until it has one output waiting.
+    /// backpressure does each of them go on until it has one output waiting, and no further. With a
+    /// [window](Concurrency::window), as in `Concurrency::new(4).window(64)`, they run ahead until that is full.
     ///
     /// With `ordered(limit)` expansions come out whole, in the order of their items, while the later
     /// ones go on until they have their first output. See [the trait](FlowExt) for what drop, panics

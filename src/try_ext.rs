@@ -324,7 +324,8 @@ pub trait TryFlowExt: Stream {
     /// `f` returns a future of a `Result` of an iterable, a future of a `Result` of a stream of `Result`s,
     /// or an iterable or a stream of `Result`s: see [`TryExpand`]. An error in the middle of a stream is
     /// the stage's, as one of the future is. See [`flat_map_concurrent`](crate::FlowExt::flat_map_concurrent)
-    /// for how open expansions take turns, and [the trait](TryFlowExt) for what an error does.
+    /// for how open inner streams take turns, and how far they go while the consumer is busy: until each has one
+    /// output waiting, or a [window](Concurrency::window) is full. See [the trait](TryFlowExt) for what an error does.
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///

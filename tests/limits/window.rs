@@ -145,6 +145,52 @@ fn without_a_window_each_inner_stream_has_one_output_that_waits() {
     assert_eq!(gave.each_ref().map(Cell::get), [0, 1, 1, 1, 0, 0]);
 }
 
+/// A busy consumer: a later stage that is full, or the body of a loop.
+#[test]
+fn while_the_consumer_is_busy_inner_streams_go_on_up_to_the_window() {
+    // What is asked of a flat map, with limits of 4: an output each, or as many as there is room for.
+    let limits = [(Concurrency::new(4), 4), (Semaphore::new(4).into(), 4)];
+    let windows = both(4, 9).into_iter().chain(both(4, 13)).zip([9, 9, 13, 13]);
+    for (limit, waiting) in limits.into_iter().chain(windows) {
+        let gave = [const { Cell::new(0) }; 6];
+        let waits = |yielded: usize| gave.iter().map(Cell::get).sum::<usize>() - yielded;
+        let gate = Gate::default();
+        let mut stage = pipe(0..6)
+            .flat_map_concurrent(limit.clone(), |n| inner(n, None, 9, &gave))
+            .map_concurrent(3, |n| {
+                let passed = gate.passed();
+                async move {
+                    passed.await;
+                    n
+                }
+            });
+        let task = Task::new();
+        assert_eq!(task.settle(&mut stage), (vec![], false));
+        assert_eq!(waits(3), waiting, "{limit:?} {gave:?}");
+        for _ in 0..20 {
+            task.wake();
+            assert_eq!(task.settle(&mut stage), (vec![], false));
+        }
+        assert_eq!(waits(3), waiting, "no further, however often it is polled");
+        gate.open();
+        let (outputs, over) = task.settle(&mut stage);
+        assert!(over && outputs.len() == 54);
+
+        let gave = [const { Cell::new(0) }; 6];
+        let waits = |yielded: usize| gave.iter().map(Cell::get).sum::<usize>() - yielded;
+        let stage = pipe(0..6).flat_map_concurrent(limit.clone(), |n| inner(n, None, 9, &gave));
+        let mut stage = stage.driven();
+        let task = Task::new();
+        for yielded in 1..=6 {
+            assert!(task.poll_next(&mut stage).is_ready());
+            for _ in 0..20 {
+                let _ = task.poll(&mut pin!(stage.alongside(pending::<()>())));
+            }
+            assert_eq!(waits(yielded), waiting, "{limit:?} {gave:?}");
+        }
+    }
+}
+
 #[test]
 fn a_stream_that_takes_no_room_leaves_it_to_the_next() {
     for limit in both(4, 6) {
