@@ -1,0 +1,3 @@
+//! Programs to start from, a module each. `src/bin` runs them, `tests` tests them.
+
+pub mod sse;
