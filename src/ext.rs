@@ -47,7 +47,8 @@ use crate::{CallFuture, Concurrency, Expand};
 /// **Calls are never starved.** While a stage is full it has the stages above it go on with their
 /// calls, through any synchronous adaptors in between. (The adaptors' own closures run when an item
 /// passes: a full stage holds those back.) While your own code awaits something else,
-/// [`driven`](Self::driven) does the same.
+/// [`driven`](Self::driven) does the same. While nobody polls the pipeline, its calls stand still:
+/// [`prefetch`](Self::prefetch) polls it in a task.
 ///
 /// **Giving way.** A pipeline whose calls never wait is pending once after 128 outputs in a row, and wakes its
 /// task, so that a time-out, a stop or another task of the thread has its turn. So does [`drain`](Self::drain).
@@ -706,6 +707,18 @@ pub trait FlowExt: Stream {
     /// Never more than `limit` items are between "pulled from upstream" and "handed on". While that
     /// many wait, the stages above go on with the calls they started.
     ///
+    /// # Consumers that stop polling
+    ///
+    /// A response body is not polled while its client does not read, nor is a stream that is forwarded to a
+    /// full sink. Without a task its calls stand still then, and keep the permits of a
+    /// [`Semaphore`](crate::Semaphore) that others wait for. With `prefetch(n, tokio::spawn)` at its end they go
+    /// on until they are over, and give their permits back. Their outputs wait: `limit` of them here, and in
+    /// each stage as many as its limit or its [window](crate::Concurrency::window) allows. Then nothing new
+    /// starts until the consumer polls again.
+    ///
+    /// It has to come after the last concurrent stage, because the consumer polls what is below. Plain adaptors
+    /// may follow. The [guide](crate::guide#consumers-that-stop-polling) has an example.
+    ///
     /// # Drop
     ///
     /// Nothing is spawned before the first poll. Dropping the stream drops the items that wait, and
@@ -719,7 +732,8 @@ pub trait FlowExt: Stream {
     ///
     /// A panic in what is above comes out of the stream, with its payload, after the items that were
     /// pulled before it. The executor never sees it. Nothing is pulled until the panic has come out;
-    /// if the stream is polled again, the task goes on.
+    /// if the stream is polled again, the task goes on. Calls that run go on meanwhile, until 16 panics
+    /// wait: more of them hold up the task until one has come out.
     ///
     /// The stream also panics if `spawn` does; and if the task is dropped before it has reached the
     /// end, by `spawn` or by an executor that is shut down, after the items that it had pulled.

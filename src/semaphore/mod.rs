@@ -56,9 +56,11 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 /// - **Nested use**: a call that takes a permit of the semaphore that it runs under, as by a stage inside
 ///   of it, may wait for its own caller. As with a lock that is taken twice, it hangs. Use two semaphores.
 /// - **Nobody polls**: a call runs, and a turn is taken, when the pipeline is polled. A pipeline that is
-///   neither polled nor dropped keeps the permits of its running calls, and so does one that was woken for its
-///   turn. One that has yielded and is not polled again keeps no turn from others.
-///   [`prefetch`](crate::FlowExt::prefetch) polls it in a task.
+///   neither polled nor dropped keeps the permits of its running calls, even if they run
+///   [in tasks](crate::in_task) and are over, and so does one that was woken for its turn. One that has yielded
+///   and is not polled again keeps no turn from others. So a few responses whose clients do not read can hold
+///   up all others. End such a pipeline with `prefetch(n, tokio::spawn)`: a [task](crate::FlowExt::prefetch)
+///   polls it, so its calls end and give their permits back, whoever polls the response.
 ///
 /// # Examples
 ///

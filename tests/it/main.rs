@@ -42,6 +42,7 @@ mod prefetch;
 mod result_adaptors;
 mod runtimes;
 mod spawn_handles;
+mod stalled_consumers;
 mod starvation;
 mod starvation_busy;
 mod starvation_driven;
