@@ -263,6 +263,11 @@ impl<I> Admission<I> {
             && self.any_window(in_flight)
     }
 
+    /// Tells whether nothing may run.
+    pub(super) fn is_paused(&self) -> bool {
+        self.limit() == 0
+    }
+
     /// Tells whether one more could run, as far as this stage knows.
     #[inline(never)]
     fn any_to_run(&self) -> bool {

@@ -17,7 +17,7 @@ use pin_project_lite::pin_project;
 
 use super::call::Step;
 use super::in_a_row::InARow;
-use super::marks::{Answer, answer};
+use super::marks::{Answer, Purpose, answer};
 use super::ready::{Poller, Signals};
 use super::slots::Slots;
 use super::upstream::Upstream;
@@ -120,15 +120,15 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
 
     fn turn(&mut self, answer: Answer, cx: &mut Context<'_>) -> Poll<T> {
         let mut budget = answer.budget;
-        if !answer.advanced {
+        if !answer.advanced() {
             self.pulled = true;
             self.queue_those_left();
         }
         let mut due = self.branches.due(&self.poller.signals);
         while budget > 0 {
             let Some(index) = self.branches.next(&mut due) else { break };
-            if answer.advanced {
-                self.advance(index, &mut budget);
+            if answer.advanced() {
+                self.advance(index, answer.purpose, &mut budget);
             } else if let Poll::Ready(item) = self.pull(index, &mut budget) {
                 answer.finish(budget, false);
                 return Poll::Ready(item);
@@ -146,7 +146,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
 
     /// Asks a branch for its next item.
     fn pull(&mut self, index: u32, budget: &mut usize) -> Poll<T> {
-        match self.poll(index, false, budget) {
+        match self.poll(index, Purpose::Pull, budget) {
             Poll::Ready(Step::Output(item)) => {
                 self.branches.again(index, &self.poller.signals);
                 Poll::Ready(item)
@@ -156,12 +156,12 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
     }
 
     /// Polls a branch, in one way or the other. One that panics is to be polled again.
-    fn poll(&mut self, index: u32, advance: bool, budget: &mut usize) -> Poll<Step<T>> {
+    fn poll(&mut self, index: u32, purpose: Purpose, budget: &mut usize) -> Poll<Step<T>> {
         let Self { branches, poller, .. } = self;
         let mut panicked = None;
         // Caught in the slot, which would have to be vacated otherwise.
         let turn = |branch: Pin<&mut Branch<S, T>>, cx: &mut Context<'_>| {
-            let turn = AssertUnwindSafe(|| branch.turn(advance, budget, cx));
+            let turn = AssertUnwindSafe(|| branch.turn(purpose, budget, cx));
             catch_unwind(turn).unwrap_or_else(|panic| {
                 panicked = Some(panic);
                 Poll::Pending
@@ -179,15 +179,18 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
     }
 
     /// Lets the stages of a branch go on.
-    fn advance(&mut self, index: u32, budget: &mut usize) {
+    fn advance(&mut self, index: u32, purpose: Purpose, budget: &mut usize) {
         let Some(branch) = self.branches.call(index) else { return };
-        let can_advance = branch.upstream.can_advance() || branch.upstream.is_new() && !self.pulled;
-        let left = if can_advance { Left::Advanced } else { Left::PassedOver };
+        // It was added since the others began.
+        let begins = purpose == Purpose::Advance && branch.upstream.is_new() && !self.pulled;
+        let purpose = if begins { Purpose::Begin } else { purpose };
+        let is_reached = branch.upstream.reaches(purpose);
+        let left = if is_reached { Left::Advanced } else { Left::PassedOver };
         if branch.project().left.replace(left).is_none() {
             self.to_pull.push(index);
         }
-        if can_advance {
-            let _ = self.poll(index, true, budget);
+        if is_reached {
+            let _ = self.poll(index, purpose, budget);
         }
     }
 
@@ -214,12 +217,12 @@ impl<S: Stream<Item = T>, T> Branch<S, T> {
     /// Asks for the next item, or only lets the stages go on.
     fn turn(
         self: Pin<&mut Self>,
-        advance: bool,
+        purpose: Purpose,
         budget: &mut usize,
         cx: &mut Context<'_>,
     ) -> Poll<Step<T>> {
         let this = self.project();
-        let polled = this.upstream.poll_next(this.poller, advance, budget, cx);
+        let polled = this.upstream.poll_next(this.poller, purpose, budget, cx);
         polled.map(|item| item.map_or(Step::End, Step::Output))
     }
 }

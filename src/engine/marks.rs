@@ -1,7 +1,7 @@
 //! How a stage tells the stage above it what a poll is for, through whatever lies between them.
 //!
 //! A stage polls upstream with a waker of its own. While it does, a thread-local holds that waker's data
-//! pointer and whether the poll is an *advance*. A stage is polled by another one exactly if the waker it is
+//! pointer and what the poll is for: a pull, or some kind of *advance*. A stage is polled by another one exactly if the waker it is
 //! polled with is that one. It then **answers**, until it has ended, and obeys the mark. Other people's
 //! combinators pass the waker on and know nothing of this.
 //!
@@ -9,12 +9,29 @@
 //! with the slot's waker, which no mark names.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::ptr;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
+
+use futures_lite::Stream;
 
 /// How many calls the stages of a pipeline poll and start, all together, before the executor gets a
 /// chance to run something else.
 pub(crate) const BUDGET: usize = 128;
+
+/// What a poll of a stage is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The next item, for which there is room.
+    Pull,
+    /// That calls go on, as there is no room.
+    Advance,
+    /// The same, but who was never polled begins.
+    Begin,
+    /// The same while nothing may start, to see whether upstream has ended. A plain source is asked as well,
+    /// which may bring out an item, but nothing that can be stopped.
+    Look,
+}
 
 /// Each in a cell of its own: copied as a whole they cost more than all else in a poll of upstream,
 /// as the processor waits where it loads at once what was stored in parts.
@@ -22,8 +39,8 @@ struct Marks {
     /// The data pointer of the waker that a stage is polling upstream with. It is only compared.
     poller: Cell<*const ()>,
 
-    /// Whether that poll is an advance.
-    advance: Cell<bool>,
+    /// What that poll is for.
+    purpose: Cell<Purpose>,
 
     /// What is left of the budget.
     budget: Cell<usize>,
@@ -42,7 +59,7 @@ thread_local! {
     static MARKS: Marks = const {
         Marks {
             poller: Cell::new(ptr::from_ref(&NOBODY).cast()),
-            advance: Cell::new(false),
+            purpose: Cell::new(Purpose::Pull),
             budget: Cell::new(BUDGET),
             answers: Cell::new(0),
             ended: Cell::new(false),
@@ -56,12 +73,21 @@ impl Marks {
     fn asks(&self, waker: &Waker) -> bool {
         self.poller.get() == waker.data()
     }
+
+    /// Takes back the answer of a stage that has ended.
+    #[inline]
+    fn end(&self, ended: bool) {
+        if ended {
+            self.answers.set(self.answers.get().saturating_sub(1));
+            self.ended.set(true);
+        }
+    }
 }
 
 /// The marks that were set before a poll.
 struct Before {
     poller: *const (),
-    advance: bool,
+    purpose: Purpose,
     budget: usize,
     answers: usize,
     ended: bool,
@@ -89,6 +115,18 @@ impl Answers {
     pub(super) fn any(&self) -> bool {
         self.silent < SILENT
     }
+
+    /// Notes what came of a poll.
+    #[inline]
+    fn note(&mut self, answers: usize, ended: bool, gave_item: bool) {
+        if answers > 0 {
+            self.silent = 0;
+        } else if ended {
+            self.silent = SILENT;
+        } else if self.silent < SILENT && !gave_item {
+            self.silent += 1;
+        }
+    }
 }
 
 /// The marks of one poll of upstream. Dropping this notes whether a stage answered, and puts back
@@ -107,13 +145,13 @@ impl<'a> Asking<'a> {
     #[inline]
     pub(super) fn begin(
         waker: &Waker,
-        advance: bool,
+        purpose: Purpose,
         answers: &'a mut Answers,
         budget: &'a mut usize,
     ) -> Self {
         let before = MARKS.with(|marks| Before {
             poller: marks.poller.replace(waker.data()),
-            advance: marks.advance.replace(advance),
+            purpose: marks.purpose.replace(purpose),
             budget: marks.budget.replace(*budget),
             answers: marks.answers.replace(0),
             ended: marks.ended.replace(false),
@@ -128,28 +166,89 @@ impl Drop for Asking<'_> {
         let before = &self.before;
         let (budget, answers, ended) = MARKS.with(|marks| {
             marks.poller.set(before.poller);
-            marks.advance.set(before.advance);
+            marks.purpose.set(before.purpose);
             let budget = marks.budget.replace(before.budget);
             (budget, marks.answers.replace(before.answers), marks.ended.replace(before.ended))
         });
         *self.budget = budget;
-        if answers > 0 {
-            self.answers.silent = 0;
-        } else if ended {
-            self.answers.silent = SILENT;
-        } else if self.answers.silent < SILENT && !self.gave_item {
-            self.answers.silent += 1;
+        self.answers.note(answers, ended, self.gave_item);
+    }
+}
+
+/// What a stage that is no engine knows of its upstream, which it polls with the waker that it is polled with.
+#[derive(Debug)]
+pub(crate) struct HandsOn {
+    answers: Answers,
+}
+
+impl HandsOn {
+    pub(crate) fn new() -> Self {
+        Self { answers: Answers::none() }
+    }
+
+    /// Polls upstream as the stage is polled, but for a plain source that is asked for nothing.
+    pub(crate) fn poll_next<S: Stream>(
+        &mut self,
+        upstream: Pin<&mut S>,
+        answer: &Answer,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<S::Item>> {
+        if !answer.is_asked {
+            return upstream.poll_next(cx);
         }
+        let purpose = match answer.purpose {
+            Purpose::Pull | Purpose::Begin => answer.purpose,
+            Purpose::Advance | Purpose::Look if self.answers.any() => Purpose::Advance,
+            Purpose::Advance | Purpose::Look => return Poll::Pending,
+        };
+        let mut asking = HandingOn::begin(purpose, &mut self.answers);
+        let polled = upstream.poll_next(cx);
+        asking.gave_item = matches!(polled, Poll::Ready(Some(_)));
+        polled
+    }
+}
+
+/// The marks of one poll that is handed on. Dropping this adds its answers to those of the poll that it is part of.
+struct HandingOn<'a> {
+    purpose: Purpose,
+    before: (usize, bool),
+    answers: &'a mut Answers,
+    gave_item: bool,
+}
+
+impl<'a> HandingOn<'a> {
+    fn begin(purpose: Purpose, answers: &'a mut Answers) -> Self {
+        MARKS.with(|marks| Self {
+            purpose: marks.purpose.replace(purpose),
+            before: (marks.answers.replace(0), marks.ended.replace(false)),
+            answers,
+            gave_item: true,
+        })
+    }
+}
+
+impl Drop for HandingOn<'_> {
+    fn drop(&mut self) {
+        let (answers, ended) = MARKS.with(|marks| {
+            marks.purpose.set(self.purpose);
+            let (before, had_ended) = self.before;
+            let (answers, ended) = (marks.answers.get(), marks.ended.get());
+            marks.answers.set(before + answers);
+            marks.ended.set(had_ended || ended);
+            (answers, ended)
+        });
+        self.answers.note(answers, ended, self.gave_item);
     }
 }
 
 /// What a stage is told by whoever polls it.
+#[derive(Clone, Copy)]
 pub(crate) struct Answer {
     /// Whether a stage polls it, and got an answer.
     pub(crate) is_asked: bool,
 
-    /// Whether this is an advance.
-    pub(crate) advanced: bool,
+    /// What it is polled for.
+    pub(crate) purpose: Purpose,
 
     /// How much it may do.
     pub(crate) budget: usize,
@@ -160,25 +259,35 @@ pub(crate) struct Answer {
 pub(crate) fn answer(waker: &Waker) -> Answer {
     MARKS.with(|marks| {
         if !marks.asks(waker) {
-            return Answer { is_asked: false, advanced: false, budget: BUDGET };
+            return Answer { is_asked: false, purpose: Purpose::Pull, budget: BUDGET };
         }
         marks.answers.set(marks.answers.get() + 1);
-        Answer { is_asked: true, advanced: marks.advance.get(), budget: marks.budget.get() }
+        Answer { is_asked: true, purpose: marks.purpose.get(), budget: marks.budget.get() }
     })
 }
 
 impl Answer {
+    /// Tells whether outputs are to be kept.
+    #[inline]
+    pub(crate) fn advanced(&self) -> bool {
+        self.purpose != Purpose::Pull
+    }
+
     /// Gives back what is left of the budget, and says whether the stage has ended.
     #[inline]
     pub(crate) fn finish(self, budget: usize, ended: bool) {
         if self.is_asked {
             MARKS.with(|marks| {
                 marks.budget.set(budget);
-                if ended {
-                    marks.answers.set(marks.answers.get().saturating_sub(1));
-                    marks.ended.set(true);
-                }
+                marks.end(ended);
             });
+        }
+    }
+
+    /// The same for who has spent nothing of it.
+    pub(crate) fn finish_unspent(self, ended: bool) {
+        if self.is_asked {
+            MARKS.with(|marks| marks.end(ended));
         }
     }
 }
@@ -187,5 +296,5 @@ impl Answer {
 /// its upstream, which answers if it is a stage.
 #[inline]
 pub(crate) fn is_advance(waker: &Waker) -> bool {
-    MARKS.with(|marks| marks.asks(waker) && marks.advance.get())
+    MARKS.with(|marks| marks.asks(waker) && marks.purpose.get() != Purpose::Pull)
 }

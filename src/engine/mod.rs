@@ -29,7 +29,7 @@ use pin_project_lite::pin_project;
 pub(crate) use self::call::{Call, Step};
 pub(crate) use self::fan_in::FanIn;
 pub(crate) use self::in_a_row::InARow;
-pub(crate) use self::marks::{BUDGET, answer, is_advance};
+pub(crate) use self::marks::{BUDGET, HandsOn, Purpose, answer, is_advance};
 pub(crate) use self::ready::{Poller, Signals};
 pub(crate) use self::room::Asks;
 pub(crate) use self::stage::{PollStage, Stage};
@@ -186,7 +186,7 @@ where
         if this.core.in_a_row.gives_way(&answer, cx) {
             return Poll::Pending;
         }
-        if this.core.is_plain && !answer.advanced && this.core.outputs.none_waits() {
+        if this.core.is_plain && !answer.advanced() && this.core.outputs.none_waits() {
             Turn::<_, _, _, _, _, true>::new(this.core, this.upstream, answer, work).take(cx)
         } else {
             Turn::<_, _, _, _, _, false>::new(this.core, this.upstream, answer, work)

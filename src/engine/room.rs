@@ -67,6 +67,12 @@ impl<I> Room<I> {
         self.admission.as_deref()
     }
 
+    /// Tells whether nothing may start, whatever is in flight.
+    #[cold]
+    pub(super) fn is_paused(&self) -> bool {
+        self.admission.as_ref().is_some_and(|admission| admission.is_paused())
+    }
+
     /// Tells whether inner streams run ahead.
     #[inline]
     pub(super) fn is_ahead(&self) -> bool {

@@ -5,6 +5,11 @@
 //! tell the stage above which it is. A stage that is advanced does all that it does in a turn, but keeps its
 //! outputs, and returns `Pending` (or its failure, or `None` at its end).
 //!
+//! Two kinds of advance go further. To **begin** is for a pipeline that nobody has polled: which of its upstreams are
+//! stages is not known yet, so plain sources are asked as well. To **look** is for a stage that is paused with
+//! nothing in flight: it would not hear that a plain source has ended. What can be stopped is not looked through, so
+//! that no item is in the way of a stop.
+//!
 //! Why no source is pulled past the bound:
 //!
 //! - Only what **answers** is advanced. An upstream in which all stages have ended, or that twice gave neither
@@ -34,7 +39,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::cleanup::Cleanup;
-use super::marks::{Answers, Asking};
+use super::marks::{Answers, Asking, Purpose};
 use super::ready::{Poller, Signals};
 use crate::size_hint::{add_hints, exactly};
 
@@ -115,23 +120,34 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         if !self.may_pull(signals) && self.stream.is_some() {
             return Poll::Pending;
         }
-        self.ask(signals, false, budget)
+        self.ask(signals, Purpose::Pull, budget)
     }
 
     /// Lets the calls of the stages above go on, although there is no room for an item.
     #[inline]
-    pub(crate) fn advance(mut self: Pin<&mut Self>, signals: &Signals, budget: &mut usize) {
+    pub(crate) fn advance(self: Pin<&mut Self>, signals: &Signals, budget: &mut usize) {
         if self.can_advance() && self.woken(signals) {
-            if let Poll::Ready(item) = self.as_mut().ask(signals, true, budget) {
-                *self.project().kept = item;
-            }
+            self.ask_and_keep(signals, Purpose::Advance, budget);
         }
     }
 
-    /// Has the stages above begin, although there is no room for an item. A plain source is asked as well, as
-    /// nobody knows yet that it is one, and an item of it is kept.
-    fn begin(mut self: Pin<&mut Self>, signals: &Signals, budget: &mut usize) {
-        if let Poll::Ready(item) = self.as_mut().ask(signals, true, budget) {
+    /// The same while nothing may start. A plain source is asked as well: it may have ended. If not, an item of
+    /// it is kept.
+    #[cold]
+    pub(super) fn look(self: Pin<&mut Self>, signals: &Signals, budget: &mut usize) {
+        if self.is_due(signals, Purpose::Look) {
+            self.ask_and_keep(signals, Purpose::Look, budget);
+        }
+    }
+
+    #[inline]
+    fn ask_and_keep(
+        mut self: Pin<&mut Self>,
+        signals: &Signals,
+        purpose: Purpose,
+        budget: &mut usize,
+    ) {
+        if let Poll::Ready(item) = self.as_mut().ask(signals, purpose, budget) {
             *self.project().kept = item;
         }
     }
@@ -168,7 +184,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
     fn ask(
         self: Pin<&mut Self>,
         signals: &Signals,
-        advance: bool,
+        purpose: Purpose,
         budget: &mut usize,
     ) -> Poll<Option<T>> {
         let mut this = self.project();
@@ -179,12 +195,12 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         *this.seen = signals.upstream_wakes();
         // Should the poll panic, upstream is still to be asked again.
         *this.due = DueFor::Either;
-        let mut asking = Asking::begin(this.waker, advance, this.answers, budget);
+        let mut asking = Asking::begin(this.waker, purpose, this.answers, budget);
         let polled = stream.poll_next(&mut Context::from_waker(this.waker));
         *this.due = match polled {
             Poll::Ready(Some(_)) => DueFor::Either,
-            _ if advance => DueFor::Pull,
-            _ => DueFor::Nothing,
+            _ if purpose == Purpose::Pull => DueFor::Nothing,
+            _ => DueFor::Pull,
         };
         asking.gave_item = *this.due == DueFor::Either;
         drop(asking);
@@ -217,33 +233,44 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         self.stream.is_some() && !self.can_advance() && self.seen != signals.upstream_wakes()
     }
 
-    /// Tells whether polling upstream is due, by a pull if there is room, else by an advance.
-    pub(crate) fn is_due(&self, signals: &Signals, room: bool) -> bool {
-        if room {
-            self.kept.is_some() || self.stream.is_some() && self.may_pull(signals)
-        } else {
-            self.can_advance() && self.woken(signals)
+    /// Tells whether polling upstream is due, in such a way.
+    #[inline]
+    pub(crate) fn is_due(&self, signals: &Signals, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Pull => self.kept.is_some() || self.stream.is_some() && self.may_pull(signals),
+            Purpose::Advance => self.can_advance() && self.woken(signals),
+            _ => self.reaches(purpose) && (self.is_new() || self.woken(signals)),
+        }
+    }
+
+    /// Tells whether a poll that is no pull gets to whom it is for.
+    pub(super) fn reaches(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Pull | Purpose::Advance => self.can_advance(),
+            Purpose::Begin => self.is_new() || self.can_advance(),
+            Purpose::Look => self.kept.is_none() && self.stream.is_some(),
         }
     }
 
     /// Pulls, or advances, for who has no more to do than that. If nothing comes, the poller is woken
     /// when it is due again.
-    ///
-    /// To advance what nobody has polled is to begin it. No stage does that: it pulls first.
     pub(crate) fn poll_next(
         mut self: Pin<&mut Self>,
         poller: &mut Poller,
-        advance: bool,
+        purpose: Purpose,
         budget: &mut usize,
         cx: &Context<'_>,
     ) -> Poll<Option<T>> {
-        let polled = if !advance {
-            self.as_mut().pull(&poller.signals, budget)
+        let signals = &poller.signals;
+        let polled = if let Purpose::Pull = purpose {
+            self.as_mut().pull(signals, budget)
         } else {
-            if self.is_new() {
-                self.as_mut().begin(&poller.signals, budget);
+            if self.is_due(signals, purpose) {
+                // What was polled already has begun.
+                let begun = purpose == Purpose::Begin && !self.is_new();
+                let purpose = if begun { Purpose::Advance } else { purpose };
+                self.as_mut().ask_and_keep(signals, purpose, budget);
             }
-            self.as_mut().advance(&poller.signals, budget);
             if self.is_over() { Poll::Ready(None) } else { Poll::Pending }
         };
         if let Poll::Ready(None) = polled {
@@ -252,7 +279,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         if polled.is_pending() {
             // Between registering and waiting, look once more.
             poller.register(cx.waker());
-            if self.is_due(&poller.signals, !advance) {
+            if self.is_due(&poller.signals, purpose) {
                 cx.waker().wake_by_ref();
             }
         }

@@ -7,7 +7,7 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 use super::fused::fused;
-use crate::engine::{self, InARow, Poller, Signals, Upstream};
+use crate::engine::{self, InARow, Poller, Purpose, Signals, Upstream};
 
 /// Stream returned by [`FlowExt::driven`](crate::FlowExt::driven), whose calls can go on
 /// [alongside](Self::alongside) the consumer's own code.
@@ -37,7 +37,7 @@ pub struct Driven<S: Stream, T = <S as Stream>::Item> {
 }
 
 type PollUpstream<S, T> =
-    fn(Pin<&mut Upstream<S, T>>, &mut Poller, bool, &mut usize, &Context<'_>) -> Poll<Option<T>>;
+    fn(Pin<&mut Upstream<S, T>>, &mut Poller, Purpose, &mut usize, &Context<'_>) -> Poll<Option<T>>;
 
 impl<S: Stream<Item = T>, T> Driven<S, T> {
     pub(crate) fn new(stream: S) -> Self {
@@ -98,7 +98,7 @@ impl<S: Stream, T> Stream for Driven<S, T> {
         }
         let mut budget = answer.budget;
         let upstream = this.upstream.as_mut();
-        let polled = (this.poll)(upstream, &mut this.poller, answer.advanced, &mut budget, cx);
+        let polled = (this.poll)(upstream, &mut this.poller, answer.purpose, &mut budget, cx);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
         this.in_a_row.note(&polled);
         polled
@@ -150,7 +150,7 @@ impl<S: Stream, Fut: Future, T> Future for Alongside<'_, S, Fut, T> {
             // An item that comes is kept.
             let upstream = driven.upstream.as_mut();
             let budget = &mut { engine::BUDGET };
-            let _ = (driven.poll)(upstream, &mut driven.poller, true, budget, cx);
+            let _ = (driven.poll)(upstream, &mut driven.poller, Purpose::Begin, budget, cx);
         }
         polled
     }

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use super::entry::{Entry, Shared};
 use super::frontier::{Frontier, frontier};
-use crate::engine::{Poller, Signals, Upstream, answer};
+use crate::engine::{Poller, Purpose, Signals, Upstream, answer};
 use crate::size_hint::SizeHint;
 
 /// An item, and what adds those that it finds.
@@ -78,7 +78,7 @@ impl<S: Stream<Item = I>, T, I, O> Growth<S, T, I, O> {
     /// Takes what was found, or else an item of upstream. If that is not asked for one, its stages go on.
     fn turn(
         self: Pin<&mut Self>,
-        advanced: bool,
+        purpose: Purpose,
         budget: &mut usize,
         cx: &Context<'_>,
     ) -> Poll<Option<O>> {
@@ -87,14 +87,17 @@ impl<S: Stream<Item = I>, T, I, O> Growth<S, T, I, O> {
         let found = this.found.shared();
         let waiting = found.any_waiting();
         let mut upstream = this.upstream.as_mut();
-        let mut polled = upstream.as_mut().poll_next(this.poller, advanced || waiting, budget, cx);
+        let advanced = purpose != Purpose::Pull;
+        let purpose = if waiting && !advanced { Purpose::Advance } else { purpose };
+        let mut polled = upstream.as_mut().poll_next(this.poller, purpose, budget, cx);
         if upstream.any_kept(|item| advanced || failed(item)) {
             polled = Poll::Ready(upstream.take_kept());
         }
         if let Poll::Ready(Some(item)) = polled {
             return Poll::Ready(Some(of_upstream(item, this.found)));
         }
-        if advanced {
+        // What was found waits for a pull, but the end does not.
+        if advanced && (waiting || polled.is_pending()) {
             return Poll::Pending;
         }
         found.poll_pop(cx, polled.is_pending()).map(|grown| grown.map(of_found))
@@ -107,7 +110,7 @@ impl<S: Stream<Item = I>, T, I, O> Stream for Growth<S, T, I, O> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<O>> {
         let answer = answer(cx.waker());
         let mut budget = answer.budget;
-        let polled = self.turn(answer.advanced, &mut budget, cx);
+        let polled = self.turn(answer.purpose, &mut budget, cx);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled
     }

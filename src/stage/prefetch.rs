@@ -221,7 +221,7 @@ where
             answer.finish(0, false);
             return Poll::Pending;
         };
-        let polled = self.as_mut().turn(answer.advanced, cx);
+        let polled = self.as_mut().turn(answer.advanced(), cx);
         self.in_a_row.note(&polled);
         answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled

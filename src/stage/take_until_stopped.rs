@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 use super::fused::fused;
 use super::styles::styles;
 use crate::FlowExt;
+use crate::engine::{HandsOn, InARow, answer};
 use crate::size_hint::SizeHint;
 
 pin_project! {
@@ -33,12 +34,19 @@ pin_project! {
         stream: Option<S>,
         #[pin]
         stop: Option<Fut>,
+        hands_on: HandsOn,
+        in_a_row: InARow,
     }
 }
 
 impl<S, Fut> TakeUntilStopped<S, Fut> {
     pub(crate) fn new(stream: S, stop: Fut) -> Self {
-        Self { stream: Some(stream), stop: Some(stop) }
+        Self {
+            stream: Some(stream),
+            stop: Some(stop),
+            hands_on: HandsOn::new(),
+            in_a_row: InARow::default(),
+        }
     }
 }
 
@@ -47,15 +55,21 @@ impl<S: Stream, Fut: Future> Stream for TakeUntilStopped<S, Fut> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let mut this = self.project();
+        let answer = answer(cx.waker());
+        if this.in_a_row.gives_way(&answer, cx) {
+            return Poll::Pending;
+        }
         let stopped = this.stop.as_mut().as_pin_mut().is_none_or(|stop| stop.poll(cx).is_ready());
         let polled = match this.stream.as_mut().as_pin_mut() {
-            Some(stream) if !stopped => stream.poll_next(cx),
+            Some(stream) if !stopped => this.hands_on.poll_next(stream, &answer, cx),
             _ => Poll::Ready(None),
         };
         if let Poll::Ready(None) = polled {
             this.stream.set(None);
             this.stop.set(None);
         }
+        this.in_a_row.note(&polled);
+        answer.finish_unspent(matches!(polled, Poll::Ready(None)));
         polled
     }
 

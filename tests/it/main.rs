@@ -50,6 +50,7 @@ mod starvation_elsewhere;
 mod starvation_panics;
 mod starvation_prefetch;
 mod stop;
+mod stop_heard;
 mod styles;
 mod tasks;
 mod thread_local;

@@ -47,9 +47,10 @@ fn what_was_pulled_comes_out_and_no_more() {
         assert_eq!(task.settle(&mut batches), (vec![], false));
         assert_eq!((pulled.get(), there.now()), (4, 1));
 
-        // The stage is full: it learns of this when it asks again, which is soon enough.
+        // Heard at once, though the stage is full.
         stop.open();
         assert_eq!(task.settle(&mut batches), (vec![], false));
+        assert_eq!(there.now(), 0, "the source is gone");
         gates[1].open();
         assert_eq!(task.settle(&mut batches), (vec![vec![0, 1]], false), "{limit:?}");
         assert_eq!((pulled.get(), there.now()), (4, 0), "the source is gone");

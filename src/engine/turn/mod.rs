@@ -55,7 +55,7 @@ use futures_lite::Stream;
 use super::Core;
 use super::admission::{Admission, Freed};
 use super::call::{Call, Step};
-use super::marks::Answer;
+use super::marks::{Answer, Purpose};
 use super::outputs::{After, Output};
 use super::slots::Due;
 use super::upstream::Upstream;
@@ -70,8 +70,8 @@ pub(super) struct Turn<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> {
     core: &'a mut Core<I, C, U>,
     upstream: Pin<&'a mut Upstream<S, I>>,
 
-    /// Whether a stage polls this one.
-    is_asked: bool,
+    /// What whoever polls this one has said.
+    answer: Answer,
 
     /// Whether outputs are to be kept.
     advanced: bool,
@@ -93,8 +93,8 @@ impl<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> Turn<'a, S, I, C, U, W, PLAI
         answer: Answer,
         work: W,
     ) -> Self {
-        let Answer { is_asked, advanced, budget } = answer;
-        Self { core, upstream, is_asked, advanced: !PLAIN && advanced, budget, resumable: 0, work }
+        let advanced = !PLAIN && answer.advanced();
+        Self { core, upstream, answer, advanced, budget: answer.budget, resumable: 0, work }
     }
 }
 
@@ -123,9 +123,9 @@ where
         let polled = self.run(cx);
         #[cfg(debug_assertions)]
         self.core.check();
-        let Self { is_asked, advanced, budget, .. } = self;
+        let Self { answer, budget, .. } = self;
         mem::forget(self);
-        Answer { is_asked, advanced, budget }.finish(budget, matches!(polled, Poll::Ready(None)));
+        answer.finish(budget, matches!(polled, Poll::Ready(None)));
         polled
     }
 
@@ -252,8 +252,8 @@ where
     /// open expansions.
     #[inline(always)]
     fn go_on_first(&mut self, due: &mut Due) -> Option<U> {
-        let room = self.any_room();
-        if !self.core.passed_over && self.upstream.is_due(&self.core.poller.signals, room) {
+        let purpose = self.purpose();
+        if !self.core.passed_over && self.upstream.is_due(&self.core.poller.signals, purpose) {
             return None;
         }
         self.core.passed_over = false;
@@ -452,7 +452,12 @@ where
     /// Has the stages above go on, as there is no room.
     #[inline]
     fn advance(&mut self) {
-        self.upstream.as_mut().advance(&self.core.poller.signals, &mut self.budget);
+        let signals = &self.core.poller.signals;
+        if self.is_paused() {
+            self.upstream.as_mut().look(signals, &mut self.budget);
+        } else {
+            self.upstream.as_mut().advance(signals, &mut self.budget);
+        }
         if C::CAN_FAIL && self.upstream.any_kept(|item| W::value(item).is_none()) {
             self.fail_early();
         }
@@ -487,6 +492,24 @@ where
         if PLAIN { room.any_plain(outputs.in_flight()) } else { room.any(outputs.in_window()) }
     }
 
+    /// Returns what upstream is to be polled for.
+    #[inline]
+    fn purpose(&self) -> Purpose {
+        if self.any_room() {
+            Purpose::Pull
+        } else if self.is_paused() {
+            Purpose::Look
+        } else {
+            Purpose::Advance
+        }
+    }
+
+    /// Tells whether the stage is paused, with nothing that it could go on with.
+    #[inline]
+    fn is_paused(&self) -> bool {
+        self.is_admitting() && self.core.is_idle() && self.core.room.is_paused()
+    }
+
     /// Has the poller woken when there is something to do again.
     #[inline]
     fn wait(&mut self, cx: &mut Context<'_>) {
@@ -501,9 +524,9 @@ where
         }
         // Between registering and waiting, look once more.
         self.core.poller.register(cx.waker());
-        let room = self.any_room();
+        let purpose = self.purpose();
         let signals = &self.core.poller.signals;
-        if signals.any() || self.upstream.is_due(signals, room) {
+        if signals.any() || self.upstream.is_due(signals, purpose) {
             cx.waker().wake_by_ref();
         }
     }
