@@ -564,9 +564,14 @@ pub trait FlowExt: Stream {
     /// flushed, and then the pipeline ends as it does when a source is exhausted. To stop at once
     /// instead, drop the pipeline.
     ///
-    /// Put it directly behind the source: stages above it are dropped with all their calls. `stop` is
-    /// any future, and is polled whenever an item is asked for; one that is shared by several
-    /// pipelines can be the `recv` of a channel that is closed, or the `listen` of an event.
+    /// Put it directly behind the source: stages above it are dropped with all their calls. `stop` is any
+    /// future; one that is shared by several pipelines can be the `recv` of a channel that is closed, or
+    /// the `listen` of an event. It is heard while the pipeline is polled, also while all stages are full or
+    /// [paused](crate::Semaphore::set_limit), or the consumer is [busy](crate::stage::Driven::alongside).
+    ///
+    /// At the end of a pipeline it sets a deadline: it drops what is still in flight, and
+    /// [`on_stop`](crate::stage::TakeUntilStopped::on_stop) is told how much that is. A
+    /// [`Remainder`](crate::Remainder) has items back that were not finished.
     ///
     /// # Examples
     ///

@@ -6,6 +6,7 @@ pub mod adaptive;
 #[cfg(feature = "time")]
 mod clock;
 mod concurrency;
+mod dropped;
 mod engine;
 mod ext;
 mod flow;
@@ -14,6 +15,7 @@ pub mod op;
 #[doc(hidden)]
 pub mod panics;
 mod place;
+mod remainder;
 mod semaphore;
 mod size_hint;
 mod source;
@@ -24,6 +26,7 @@ mod with;
 
 pub use crate::adaptive::Adaptive;
 pub use crate::concurrency::{Concurrency, errors_in_turn, ordered};
+pub use crate::dropped::Dropped;
 pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};
 pub use crate::place::{
@@ -31,6 +34,7 @@ pub use crate::place::{
 };
 #[cfg(feature = "threads")]
 pub use crate::place::{InPool, InThread, ThreadPool, ThreadPoolBuilder, in_pool, in_thread};
+pub use crate::remainder::{Guarded, Remainder};
 pub use crate::semaphore::{Acquire, Permit, Semaphore};
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::call_future::CallFuture;

@@ -242,7 +242,6 @@ impl Drop for HandingOn<'_> {
 }
 
 /// What a stage is told by whoever polls it.
-#[derive(Clone, Copy)]
 pub(crate) struct Answer {
     /// Whether a stage polls it, and got an answer.
     pub(crate) is_asked: bool,
@@ -276,7 +275,13 @@ impl Answer {
     /// Gives back what is left of the budget, and says whether the stage has ended.
     #[inline]
     pub(crate) fn finish(self, budget: usize, ended: bool) {
-        if self.is_asked {
+        Self::finish_as(self.is_asked, budget, ended);
+    }
+
+    /// The same for who remembers no more than whether a stage polls it.
+    #[inline]
+    pub(super) fn finish_as(is_asked: bool, budget: usize, ended: bool) {
+        if is_asked {
             MARKS.with(|marks| {
                 marks.budget.set(budget);
                 marks.end(ended);

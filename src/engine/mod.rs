@@ -44,6 +44,7 @@ use self::room::Room;
 use self::slots::Slots;
 use self::turn::Turn;
 use crate::concurrency::Concurrency;
+use crate::dropped;
 use crate::size_hint::{SizeHint, add_hints, exactly, times, until_error};
 
 pin_project! {
@@ -112,6 +113,17 @@ impl<I, C, U> Core<I, C, U> {
         });
         self.outputs.end_ahead(place, waiting);
         Some(admission.give_back(self.slots.take_hold(slot), false))
+    }
+}
+
+impl<I, C, U> Drop for Core<I, C, U> {
+    #[inline]
+    fn drop(&mut self) {
+        dropped::note(|dropped| {
+            dropped.calls += self.slots.calls().count();
+            dropped.outputs += self.outputs.waiting();
+            dropped.items += self.room.as_admission().map_or(0, Admission::waiting);
+        });
     }
 }
 

@@ -41,6 +41,7 @@ use pin_project_lite::pin_project;
 use super::cleanup::Cleanup;
 use super::marks::{Answers, Asking, Purpose};
 use super::ready::{Poller, Signals};
+use crate::dropped;
 use crate::size_hint::{add_hints, exactly};
 
 pin_project! {
@@ -51,7 +52,7 @@ pin_project! {
         stream: Option<S>,
 
         // An item that came out of an advance, because no stage held it back.
-        kept: Option<T>,
+        kept: Kept<T>,
 
         // The waker that upstream is polled with: the stage's signals.
         waker: Waker,
@@ -63,6 +64,18 @@ pin_project! {
 
         // Whether a stage is above.
         answers: Answers,
+    }
+}
+
+/// An item that waits to be pulled.
+struct Kept<T>(Option<T>);
+
+impl<T> Drop for Kept<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            dropped::note(|dropped| dropped.items += 1);
+        }
     }
 }
 
@@ -83,7 +96,7 @@ impl<S: Stream, T> Upstream<S, T> {
     /// Bounds the number of items still to come.
     pub(crate) fn size_hint(&self) -> (usize, Option<usize>) {
         let hint = self.stream.as_ref().map_or((0, Some(0)), Stream::size_hint);
-        add_hints(hint, exactly(usize::from(self.kept.is_some())))
+        add_hints(hint, exactly(usize::from(self.kept.0.is_some())))
     }
 }
 
@@ -91,7 +104,7 @@ impl<S, T> Upstream<S, T> {
     /// Tells whether all items were handed out.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
-        self.stream.is_none() && self.kept.is_none()
+        self.stream.is_none() && self.kept.0.is_none()
     }
 }
 
@@ -99,7 +112,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
     pub(crate) fn new(stream: S, signals: &Arc<Signals>) -> Self {
         Self {
             stream: Some(stream),
-            kept: None,
+            kept: Kept(None),
             waker: Waker::from(signals.clone()),
             seen: 0,
             due: DueFor::First,
@@ -114,7 +127,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         signals: &Signals,
         budget: &mut usize,
     ) -> Poll<Option<T>> {
-        if self.kept.is_some() {
+        if self.kept.0.is_some() {
             return Poll::Ready(self.take_kept());
         }
         if !self.may_pull(signals) && self.stream.is_some() {
@@ -135,7 +148,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
     /// it is kept.
     #[cold]
     pub(super) fn look(self: Pin<&mut Self>, signals: &Signals, budget: &mut usize) {
-        if self.is_due(signals, Purpose::Look) {
+        if self.is_due_for(signals, Purpose::Look) {
             self.ask_and_keep(signals, Purpose::Look, budget);
         }
     }
@@ -148,7 +161,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         budget: &mut usize,
     ) {
         if let Poll::Ready(item) = self.as_mut().ask(signals, purpose, budget) {
-            *self.project().kept = item;
+            self.project().kept.0 = item;
         }
     }
 
@@ -160,12 +173,12 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
     /// Tells whether an advance brought out such an item.
     #[inline]
     pub(crate) fn any_kept(&self, such: impl FnOnce(&T) -> bool) -> bool {
-        self.kept.as_ref().is_some_and(such)
+        self.kept.0.as_ref().is_some_and(such)
     }
 
     /// Takes the item that an advance brought out.
     pub(crate) fn take_kept(self: Pin<&mut Self>) -> Option<T> {
-        self.project().kept.take()
+        self.project().kept.0.take()
     }
 
     /// Drops upstream before its end. An item that an advance brought out is still to be pulled.
@@ -176,7 +189,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
     /// Drops upstream before its end, with all that came out of it.
     pub(super) fn close(mut self: Pin<&mut Self>, cleanup: &mut Cleanup) {
         cleanup.run(|| self.as_mut().end());
-        cleanup.run(|| *self.project().kept = None);
+        cleanup.run(|| self.project().kept.0 = None);
     }
 
     /// Polls upstream.
@@ -225,7 +238,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
     /// Tells whether an advance would stop at a stage, rather than pull a source that must wait.
     #[inline]
     pub(super) fn can_advance(&self) -> bool {
-        self.answers.any() && self.kept.is_none() && self.stream.is_some()
+        self.answers.any() && self.kept.0.is_none() && self.stream.is_some()
     }
 
     /// Tells whether upstream was woken, and cannot be let go on without room.
@@ -233,12 +246,20 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         self.stream.is_some() && !self.can_advance() && self.seen != signals.upstream_wakes()
     }
 
-    /// Tells whether polling upstream is due, in such a way.
+    /// Tells whether polling upstream is due, by a pull if there is room, else by an advance.
     #[inline]
-    pub(crate) fn is_due(&self, signals: &Signals, purpose: Purpose) -> bool {
+    pub(super) fn is_due(&self, signals: &Signals, room: bool) -> bool {
+        if room {
+            self.kept.0.is_some() || self.stream.is_some() && self.may_pull(signals)
+        } else {
+            self.can_advance() && self.woken(signals)
+        }
+    }
+
+    /// The same for any purpose.
+    pub(super) fn is_due_for(&self, signals: &Signals, purpose: Purpose) -> bool {
         match purpose {
-            Purpose::Pull => self.kept.is_some() || self.stream.is_some() && self.may_pull(signals),
-            Purpose::Advance => self.can_advance() && self.woken(signals),
+            Purpose::Pull | Purpose::Advance => self.is_due(signals, purpose == Purpose::Pull),
             _ => self.reaches(purpose) && (self.is_new() || self.woken(signals)),
         }
     }
@@ -248,7 +269,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         match purpose {
             Purpose::Pull | Purpose::Advance => self.can_advance(),
             Purpose::Begin => self.is_new() || self.can_advance(),
-            Purpose::Look => self.kept.is_none() && self.stream.is_some(),
+            Purpose::Look => self.kept.0.is_none() && self.stream.is_some(),
         }
     }
 
@@ -265,7 +286,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         let polled = if let Purpose::Pull = purpose {
             self.as_mut().pull(signals, budget)
         } else {
-            if self.is_due(signals, purpose) {
+            if self.is_due_for(signals, purpose) {
                 // What was polled already has begun.
                 let begun = purpose == Purpose::Begin && !self.is_new();
                 let purpose = if begun { Purpose::Advance } else { purpose };
@@ -279,7 +300,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         if polled.is_pending() {
             // Between registering and waiting, look once more.
             poller.register(cx.waker());
-            if self.is_due(&poller.signals, purpose) {
+            if self.is_due_for(&poller.signals, purpose) {
                 cx.waker().wake_by_ref();
             }
         }

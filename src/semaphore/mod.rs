@@ -146,8 +146,12 @@ impl Semaphore {
     /// Changes how many permits can be in use at once, from now on.
     ///
     /// A higher limit wakes who waits. A lower one takes no permit away: nothing new is started
-    /// until enough were given back. 0 pauses everything that is not running already, until the
-    /// limit is raised again.
+    /// until enough were given back.
+    ///
+    /// 0 pauses everything that is not running already, until the limit is raised again. A paused stage still
+    /// hears a stop, an error, and the end of its source, and ends if nothing is in flight. To hear the end of a plain
+    /// source it has to ask for an item: one at most, which waits for the pause to end. Behind a
+    /// [`take_until_stopped`](crate::FlowExt::take_until_stopped) it asks for none.
     ///
     /// # Examples
     ///

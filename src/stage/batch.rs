@@ -1,11 +1,11 @@
 use std::convert::Infallible;
 use std::fmt;
-use std::mem;
 
 use futures_lite::Stream;
 
 use super::batching::{Batching, Collect, Count};
 use super::shell::shell;
+use super::started::Started;
 use super::styles::styles;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 use crate::{FlowExt, TryFlowExt};
@@ -62,7 +62,7 @@ impl<S: Stream<Item = Result<T, E>>, T, E> TryBatched<S, T, E> {
 /// A batch of so many items.
 pub(super) struct Batch<T> {
     pub(super) size: usize,
-    items: Vec<T>,
+    items: Started<T>,
 }
 
 /// Refuses a size that no batch could have.
@@ -75,13 +75,13 @@ pub(super) fn checked_size(size: usize) -> usize {
 impl<T> Batch<T> {
     #[track_caller]
     pub(super) fn new(size: usize) -> Self {
-        Self { size: checked_size(size), items: Vec::new() }
+        Self { size: checked_size(size), items: Started::new() }
     }
 
     /// Adds an item to a batch that grows as it is filled. Takes it if it is full.
     pub(super) fn push(&mut self, item: T) -> Option<Vec<T>> {
         self.items.push(item);
-        (self.items.len() == self.size).then(|| mem::take(&mut self.items))
+        if self.items.len() == self.size { self.items.take() } else { None }
     }
 }
 
@@ -89,14 +89,12 @@ impl<T> Collect for Batch<T> {
     type Item = T;
 
     fn add(&mut self, item: T) -> Option<Vec<T>> {
-        if self.items.is_empty() {
-            self.items.reserve_exact(self.size.min(INITIAL_CAPACITY));
-        }
+        self.items.reserve(self.size.min(INITIAL_CAPACITY));
         self.push(item)
     }
 
     fn take_rest(&mut self) -> Option<Vec<T>> {
-        (!self.items.is_empty()).then(|| mem::take(&mut self.items))
+        self.items.take()
     }
 }
 

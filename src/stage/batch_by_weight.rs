@@ -1,12 +1,12 @@
 use std::convert::Infallible;
 use std::fmt;
-use std::mem;
 use std::task::Context;
 
 use futures_lite::Stream;
 
 use super::batching::{Batching, Collect, Count};
 use super::shell::shell;
+use super::started::Started;
 use super::styles::styles;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 use crate::{FlowExt, TryFlowExt};
@@ -73,7 +73,7 @@ where
 pub(super) struct Weighed<T, F> {
     max: usize,
     weight: F,
-    items: Vec<T>,
+    items: Started<T>,
 
     /// What the items weigh: more than the maximum only if there is no more than one.
     sum: usize,
@@ -89,7 +89,7 @@ fn checked_max(max: usize) -> usize {
 impl<T, F> Weighed<T, F> {
     #[track_caller]
     pub(super) fn new(max: usize, weight: F) -> Self {
-        Self { max: checked_max(max), weight, items: Vec::new(), sum: 0 }
+        Self { max: checked_max(max), weight, items: Started::new(), sum: 0 }
     }
 
     fn is_full(&self) -> bool {
@@ -98,7 +98,7 @@ impl<T, F> Weighed<T, F> {
 
     fn take(&mut self) -> Option<Vec<T>> {
         self.sum = 0;
-        (!self.items.is_empty()).then(|| mem::take(&mut self.items))
+        self.items.take()
     }
 }
 

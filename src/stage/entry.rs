@@ -9,6 +9,7 @@ use std::mem;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::dropped;
 use crate::size_hint::{SizeHint, exactly};
 use crate::sync::{Mutex, MutexGuard};
 
@@ -285,6 +286,7 @@ impl<T> Shared<T> {
         state.closed = true;
         let left = (mem::take(&mut state.items), mem::take(&mut state.spare), state.waker.take());
         drop(state);
+        dropped::note(|dropped| dropped.items += left.0.len());
         drop(left);
     }
 

@@ -36,6 +36,7 @@ mod plain;
 mod prefetch;
 pub(crate) mod results;
 mod shell;
+mod started;
 mod styles;
 mod take_until_stopped;
 #[cfg(feature = "time")]

@@ -12,6 +12,7 @@ use super::driven::Driven;
 use super::fused::fused;
 use super::styles::styles;
 use crate::FlowExt;
+use crate::dropped;
 use crate::engine::{self, InARow};
 use crate::place::handle::{Handle, task};
 use crate::place::queue::{Receiver, Sender, queue};
@@ -183,6 +184,12 @@ impl<T, H> Running<T, H> {
         self.expected = (lower.saturating_sub(1), upper.map(|upper| upper.saturating_sub(1)));
         drop(place);
         item
+    }
+}
+
+impl<T, H> Drop for Running<T, H> {
+    fn drop(&mut self) {
+        dropped::note(|dropped| dropped.outputs += self.waiting());
     }
 }
 

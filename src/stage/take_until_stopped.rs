@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,12 +9,16 @@ use pin_project_lite::pin_project;
 
 use super::fused::fused;
 use super::styles::styles;
-use crate::FlowExt;
+use crate::dropped;
 use crate::engine::{HandsOn, InARow, answer};
+use crate::panics::first_panic;
 use crate::size_hint::SizeHint;
+use crate::{Dropped, FlowExt};
 
 pin_project! {
     /// Stream returned by [`FlowExt::take_until_stopped`].
+    ///
+    /// `S` is the upstream, `Fut` the stop, and `F` what is [told](Self::on_stop) of it.
     ///
     /// # Examples
     ///
@@ -28,12 +33,13 @@ pin_project! {
     /// # });
     /// ```
     #[must_use = "streams do nothing unless polled"]
-    pub struct TakeUntilStopped<S, Fut> {
+    pub struct TakeUntilStopped<S, Fut, F = fn(Dropped)> {
         // Dropped as soon as it has ended, or is to stop.
         #[pin]
         stream: Option<S>,
         #[pin]
         stop: Option<Fut>,
+        on_stop: Option<F>,
         hands_on: HandsOn,
         in_a_row: InARow,
     }
@@ -44,17 +50,86 @@ impl<S, Fut> TakeUntilStopped<S, Fut> {
         Self {
             stream: Some(stream),
             stop: Some(stop),
+            on_stop: None,
             hands_on: HandsOn::new(),
             in_a_row: InARow::default(),
         }
     }
 }
 
-impl<S: Stream, Fut: Future> Stream for TakeUntilStopped<S, Fut> {
+impl<S, Fut, F> TakeUntilStopped<S, Fut, F> {
+    /// Calls `f` with what is dropped, should the stop come before the end.
+    ///
+    /// It is called once, when all upstream is dropped. At the end of a pipeline this is a **deadline** for what is
+    /// in flight: behind the source nothing more is pulled from the stop on, calls that run are finished and
+    /// batches flushed, and after the deadline whatever still runs is dropped, and `f` is told how much that is.
+    ///
+    /// Items can be had back as well, by a [`Remainder`](crate::Remainder).
+    ///
+    /// # Examples
+    ///
+    /// A stop, and a deadline a while after it:
+    ///
+    /// ```
+    /// use flowlet::Dropped;
+    /// use flowlet::prelude::*;
+    /// use std::future::pending;
+    ///
+    /// # async fn grace_period() {}
+    /// # futures_lite::future::block_on(async {
+    /// let (ctrl_c, stop) = async_channel::bounded::<()>(1);
+    /// let stopped = stop.clone();
+    /// let deadline = async {
+    ///     stop.recv().await;
+    ///     grace_period().await; // such as a sleep of 30 seconds
+    /// };
+    /// let mut dropped = Dropped::default();
+    ///
+    /// let handled = pipe(1..)
+    ///     .take_until_stopped(async move { stopped.recv().await })
+    ///     .map_concurrent(8, async |job: u32| {
+    ///         if job == 5 {
+    ///             ctrl_c.close();
+    ///             pending::<()>().await; // this one hangs
+    ///         }
+    ///         job
+    ///     })
+    ///     .take_until_stopped(deadline)
+    ///     .on_stop(|what| dropped = what)
+    ///     .count()
+    ///     .await;
+    ///
+    /// assert_eq!((handled, dropped.calls), (4, 1));
+    /// # });
+    /// ```
+    pub fn on_stop<G>(self, f: G) -> TakeUntilStopped<S, Fut, G>
+    where
+        G: FnOnce(Dropped),
+    {
+        let Self { stream, stop, hands_on, in_a_row, .. } = self;
+        TakeUntilStopped { stream, stop, on_stop: Some(f), hands_on, in_a_row }
+    }
+}
+
+impl<S: Stream, Fut: Future, F: FnOnce(Dropped)> TakeUntilStopped<S, Fut, F> {
+    /// Drops all upstream, and tells what that was.
+    fn stop(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        let Some(on_stop) = this.on_stop.take() else { return };
+        let (dropped, result) =
+            dropped::count(|| catch_unwind(AssertUnwindSafe(|| this.stream.set(None))));
+        let told = catch_unwind(AssertUnwindSafe(|| on_stop(dropped)));
+        if let Err(panic) = first_panic(result, told) {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl<S: Stream, Fut: Future, F: FnOnce(Dropped)> Stream for TakeUntilStopped<S, Fut, F> {
     type Item = S::Item;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        let mut this = self.project();
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let mut this = self.as_mut().project();
         let answer = answer(cx.waker());
         if this.in_a_row.gives_way(&answer, cx) {
             return Poll::Pending;
@@ -62,8 +137,13 @@ impl<S: Stream, Fut: Future> Stream for TakeUntilStopped<S, Fut> {
         let stopped = this.stop.as_mut().as_pin_mut().is_none_or(|stop| stop.poll(cx).is_ready());
         let polled = match this.stream.as_mut().as_pin_mut() {
             Some(stream) if !stopped => this.hands_on.poll_next(stream, &answer, cx),
-            _ => Poll::Ready(None),
+            Some(_) => {
+                self.as_mut().stop();
+                Poll::Ready(None)
+            }
+            None => Poll::Ready(None),
         };
+        let mut this = self.project();
         if let Poll::Ready(None) = polled {
             this.stream.set(None);
             this.stop.set(None);
@@ -78,9 +158,9 @@ impl<S: Stream, Fut: Future> Stream for TakeUntilStopped<S, Fut> {
     }
 }
 
-fused!([S, Fut] TakeUntilStopped<S, Fut>: |stage| stage.stream.is_none());
+fused!([S, Fut, F: FnOnce(Dropped)] TakeUntilStopped<S, Fut, F>: |stage| stage.stream.is_none());
 
-impl<S: fmt::Debug, Fut> fmt::Debug for TakeUntilStopped<S, Fut> {
+impl<S: fmt::Debug, Fut, F> fmt::Debug for TakeUntilStopped<S, Fut, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TakeUntilStopped").field("upstream", &self.stream).finish_non_exhaustive()
     }

@@ -45,9 +45,7 @@ fn stages() -> Vec<(&'static str, Box<dyn Fn(Numbers, &Semaphore) -> Numbers>)> 
             source.map_concurrent(limit, same).weighed_by(|n| 1 + n % 3)
         }),
         stage("by key", |source, limit| source.map_concurrent_by_key(limit, |n| n % 3, same)),
-        stage("a filter", |source, limit| {
-            source.filter_map_concurrent(limit, async |n| Some(n))
-        }),
+        stage("a filter", |source, limit| source.filter_map_concurrent(limit, async |n| Some(n))),
         stage("inner streams", |source, limit| source.flat_map_concurrent(limit, |n| [n])),
         stage("inner streams in a window", |source, limit| {
             source.flat_map_concurrent(Concurrency::new(limit).window(9), |n| [n])

@@ -70,8 +70,8 @@ pub(super) struct Turn<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> {
     core: &'a mut Core<I, C, U>,
     upstream: Pin<&'a mut Upstream<S, I>>,
 
-    /// What whoever polls this one has said.
-    answer: Answer,
+    /// Whether a stage polls this one.
+    is_asked: bool,
 
     /// Whether outputs are to be kept.
     advanced: bool,
@@ -93,8 +93,9 @@ impl<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> Turn<'a, S, I, C, U, W, PLAI
         answer: Answer,
         work: W,
     ) -> Self {
-        let advanced = !PLAIN && answer.advanced();
-        Self { core, upstream, answer, advanced, budget: answer.budget, resumable: 0, work }
+        let Answer { is_asked, purpose, budget } = answer;
+        let advanced = !PLAIN && purpose != Purpose::Pull;
+        Self { core, upstream, is_asked, advanced, budget, resumable: 0, work }
     }
 }
 
@@ -123,9 +124,9 @@ where
         let polled = self.run(cx);
         #[cfg(debug_assertions)]
         self.core.check();
-        let Self { answer, budget, .. } = self;
+        let Self { is_asked, budget, .. } = self;
         mem::forget(self);
-        answer.finish(budget, matches!(polled, Poll::Ready(None)));
+        Answer::finish_as(is_asked, budget, matches!(polled, Poll::Ready(None)));
         polled
     }
 
@@ -252,8 +253,8 @@ where
     /// open expansions.
     #[inline(always)]
     fn go_on_first(&mut self, due: &mut Due) -> Option<U> {
-        let purpose = self.purpose();
-        if !self.core.passed_over && self.upstream.is_due(&self.core.poller.signals, purpose) {
+        let room = self.any_room();
+        if !self.core.passed_over && self.upstream.is_due(&self.core.poller.signals, room) {
             return None;
         }
         self.core.passed_over = false;
@@ -492,18 +493,6 @@ where
         if PLAIN { room.any_plain(outputs.in_flight()) } else { room.any(outputs.in_window()) }
     }
 
-    /// Returns what upstream is to be polled for.
-    #[inline]
-    fn purpose(&self) -> Purpose {
-        if self.any_room() {
-            Purpose::Pull
-        } else if self.is_paused() {
-            Purpose::Look
-        } else {
-            Purpose::Advance
-        }
-    }
-
     /// Tells whether the stage is paused, with nothing that it could go on with.
     #[inline]
     fn is_paused(&self) -> bool {
@@ -524,9 +513,12 @@ where
         }
         // Between registering and waiting, look once more.
         self.core.poller.register(cx.waker());
-        let purpose = self.purpose();
+        let room = self.any_room();
         let signals = &self.core.poller.signals;
-        if signals.any() || self.upstream.is_due(signals, purpose) {
+        if signals.any()
+            || self.upstream.is_due(signals, room)
+            || self.is_paused() && self.upstream.is_due_for(signals, Purpose::Look)
+        {
             cx.waker().wake_by_ref();
         }
     }
