@@ -17,6 +17,9 @@ use crate::Semaphore;
 /// | `ordered(&semaphore)` | what the [`Semaphore`] allows | as their items came in |
 /// | `&adaptive`, `ordered(&adaptive)` | what an [`Adaptive`](crate::Adaptive) limit finds | the same |
 ///
+/// Around any of them, [`finishing`] and [`errors_in_turn`] say what comes before the error that ends a `try_`
+/// stage: `finishing(ordered(20))`.
+///
 /// The number bounds all that is between "pulled from upstream" and "yielded": calls that run and
 /// outputs that wait for the consumer. There is no default on purpose, and `usize::MAX` is fine:
 /// memory is used as calls are started. A limit of 1 keeps the order, and pulls the next item only
@@ -60,6 +63,7 @@ pub struct Concurrency {
     pub(crate) window: Option<NonZeroUsize>,
     pub(crate) ordered: bool,
     pub(crate) errors_in_turn: bool,
+    pub(crate) finishing: bool,
 }
 
 /// Who counts the calls.
@@ -114,9 +118,8 @@ pub fn ordered(concurrency: impl Into<Concurrency>) -> Concurrency {
 /// **It saves outputs, not calls.** The calls that run are dropped as soon as the error is there, with or
 /// without it, in the middle of what they do. With [`ordered`] an error always waits for its turn, and the
 /// calls of earlier items go on until then, but those of later items are dropped as well. Where a call must
-/// not be broken off, such as a write, spawn it ([`in_task`](crate::in_task) cancels it, a bare spawned task
-/// does not), or let errors pass as items. Stages that are not `try_` stages know no errors: there it
-/// changes nothing.
+/// not be broken off, such as a write, use [`finishing`], which says more than this. Stages that are not `try_`
+/// stages know no errors: there it changes nothing.
 ///
 /// # Examples
 ///
@@ -138,6 +141,61 @@ pub fn ordered(concurrency: impl Into<Concurrency>) -> Concurrency {
 /// ```
 pub fn errors_in_turn(concurrency: impl Into<Concurrency>) -> Concurrency {
     Concurrency { errors_in_turn: true, ..concurrency.into() }
+}
+
+/// Has the calls that run end before the error of a `try_` stage is yielded.
+///
+/// Takes what [`Concurrency`] is made from. By default the first error drops the other calls in the middle of
+/// what they do, and nobody knows whether a write among them was committed. With this every call that began
+/// comes to its end, and its output is yielded. Then comes the error.
+///
+/// - **Nothing starts** after the error. Upstream is dropped at once, with its calls, and so are the items that
+///   wait for a permit, for room or for others of their key. In a stage that [expands] those are the items that
+///   were found.
+/// - **Outputs** are yielded as if there were no error. With [`ordered`] they keep the order of their items, also
+///   those of items behind the one that failed, and the error is last.
+/// - **An open inner stream** of a [flat map] is a call: it goes on to its end, with permits and room as it
+///   needs them. An endless one has none, and then no error is yielded.
+/// - **More errors** may come of the calls that end. They are yielded behind the first one, in the order in
+///   which they happened, and then the stream ends. Who stops at the first error does not see them, as
+///   `try_collect`, `try_drain` and a later `try_` stage do; a loop that goes on does.
+/// - **A panic** of a call comes out of the poll. The other calls go on, and the errors are yielded.
+///
+/// **It holds for errors of this stage and for those from upstream.** An error of a *later* `try_` stage drops
+/// this one with its calls, as dropping the pipeline does. So calls that must not be broken off belong in the last
+/// stage that can fail, or the stages behind it let errors pass, as
+/// [`map_ok_concurrent`](crate::TryFlowExt::map_ok_concurrent) does.
+///
+/// It says more than [`errors_in_turn`], which changes nothing beside it. Stages that are not `try_` stages know
+/// no errors: there it changes nothing.
+///
+/// [expands]: crate::TryFlowExt::try_expand_concurrent
+/// [flat map]: crate::TryFlowExt::try_flat_map_concurrent
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::finishing;
+/// use flowlet::prelude::*;
+/// use futures_lite::future::yield_now;
+///
+/// # futures_lite::future::block_on(async {
+/// let write = async |row: u32| {
+///     for _ in 0..row {
+///         yield_now().await;
+///     }
+///     if row == 2 { Err("row 2 is refused") } else { Ok(row) }
+/// };
+///
+/// // Four writes have begun when the second fails. Whatever becomes of the others is known.
+/// let written = pipe(1..).map(Ok).try_map_concurrent(finishing(4), write);
+/// let outcomes: Vec<Result<u32, &str>> = written.collect().await;
+/// assert_eq!(outcomes.last(), Some(&Err("row 2 is refused")));
+/// assert!(outcomes.starts_with(&[Ok(1), Ok(3), Ok(4)]));
+/// # });
+/// ```
+pub fn finishing(concurrency: impl Into<Concurrency>) -> Concurrency {
+    Concurrency { finishing: true, ..concurrency.into() }
 }
 
 impl Concurrency {
@@ -223,28 +281,31 @@ impl Concurrency {
         f: &mut fmt::Formatter<'_>,
         fmt_limit: impl FnOnce(&Limit, &mut fmt::Formatter<'_>) -> fmt::Result,
     ) -> fmt::Result {
-        if self.errors_in_turn {
-            f.write_str("errors_in_turn(")?;
+        let wrappers = [
+            ("finishing(", self.finishing),
+            ("errors_in_turn(", self.errors_in_turn),
+            ("ordered(", self.ordered),
+        ];
+        let mut wrappers = Vec::from_iter(wrappers.into_iter().filter(|(_, is_asked)| *is_asked));
+        if self.window.is_some() && wrappers.is_empty() {
+            wrappers.push(("Concurrency::new(", true));
         }
-        if self.ordered {
-            f.write_str("ordered(")?;
-        }
-        if let (Some(_), false) = (self.window, self.ordered || self.errors_in_turn) {
-            f.write_str("Concurrency::new(")?;
-            fmt_limit(&self.limit, f)?;
-            f.write_str(")")?;
-        } else {
-            fmt_limit(&self.limit, f)?;
-        }
-        let wrappers = usize::from(self.ordered) + usize::from(self.errors_in_turn);
-        (0..wrappers).try_for_each(|_| f.write_str(")"))?;
+        wrappers.iter().try_for_each(|(wrapper, _)| f.write_str(wrapper))?;
+        fmt_limit(&self.limit, f)?;
+        wrappers.iter().try_for_each(|_| f.write_str(")"))?;
         self.window.map_or(Ok(()), |window| write!(f, ".window({window})"))
+    }
+}
+
+impl From<Limit> for Concurrency {
+    fn from(limit: Limit) -> Self {
+        Self { limit, window: None, ordered: false, errors_in_turn: false, finishing: false }
     }
 }
 
 impl From<usize> for Concurrency {
     fn from(limit: usize) -> Self {
-        Self { limit: Limit::Private(limit), window: None, ordered: false, errors_in_turn: false }
+        Limit::Private(limit).into()
     }
 }
 
@@ -256,12 +317,7 @@ impl From<NonZeroUsize> for Concurrency {
 
 impl From<Semaphore> for Concurrency {
     fn from(semaphore: Semaphore) -> Self {
-        Self {
-            limit: Limit::Shared(semaphore),
-            window: None,
-            ordered: false,
-            errors_in_turn: false,
-        }
+        Limit::Shared(semaphore).into()
     }
 }
 

@@ -25,7 +25,7 @@ mod try_ext;
 mod with;
 
 pub use crate::adaptive::Adaptive;
-pub use crate::concurrency::{Concurrency, errors_in_turn, ordered};
+pub use crate::concurrency::{Concurrency, errors_in_turn, finishing, ordered};
 pub use crate::dropped::Dropped;
 pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};

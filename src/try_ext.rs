@@ -51,6 +51,9 @@ use crate::{CallFuture, Concurrency, TryExpand, TryItem};
 /// its other calls and all that is above it, and only then hands the error on: nothing of the
 /// pipeline above runs when the consumer sees it. Exactly one error comes out, then `None` for ever.
 ///
+/// **Calls that must not be broken off**, such as writes, end first with [`finishing`](crate::finishing):
+/// their outputs come out, and then the error, with those that happened meanwhile behind it.
+///
 /// **An error from upstream** is the stage's own: it goes ahead of calls that run, also if the stage
 /// is full, and ends the stage in the same way. The function is not called for it.
 ///

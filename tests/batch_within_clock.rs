@@ -57,7 +57,7 @@ use futures_lite::future::or;
 use futures_lite::{Stream, StreamExt, stream};
 use futures_util::stream::select;
 
-pub use crate::concurrency::{Concurrency, errors_in_turn, ordered};
+pub use crate::concurrency::{Concurrency, errors_in_turn, finishing, ordered};
 pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};
 pub use crate::semaphore::Semaphore;

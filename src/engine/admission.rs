@@ -424,13 +424,17 @@ impl<I> Admission<I> {
         if let Some(ahead) = &mut self.ahead {
             ahead.cut(&is_running);
         }
+        self.cut_items(kept)
+    }
+
+    /// Takes out the items that wait and are not `kept`, as nothing is pulled any more.
+    pub(super) fn cut_items(&mut self, kept: impl Fn(usize) -> bool) -> Vec<Held<I>> {
         let kept = |held: &Held<I>| held.place.is_some_and(&kept);
         let mut cut = self.parking.as_mut().map_or_else(Vec::new, |parking| parking.cut(kept));
         if self.held.as_ref().is_some_and(|held| !kept(held)) {
             cut.extend(self.held.take());
         }
         cut.extend(self.outside.take());
-        // Nothing is pulled any more.
         self.weights = None;
         cut
     }

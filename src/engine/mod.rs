@@ -4,6 +4,7 @@ mod admission;
 mod ahead;
 mod call;
 mod cleanup;
+mod failures;
 mod fan_in;
 mod in_a_row;
 mod marks;
@@ -39,6 +40,7 @@ pub(crate) use self::work::{Key, Weigh, Work, start, try_start};
 use self::admission::{Admission, Freed};
 #[cfg(debug_assertions)]
 use self::ahead::Ahead;
+use self::failures::Failures;
 use self::outputs::Outputs;
 use self::room::Room;
 use self::slots::Slots;
@@ -67,6 +69,9 @@ struct Core<I, C, U> {
     slots: Slots<C>,
     outputs: Outputs<U>,
 
+    /// What it failed with, if its calls finish first.
+    failures: Failures<U>,
+
     /// Whether a turn yielded the output of a new call while others were due.
     passed_over: bool,
 
@@ -82,7 +87,7 @@ struct Core<I, C, U> {
 impl<S, I, C, U> Engine<S, I, C, U> {
     /// Tells whether all outputs were yielded.
     pub(crate) fn is_over(&self) -> bool {
-        self.core.is_idle() && self.upstream.is_over()
+        self.core.is_idle() && self.upstream.is_over() && self.core.failures.is_empty()
     }
 }
 
@@ -159,6 +164,7 @@ where
         let core = Core {
             slots: Slots::new(),
             outputs: Outputs::new(concurrency.ordered),
+            failures: Failures::new(),
             passed_over: false,
             room,
             concurrency,
@@ -186,7 +192,7 @@ where
     ///
     /// An item that failed upstream makes a call that is over at once. If calls can [fail](Call::CAN_FAIL)
     /// the stage, it ends with the first error, its own or one from upstream, and drops its calls and
-    /// upstream before it yields the error. If not, errors pass.
+    /// upstream before it yields the error, or has its calls finish. If not, errors pass.
     #[inline]
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
@@ -222,12 +228,12 @@ impl<S, I, C, U> Engine<S, I, C, U> {
         S: Stream,
         C: Call<Output = U>,
     {
-        let Core { slots, outputs, room, .. } = &self.core;
+        let Core { slots, outputs, failures, room, .. } = &self.core;
         let held = exactly(room.as_admission().map_or(0, Admission::waiting));
         let items = times(add_hints(held, self.upstream.size_hint()), C::OUTPUTS);
         let calls = slots.calls().map(C::size_hint).fold(exactly(outputs.waiting()), add_hints);
         let hint = add_hints(calls, items);
-        if C::CAN_FAIL { until_error(hint) } else { hint }
+        if C::CAN_FAIL { add_hints(exactly(failures.len()), until_error(hint)) } else { hint }
     }
 
     /// Writes a stage of the given name, with what is in it.
@@ -235,10 +241,11 @@ impl<S, I, C, U> Engine<S, I, C, U> {
     where
         S: fmt::Debug,
     {
-        let Core { slots, outputs, concurrency, .. } = &self.core;
+        let Core { slots, outputs, failures, concurrency, .. } = &self.core;
+        let in_flight = slots.calls().count() + outputs.waiting() + failures.len();
         f.debug_struct(name)
             .field("concurrency", concurrency)
-            .field("in_flight", &(slots.calls().count() + outputs.waiting()))
+            .field("in_flight", &in_flight)
             .field("upstream", &self.upstream)
             .finish_non_exhaustive()
     }

@@ -311,6 +311,11 @@ impl<C> Slots<C> {
         holds
     }
 
+    /// Drops the call in a slot, if it is not over, for good: the slot is not used again.
+    pub(super) fn cancel_at(&mut self, index: u32, cleanup: &mut Cleanup) {
+        cleanup.run(|| self.slots[index as usize].as_mut().project().call.set(None));
+    }
+
     /// Tells whether there is a call in a slot.
     pub(super) fn is_running(&self, index: u32) -> bool {
         self.slots[index as usize].call.is_some()

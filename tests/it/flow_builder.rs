@@ -197,6 +197,7 @@ fn stages_of_results_do_what_those_of_streams_do() {
     with_limit!(3);
     with_limit!(ordered(3));
     with_limit!(flowlet::errors_in_turn(3));
+    with_limit!(flowlet::finishing(3));
     with_limit!(Semaphore::new(2));
     same!(results: try_batched(4));
     // Not one of the errors came from nowhere.

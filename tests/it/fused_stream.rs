@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 
 use async_executor::Executor;
 use flowlet::prelude::*;
-use flowlet::{Concurrency, ResultStreamExt, Semaphore, errors_in_turn, frontier, merge, ordered};
+use flowlet::{
+    Concurrency, ResultStreamExt, Semaphore, errors_in_turn, finishing, frontier, merge, ordered,
+};
 use futures_lite::future::{self, block_on, yield_now};
 use futures_lite::stream;
 use futures_util::stream::FusedStream;
@@ -143,7 +145,7 @@ fn a_stage_of_results_has_ended_after_its_end_or_its_error_and_not_before() {
         let check = |name, stream: Pin<Box<dyn FusedStream<Item = Item>>>| {
             check(name, source, stream, || ());
         };
-        for limit in [limit.clone(), errors_in_turn(limit)] {
+        for limit in [limit.clone(), finishing(limit.clone()), errors_in_turn(limit)] {
             let limit = || limit.clone();
             check("try_map", Box::pin(of().try_map_concurrent(limit(), call)));
             let never = async |n| Ok(turns(n).await);

@@ -22,6 +22,7 @@ mod drops;
 mod eager;
 mod errors;
 mod errors_panics;
+mod finishing;
 mod flow_builder;
 mod flow_shown;
 mod functional;

@@ -3,7 +3,7 @@
 //! Where outputs can [fail](Call::fails) their stage, as errors do in the `try_` stages, a failure ends
 //! it the moment the engine gets it, in a pull or in an advance: calls are dropped, then outputs that
 //! wait, then the held item, then upstream, and the failure is the last output. `fail` is the one
-//! place for that.
+//! place for that. Where the limit says so, calls [finish](super::finishing) first.
 //!
 //! - In **input order** only what comes after the failure is dropped. The calls before it go on, items before it
 //!   that wait for their key start, and a failure of one of them cuts again. Slots whose calls were dropped may
@@ -33,12 +33,13 @@ where
     W: Work<I, Call = C>,
 {
     /// Fails with the item that an advance brought out. It waits for no room, but in input order an
-    /// item that is held comes first.
+    /// item that is held comes first, if it is not to be dropped.
     #[cold]
     pub(super) fn fail_early(&mut self) {
         let admission = self.core.room.as_admission();
         let holds_item = admission.is_some_and(Admission::holds_item);
-        if holds_item && self.core.outputs.is_ordered() {
+        let comes_first = holds_item && !self.core.concurrency.finishing;
+        if comes_first && self.core.outputs.is_ordered() {
             self.upstream.as_mut().end();
         } else if let Some(item) = self.upstream.as_mut().take_kept() {
             let (index, polled) = self.begin_failed(item);
@@ -51,6 +52,9 @@ where
     /// `value` as the last output.
     #[cold]
     pub(super) fn fail(&mut self, index: u32, place: usize, value: U) {
+        if self.core.concurrency.finishing {
+            return self.fail_at_the_end(index, place, value);
+        }
         let mut cleanup = Cleanup::new();
         let keep = self.core.concurrency.errors_in_turn;
         let Core { slots, outputs, room, .. } = &mut *self.core;

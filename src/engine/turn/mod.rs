@@ -9,7 +9,7 @@
 //! 3. **Advance** upstream if there is no room. Not if this turn makes some by yielding an output: then the
 //!    next turn pulls, which is an advance and more. The output of an open expansion makes no room, so a
 //!    stage of those advances before step 2.
-//! 4. **Yield** an output that waits, or end, or wait.
+//! 4. **Yield** an output that waits, or a failure that waited for calls to finish, or end, or wait.
 //!
 //! An output is **direct or kept**. Either the poll that got it yields it, and no user code runs in between; or it
 //! waits in `outputs`, where no panic can lose it. It waits in an advance, behind others
@@ -32,8 +32,8 @@
 //! others run. Neither half is ever empty, but nobody gets a second one in a turn: a stage that polled the one
 //! above twice on a spent budget would double the work of all above it.
 //!
-//! How a stage fails is in `failing`, what there is to a limit that is more than a number in `admitting`, and
-//! inner streams in a window in `running_ahead`.
+//! How a stage fails is in `failing`, and in `finishing` how it does where its calls end first. What there is to
+//! a limit that is more than a number is in `admitting`, and inner streams in a window in `running_ahead`.
 //!
 //! # Panics
 //!
@@ -44,6 +44,7 @@
 
 mod admitting;
 mod failing;
+mod finishing;
 mod running_ahead;
 
 use std::mem;
@@ -206,8 +207,11 @@ where
             if self.is_admitting() {
                 self.step_aside();
             }
-            self.core.poller.forget();
-            return Poll::Ready(None);
+            let failure = if C::CAN_FAIL { self.core.failures.take() } else { None };
+            if failure.is_none() {
+                self.core.poller.forget();
+            }
+            return Poll::Ready(failure);
         }
         self.wait(cx);
         Poll::Pending
