@@ -81,8 +81,10 @@ impl Run {
                 match polled {
                     Some(Poll::Ready(Some(item))) => {
                         assert!(!self.is_over, "it goes on after its end");
+                        // Then only more of them may come.
+                        assert!(!self.failed || item.is_err(), "it goes on after its error");
                         self.failed |= item.is_err();
-                        self.is_over |= item.is_err();
+                        self.is_over |= item.is_err() && !self.world.finishes();
                     }
                     Some(Poll::Ready(None)) => {
                         self.is_over = true;

@@ -1,6 +1,6 @@
 //! What the stages of random pipelines have in common.
 
-use flowlet::{Concurrency, Semaphore, errors_in_turn, ordered};
+use flowlet::{Concurrency, Semaphore, errors_in_turn, finishing, ordered};
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
 /// What a stage makes of an item: one output, or maybe one, or an expansion.
@@ -34,6 +34,7 @@ pub(crate) struct Limit {
     pub(crate) window: Option<usize>,
     pub(crate) ordered: bool,
     pub(crate) errors_in_turn: bool,
+    pub(crate) finishing: bool,
 }
 
 impl Limit {
@@ -50,6 +51,9 @@ impl Limit {
         }
         if self.errors_in_turn {
             concurrency = errors_in_turn(concurrency);
+        }
+        if self.finishing {
+            concurrency = finishing(concurrency);
         }
         concurrency
     }
@@ -72,11 +76,11 @@ pub(crate) fn any_limit(shared: bool) -> impl Strategy<Value = Limit> {
         if shared { 4 } else { 1 } => Just(if shared { None } else { Some(1) }),
     ];
     let more = proptest::option::weighted(0.3, 0..12_usize);
-    (private, more, any::<bool>(), any::<bool>()).prop_map(
-        |(private, more, ordered, errors_in_turn)| {
+    (private, more, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(private, more, ordered, errors_in_turn, finishing)| {
             // The semaphore may have as many permits.
             let window = more.map(|more| private.unwrap_or(6).saturating_add(more));
-            Limit { private, window, ordered, errors_in_turn }
+            Limit { private, window, ordered, errors_in_turn, finishing }
         },
     )
 }

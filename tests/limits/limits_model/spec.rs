@@ -102,12 +102,13 @@ fn any_stage() -> impl Strategy<Value = StageSpec> {
     ];
     let private = proptest::option::of(1..=5_usize);
     let window = proptest::option::of(1..=12_usize);
-    let limit = (private, window, any::<bool>(), any::<bool>()).prop_map(
-        |(private, window, ordered, errors_in_turn)| Limit {
+    let limit = (private, window, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(private, window, ordered, errors_in_turn, finishing)| Limit {
             private,
             window,
             ordered,
             errors_in_turn,
+            finishing,
         },
     );
     (kind, limit, any::<bool>()).prop_map(|(kind, limit, weighs)| StageSpec { kind, limit, weighs })

@@ -49,8 +49,10 @@ pub(crate) struct Stage {
     given: VecDeque<(usize, u64)>,
     /// The first item that failed, and its error.
     failed: Option<(usize, u64)>,
+    /// The errors that wait until calls have finished, in the order in which they happened.
+    errors: VecDeque<u64>,
     pub(crate) is_over: bool,
-    /// Whether more places may be taken than are known, as a function panicked.
+    /// Whether more places may be taken than are known, as a function panicked or an error dropped items.
     any_place: bool,
     pub(crate) is_polled: bool,
 }
@@ -128,6 +130,11 @@ impl World {
         self.spec.stages[stage].limit.private.unwrap_or_else(|| self.shared.limit())
     }
 
+    /// Tells whether the last stage has its calls finish after an error.
+    pub(crate) fn finishes(&self) -> bool {
+        self.spec.stages.last().is_some_and(|spec| spec.limit.finishing)
+    }
+
     pub(crate) fn key(&self, id: u64) -> u64 {
         mix(id, 7) % self.spec.keys
     }
@@ -185,15 +192,19 @@ impl World {
         assert!(state.stages[stage].failed.is_none(), "stage {stage} failed and pulls");
         let seq = state.stages[stage].pulled;
         state.stages[stage].pulled += 1;
-        item.live.go_to(&mut state, stage, seq);
+        let finishes = failed && spec.limit.finishing;
+        if !finishes {
+            item.live.go_to(&mut state, stage, seq);
+        }
         let of = &mut state.stages[stage];
         of.entries.insert(
             seq,
             Entry {
                 id: item.id,
-                weight,
+                // The error waits for all others, and leaves a place without an output.
+                weight: if finishes { 0 } else { weight },
                 key,
-                phase: Phase::Pulled,
+                phase: if finishes { Phase::Over } else { Phase::Pulled },
                 limit,
                 waiting: 0,
                 reserved: false,
@@ -202,6 +213,7 @@ impl World {
             },
         );
         if failed {
+            of.clean(spec);
             return of.fail(spec, seq, item.id);
         }
         let unstarted = of.entries.values().filter(|entry| entry.phase == Phase::Pulled).count();
@@ -240,6 +252,8 @@ impl World {
         let mut state = self.state.borrow_mut();
         let of = &mut state.stages[stage];
         let At::In(_, seq) = item.live.at else { panic!("it is not in the stage") };
+        let ends = spec.limit.finishing || !spec.limit.ordered;
+        assert!(!ends || of.failed.is_none(), "stage {stage} failed and starts a call");
         let entry = of.entries.get_mut(&seq).expect("it was pulled");
         let (weight, key, was, most) = (entry.weight, entry.key, entry.phase, entry.limit);
         entry.phase = Phase::Runs;
@@ -293,14 +307,15 @@ impl World {
         of.given.push_back((seq, item.id));
         state.outside -= 1;
         let of = &state.stages[stage];
-        if !spec.is_many() || of.failed.is_some() {
+        if !spec.is_many() || of.failed.is_some() && !spec.limit.finishing {
             return;
         }
         let in_window = of.in_window(spec);
         if spec.limit.window.is_none() {
             assert!(of.entries[&seq].waiting <= 1, "an inner stream runs ahead without a window");
         } else {
-            let window = spec.window_of(0);
+            // An error from upstream waits for no room.
+            let window = spec.window_of(0) + usize::from(of.failed.is_some());
             assert!(in_window <= window, "{in_window} in a window of {window}");
         }
     }
@@ -310,8 +325,10 @@ impl World {
         let of = &mut state.stages[stage];
         let entry = of.entries.get_mut(&seq).expect("it was there");
         if std::mem::replace(&mut entry.phase, Phase::Over) == Phase::Pulled {
-            // It had no place.
+            // It had no place, or did not wait for its turn in it, unless an error let others go on.
             of.entries.remove(&seq);
+            let limit = self.spec.stages[stage].limit;
+            of.any_place |= limit.ordered && limit.finishing && of.failed.is_some();
         }
         of.clean(&self.spec.stages[stage]);
     }
@@ -338,10 +355,14 @@ impl World {
         assert!(!state.stages[stage].is_over, "stage {stage} goes on after its end");
         let ordered = spec.limit.ordered;
         if failed {
-            let of = &state.stages[stage];
+            let finishing = spec.limit.finishing;
+            let of = &mut state.stages[stage];
             let (seq, error) = of.failed.expect("a failure");
-            assert_eq!(error, id, "not the first error");
+            let error = if finishing { of.errors.pop_front() } else { Some(error) };
+            assert_eq!(error, Some(id), "not the first error");
+            let (of, errors) = (&state.stages[stage], state.stages[stage].errors.len());
             let skipped = of.entries.iter().find(|(other, entry)| match ordered {
+                _ if finishing => true,
                 true => **other < seq || **other == seq && entry.waiting > 0,
                 false => spec.limit.errors_in_turn && entry.waiting > 0,
             });
@@ -351,11 +372,12 @@ impl World {
                 state.outside += 1;
                 item.live.at = At::Free;
             }
-            state.stages[stage].is_over = true;
+            state.stages[stage].is_over = errors == 0;
             let left = state.stages[..=stage].iter().map(|of| of.entries.len()).sum::<usize>();
             assert_eq!(left, 0, "items are left beside the error");
             if stage + 1 == self.spec.stages.len() {
-                assert!(state.outside == 1, "{} are left beside the error", state.outside - 1);
+                let left = state.outside - errors - 1;
+                assert_eq!(left, 0, "{left} are left beside the errors");
                 assert_eq!(state.keys, 0, "keys are left beside the error");
             }
             return;
@@ -364,7 +386,7 @@ impl World {
         let At::Given(_, seq) = item.live.at else { panic!("it was not given") };
         if let Some((failed, _)) = of.failed {
             let in_turn = if ordered { seq <= failed } else { spec.limit.errors_in_turn };
-            assert!(in_turn, "stage {stage} yields before its error");
+            assert!(in_turn || spec.limit.finishing, "stage {stage} yields before its error");
         }
         if ordered {
             let earlier = of.entries.range(..seq).next();
@@ -393,9 +415,13 @@ impl World {
             if let Some((first, error)) = of.failed {
                 failed = true;
                 let ordered = spec.limit.ordered;
-                let mut ended = of.entries.iter().filter(|(seq, _)| !ordered || **seq >= first);
-                let over = |entry: &Entry| entry.phase == Phase::Over || entry.id == error;
-                assert!(ended.all(|(_, entry)| over(entry)), "calls go on");
+                let all = spec.limit.finishing || !ordered;
+                let mut ended = of.entries.iter().filter(|(seq, _)| all || **seq >= first);
+                let over = |entry: &Entry| match spec.limit.finishing {
+                    true => entry.phase >= Phase::Runs,
+                    false => entry.phase == Phase::Over || entry.id == error,
+                };
+                assert!(ended.all(|(_, entry)| over(entry)), "calls go on, or wait to start");
             }
             if spec.is_shared() {
                 let all = of.running_weight();
@@ -431,7 +457,8 @@ impl World {
             };
             let reserved = of.running().filter(|entry| entry.reserved).count();
             // An error that waits behind outputs of its own call has room as they do.
-            let in_window = of.in_window(spec) + reserved + usize::from(of.failed.is_some());
+            let error = of.failed.is_some() && !spec.limit.finishing;
+            let in_window = of.in_window(spec) + reserved + usize::from(error);
             // Calls that were let go on, and inner streams that gave an output.
             let due = || of.running().filter(|entry| entry.waker.is_none());
             for entry in due() {
@@ -554,7 +581,11 @@ impl Stage {
     }
 
     fn fail(&mut self, spec: &StageSpec, seq: usize, id: u64) {
-        if self.failed.is_none_or(|(first, _)| spec.limit.ordered && seq < first) {
+        let takes_turn = spec.limit.ordered && !spec.limit.finishing;
+        if spec.limit.finishing {
+            self.errors.push_back(id);
+        }
+        if self.failed.is_none_or(|(first, _)| takes_turn && seq < first) {
             self.failed = Some((seq, id));
         }
     }

@@ -106,6 +106,7 @@ pub(crate) fn expand_by_stages(stages: &mut [Stage]) {
                     window: None,
                     ordered: true,
                     errors_in_turn: false,
+                    finishing: false,
                 });
             }
             Stage::Flow(inner) | Stage::Nested(_, inner) => expand_by_stages(inner),

@@ -101,6 +101,21 @@ impl Spec {
         !joins && self.limits().all(keeps)
     }
 
+    /// Tells whether a stage has its calls finish after an error.
+    pub(crate) fn any_finishes(&self) -> bool {
+        self.limits().any(|limit| limit.finishing)
+    }
+
+    /// Returns the last stage that an error ends, if its calls finish then.
+    pub(crate) fn last_finishes(&self) -> Option<usize> {
+        let stages = (1..).zip(flat(&self.stages));
+        let last = stages.filter_map(|(stage, kind)| match kind {
+            Stage::Try(_, limit) | Stage::Batched(_, _, limit) => Some((stage, limit.finishing)),
+            _ => None,
+        });
+        last.last().and_then(|(stage, finishing)| finishing.then_some(stage))
+    }
+
     fn limits(&self) -> impl Iterator<Item = Limit> {
         flat(&self.stages).into_iter().filter_map(|stage| match stage {
             Stage::Try(_, limit)

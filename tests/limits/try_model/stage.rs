@@ -35,6 +35,11 @@ impl At {
         look(&mut self.world.known().stages[self.stage])
     }
 
+    /// Tells whether calls go on after an error.
+    pub(crate) fn finishes(&self) -> bool {
+        self.tries && self.limit.finishing
+    }
+
     pub(crate) fn most(&self) -> usize {
         self.limit.private.unwrap_or(self.world.own.spec.shared)
     }
@@ -61,6 +66,10 @@ impl At {
     }
 
     pub(crate) fn start(&self) -> Running {
+        let failed = self.counts(|counts| counts.failed.is_some());
+        self.world.expect(!failed || !self.finishes(), || {
+            format!("stage {} failed and starts a call", self.stage)
+        });
         self.world.known().sharing += self.shares();
         let (number, running) = self.counts(|counts| {
             counts.begun += 1;
@@ -163,7 +172,10 @@ impl At {
         let Some(first) = self.counts(|counts| counts.failed) else { return };
         let above = self.world.live(self.stage - 1);
         let running = self.counts(|counts| {
-            let ends = |number: &&usize| !self.limit.ordered || **number >= first;
+            let ends = |number: &&usize| match (self.finishes(), self.limit.ordered) {
+                (true, _) => false,
+                (false, ordered) => !ordered || **number >= first,
+            };
             counts.running.iter().filter(ends).count()
         });
         self.world.expect((above, running) == (0, 0), || {
@@ -171,16 +183,23 @@ impl At {
         });
     }
 
-    /// Checks a stage when it hands on its error.
-    pub(crate) fn check_over(&self) {
-        let live = self.world.live(self.stage);
-        let (was_over, waiting) = self.counts(|counts| {
-            let was_over = std::mem::replace(&mut counts.over, true);
+    /// Checks a stage when it hands on an error.
+    pub(crate) fn check_over(&self, error: u64) {
+        let finishes = self.finishes();
+        let (was_over, is_next, errors, waiting) = self.counts(|counts| {
+            let was_over = counts.over;
+            let is_next = !finishes || counts.errors.pop_front() == Some(error);
+            counts.over = counts.errors.is_empty();
             let first = counts.failed.unwrap_or(0);
-            let in_turn = |(number, _): &&(usize, u64)| !self.limit.ordered || *number < first;
-            (was_over, counts.waiting.iter().filter(in_turn).count())
+            let in_turn =
+                |(number, _): &&(usize, u64)| finishes || !self.limit.ordered || *number < first;
+            let waiting = counts.waiting.iter().filter(in_turn).count();
+            (was_over, is_next, counts.errors.len(), waiting)
         });
-        let skips = waiting > 0 && (self.limit.ordered || self.limit.errors_in_turn);
+        self.world.expect(is_next, || format!("stage {}: not the first error", self.stage));
+        let live = self.world.live(self.stage) - errors;
+        let in_turn = self.limit.ordered || self.limit.errors_in_turn || finishes;
+        let skips = waiting > 0 && in_turn;
         self.world.expect(!was_over && live == 0 && !skips, || {
             format!(
                 "stage {} hands on an error: over {was_over}, {live} are left, {waiting} waited",
@@ -203,8 +222,11 @@ impl Running {
     pub(crate) fn gave(&mut self, outcome: Option<Outcome>) {
         let number = self.number;
         self.at.counts(|counts| match outcome {
-            Some(Err(_)) if self.at.tries => {
+            Some(Err(error)) if self.at.tries => {
                 counts.failed = Some(counts.failed.map_or(number, |first| first.min(number)));
+                if self.at.limit.finishing {
+                    counts.errors.push_back(error);
+                }
             }
             Some(outcome) => counts.waiting.push((number, value_of(&outcome))),
             None => {}

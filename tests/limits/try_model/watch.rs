@@ -34,9 +34,12 @@ where
             Some(Err(error)) => error.enter(at.stage),
             None => {}
         }
-        let held = at.counts(|counts| match item {
-            Some(Err(_)) if at.tries => {
+        let held = at.counts(|counts| match &item {
+            Some(Err(error)) if at.tries => {
                 counts.failed = Some(counts.pulled);
+                if at.limit.finishing {
+                    counts.errors.push_back(error.value);
+                }
                 0
             }
             Some(_) => {
@@ -74,21 +77,24 @@ impl<S: Stream<Item = Out> + Unpin> Stream for OutOf<S> {
         at.check_turn();
         let mut polled = polled.unwrap_or_else(|panic| resume_unwind(panic));
         let (failed, over) = at.counts(|counts| (counts.failed.is_some(), counts.over));
-        let at_once = failed && !over && !at.limit.ordered && !at.limit.errors_in_turn;
+        let waits = at.limit.ordered || at.limit.errors_in_turn || at.limit.finishing;
+        let at_once = failed && !over && !waits;
         at.world.expect(!at_once || matches!(polled, Poll::Ready(Some(Err(_)))), || {
             format!("stage {} has something before its error", at.stage)
         });
         if let Poll::Ready(Some(item)) = &mut polled {
+            let failed = item.is_err();
             let (Ok(handed) | Err(handed)) = item;
             handed.enter(at.stage + 1);
+            let value = handed.value;
             at.counts(|counts| {
                 counts.gone += usize::from(*one_to_one);
                 let place = counts.waiting.iter().position(|(_, value)| *value == handed.value);
                 place.map(|place| counts.waiting.remove(place));
             });
             at.world.expect(!over, || format!("stage {} goes on after its error", at.stage));
-            if item.is_err() && at.tries {
-                at.check_over();
+            if failed && at.tries {
+                at.check_over(value);
             }
         }
         polled

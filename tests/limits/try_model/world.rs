@@ -1,6 +1,6 @@
 //! What is known of the pipelines while they run.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::iter;
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,7 +42,9 @@ pub(crate) struct Counts {
     pub(crate) waiting: Vec<(usize, u64)>,
     /// Set once the stage has an error, to the number of the first call that ends with it.
     pub(crate) failed: Option<usize>,
-    /// Whether the error was handed on.
+    /// The errors that wait until calls have finished, in the order in which they happened.
+    pub(crate) errors: VecDeque<u64>,
+    /// Whether all errors were handed on.
     pub(crate) over: bool,
 }
 
