@@ -126,7 +126,7 @@ impl<I, C, U> Drop for Core<I, C, U> {
     fn drop(&mut self) {
         dropped::note(|dropped| {
             dropped.calls += self.slots.calls().count();
-            dropped.outputs += self.outputs.waiting();
+            dropped.outputs += self.outputs.waiting() + self.failures.len();
             dropped.items += self.room.as_admission().map_or(0, Admission::waiting);
         });
     }

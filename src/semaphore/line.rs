@@ -115,7 +115,8 @@ impl Line {
     /// Changes the limit. Grants for those that fit by now are still to be [made](Self::grant).
     pub(super) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
-        while self.in_use.saturating_add(self.reserved) > limit {
+        // A limit of 0 allows nothing, whatever it takes.
+        while limit == 0 || self.in_use.saturating_add(self.reserved) > limit {
             let Some((ticket, Grant { permits, .. })) = self.granted.pop_last() else { break };
             self.reserved -= permits;
             // It was woken, and leaves its waker when it is polled.

@@ -65,6 +65,24 @@ fn more_than_there_are_can_be_had_alone() {
     assert!(next.poll().is_ready());
 }
 
+/// A grant that nobody has come for is taken back, whatever was granted.
+#[test]
+fn a_limit_of_zero_allows_not_even_none() {
+    let semaphore = Semaphore::new(1);
+    semaphore.set_limit(0);
+    let mut askers = [0, 1, 0, 2, 0].map(|permits| Asker::new(&semaphore, permits));
+    assert!(askers.iter_mut().all(|asker| asker.poll().is_pending()));
+    semaphore.set_limit(1);
+    assert!(askers[0].task.is_woken());
+    semaphore.set_limit(0);
+    assert!(askers.iter_mut().all(|asker| asker.poll().is_pending()));
+    semaphore.set_limit(4);
+    for mut asker in askers {
+        let polled = asker.poll();
+        assert!(asker.task.is_woken() || polled.is_ready(), "{} of 4", asker.permits);
+    }
+}
+
 #[test]
 fn who_asked_for_many_and_is_dropped_lets_the_others_pass() {
     let semaphore = Semaphore::new(3);

@@ -216,6 +216,11 @@ impl World {
             of.clean(spec);
             return of.fail(spec, seq, item.id);
         }
+        if limit == 0 {
+            let others = of.entries.len() - 1;
+            assert!(spec.is_shared() && others == 0, "stage {stage} is paused, and pulls {others}");
+            return;
+        }
         let unstarted = of.entries.values().filter(|entry| entry.phase == Phase::Pulled).count();
         assert_eq!(unstarted, 1, "stage {stage} pulls although one waits outside");
         let (window, in_window) = (spec.window_of(limit), of.in_window(spec));
@@ -229,7 +234,6 @@ impl World {
             let weight = of.running_weight();
             assert!(weight < limit, "stage {stage} pulls, and runs {weight}");
         }
-        assert!(limit > 0);
     }
 
     /// Notes that a stage asks for the key of an item.
@@ -475,6 +479,9 @@ impl World {
             if of.failed.is_some() || !of.is_polled {
                 continue;
             }
+            let hears_end = limit == 0 && stage == 0 && of.entries.is_empty();
+            let ended = hears_end && (state.source.ends || state.source.fails);
+            assert!(!ended || state.source.is_over, "a paused stage does not hear the end");
             let mut candidates = Vec::new();
             for (seq, entry) in of.entries.iter().filter(|(_, entry)| entry.phase < Phase::Runs) {
                 let key = |other: &&Entry| other.key == entry.key;
