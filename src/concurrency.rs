@@ -64,6 +64,10 @@ pub struct Concurrency {
     pub(crate) ordered: bool,
     pub(crate) errors_in_turn: bool,
     pub(crate) finishing: bool,
+
+    /// Who sees the stage.
+    #[cfg(feature = "monitor")]
+    pub(crate) watched: Option<std::sync::Arc<crate::monitor::Watched>>,
 }
 
 /// Who counts the calls.
@@ -299,7 +303,26 @@ impl Concurrency {
 
 impl From<Limit> for Concurrency {
     fn from(limit: Limit) -> Self {
-        Self { limit, window: None, ordered: false, errors_in_turn: false, finishing: false }
+        Self {
+            limit,
+            window: None,
+            ordered: false,
+            errors_in_turn: false,
+            finishing: false,
+            #[cfg(feature = "monitor")]
+            watched: None,
+        }
+    }
+}
+
+impl Limit {
+    /// Returns how many calls may run, as of now.
+    #[cfg(feature = "monitor")]
+    pub(crate) fn now(&self) -> usize {
+        match self {
+            Self::Private(limit) => *limit,
+            Self::Shared(semaphore) => semaphore.limit(),
+        }
     }
 }
 

@@ -603,6 +603,34 @@ pub trait FlowExt: Stream {
         TakeUntilStopped::new(self, stop)
     }
 
+    /// Has the stream seen at a [point](crate::Monitor::point) of a [`Monitor`](crate::Monitor): how many items pass, and
+    /// whether upstream or downstream was waited for.
+    ///
+    /// It is for what has no limit to ride on: a source, batches, [`prefetch`](Self::prefetch),
+    /// [`merge`](crate::merge), adaptors of other crates; at the end of a pipeline it shows how long the consumer takes.
+    /// The stream is the same otherwise.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::Monitor;
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let monitor = Monitor::new();
+    /// let rows = pipe(1..=3).monitored(monitor.point("rows"));
+    /// assert_eq!(rows.count().await, 3);
+    /// assert_eq!(monitor.snapshot().stages[0].yielded, 3);
+    /// # });
+    /// ```
+    #[cfg(feature = "monitor")]
+    fn monitored(self, point: crate::monitor::Point) -> crate::stage::Monitored<Self>
+    where
+        Self: Sized,
+    {
+        crate::stage::Monitored::new(self, &point)
+    }
+
     /// Sends the stream through a [`Flow`](crate::Flow), a reference to one, or any function from
     /// stream to stream.
     ///

@@ -11,6 +11,8 @@ mod engine;
 mod ext;
 mod flow;
 pub mod functional;
+#[cfg(feature = "monitor")]
+pub mod monitor;
 pub mod op;
 #[doc(hidden)]
 pub mod panics;
@@ -29,6 +31,8 @@ pub use crate::concurrency::{Concurrency, errors_in_turn, finishing, ordered};
 pub use crate::dropped::Dropped;
 pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};
+#[cfg(feature = "monitor")]
+pub use crate::monitor::Monitor;
 pub use crate::place::{
     BlockingJob, InBlocking, InTask, ThreadLocal, in_blocking, in_local_task, in_task,
 };

@@ -28,6 +28,9 @@ use self::semaphore::{Acquire, Permit, Semaphore};
 #[allow(dead_code, unreachable_pub)]
 #[path = "../src/concurrency.rs"]
 mod concurrency;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../src/dropped.rs"]
+mod dropped;
 #[allow(dead_code, unreachable_pub, unused_imports, clippy::duplicate_mod)]
 #[path = "../src/engine/mod.rs"]
 mod engine;
@@ -48,6 +51,29 @@ mod ready;
 mod semaphore;
 #[path = "../src/size_hint.rs"]
 mod size_hint;
+
+/// Nobody looks here.
+#[cfg(feature = "monitor")]
+#[allow(dead_code)]
+mod monitor {
+    use std::sync::Arc;
+
+    use super::engine::Event;
+
+    pub(crate) struct Watched;
+
+    pub(crate) struct Recorder;
+
+    impl Watched {
+        pub(crate) fn recorder(self: &Arc<Self>) -> Recorder {
+            Recorder
+        }
+    }
+
+    impl Recorder {
+        pub(crate) fn record(&mut self, _event: Event) {}
+    }
+}
 
 /// What `src/sync.rs` gives the crate, made of loom's parts.
 mod sync {

@@ -263,6 +263,11 @@ impl<I> Admission<I> {
             && self.any_window(in_flight)
     }
 
+    /// Tells whether something could go on if there was a permit.
+    pub(super) fn waits_for_permit(&self) -> bool {
+        self.is_shared() && (self.held.is_some() || !self.paused.is_empty() || self.is_paused())
+    }
+
     /// Tells whether nothing may run.
     pub(super) fn is_paused(&self) -> bool {
         self.limit() == 0

@@ -4,6 +4,7 @@ mod admission;
 mod ahead;
 mod call;
 mod cleanup;
+mod event;
 mod failures;
 mod fan_in;
 mod in_a_row;
@@ -28,12 +29,14 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 pub(crate) use self::call::{Call, Step};
+#[cfg(feature = "monitor")]
+pub(crate) use self::event::{Ended, Event, State};
 pub(crate) use self::fan_in::FanIn;
 pub(crate) use self::in_a_row::InARow;
 pub(crate) use self::marks::{BUDGET, HandsOn, Purpose, answer, is_advance};
 pub(crate) use self::ready::{Poller, Signals};
 pub(crate) use self::room::Asks;
-pub(crate) use self::stage::{PollStage, Stage};
+pub(crate) use self::stage::{Polls, Stage, polls};
 pub(crate) use self::upstream::Upstream;
 pub(crate) use self::work::{Key, Weigh, Work, start, try_start};
 
@@ -61,8 +64,18 @@ pin_project! {
 
         #[pin]
         upstream: Upstream<S, I>,
+
+        // Last, as it counts what is dropped before.
+        recorder: Option<Box<Recorder>>,
     }
 }
+
+#[cfg(feature = "monitor")]
+use crate::monitor::Recorder;
+
+/// Nobody records anything.
+#[cfg(not(feature = "monitor"))]
+enum Recorder {}
 
 /// An engine but for its upstream.
 struct Core<I, C, U> {
@@ -97,6 +110,13 @@ impl<I, C, U> Core<I, C, U> {
     fn is_idle(&self) -> bool {
         self.outputs.in_flight() == 0
             && !self.room.as_admission().is_some_and(Admission::holds_item)
+    }
+
+    /// Returns how many calls run, and how many items and outputs wait.
+    #[cold]
+    fn left(&self) -> (usize, usize) {
+        let items = self.room.as_admission().map_or(0, Admission::waiting);
+        (self.slots.calls().count(), items + self.outputs.waiting())
     }
 
     /// Ends a turn that panicked: drops the call that did, if one did. Nobody may poll the stage again for
@@ -161,6 +181,10 @@ where
         let is_plain = !concurrency.ordered && room.is_plain();
         let signals = Signals::new();
         let upstream = Upstream::new(stream, &signals);
+        #[cfg(feature = "monitor")]
+        let recorder = concurrency.watched.as_ref().map(|watched| Box::new(watched.recorder()));
+        #[cfg(not(feature = "monitor"))]
+        let recorder = None;
         let core = Core {
             slots: Slots::new(),
             outputs: Outputs::new(concurrency.ordered),
@@ -172,7 +196,7 @@ where
             in_a_row: InARow::default(),
             is_plain,
         };
-        Self { core, upstream }
+        Self { core, upstream, recorder }
     }
 
     /// Has the engine ask its stage for more of each item.
@@ -199,16 +223,39 @@ where
         cx: &mut Context<'_>,
         work: impl Work<I, Call = C>,
     ) -> Poll<Option<U>> {
-        let answer = answer(cx.waker());
         let this = self.project();
-        if this.core.in_a_row.gives_way(&answer, cx) {
+        this.core.take_turn(this.upstream, cx, work)
+    }
+
+    /// The same for a stage that a monitor sees. It is compiled by itself, so that all others pay nothing for it.
+    #[cfg(feature = "monitor")]
+    pub(crate) fn poll_watched(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        work: impl Work<I, Call = C>,
+    ) -> Poll<Option<U>> {
+        let this = self.project();
+        let recorder = this.recorder.as_mut().expect("only a stage with a recorder is polled so");
+        this.core.take_turn(this.upstream, cx, self::work::Watched { work, recorder })
+    }
+}
+
+impl<I, C: Call<Output = U>, U> Core<I, C, U> {
+    #[inline(always)]
+    fn take_turn<S: Stream<Item = I>>(
+        &mut self,
+        upstream: Pin<&mut Upstream<S, I>>,
+        cx: &mut Context<'_>,
+        work: impl Work<I, Call = C>,
+    ) -> Poll<Option<U>> {
+        let answer = answer(cx.waker());
+        if self.in_a_row.gives_way(&answer, cx) {
             return Poll::Pending;
         }
-        if this.core.is_plain && !answer.advanced() && this.core.outputs.none_waits() {
-            Turn::<_, _, _, _, _, true>::new(this.core, this.upstream, answer, work).take(cx)
+        if self.is_plain && !answer.advanced() && self.outputs.none_waits() {
+            Turn::<_, _, _, _, _, true>::new(self, upstream, answer, work).take(cx)
         } else {
-            Turn::<_, _, _, _, _, false>::new(this.core, this.upstream, answer, work)
-                .take_out_of_line(cx)
+            Turn::<_, _, _, _, _, false>::new(self, upstream, answer, work).take_out_of_line(cx)
         }
     }
 }
@@ -220,6 +267,10 @@ impl<S, I, C, U> Engine<S, I, C, U> {
         if let Some(parking) = admission.and_then(Admission::parking) {
             parking.set_most(calls);
         }
+    }
+
+    pub(super) fn concurrency(&self) -> &Concurrency {
+        &self.core.concurrency
     }
 
     /// Bounds the number of outputs to come.

@@ -13,8 +13,52 @@ use crate::concurrency::Concurrency;
 use crate::size_hint::SizeHint;
 
 /// Polls an engine with the stage's function.
-pub(crate) type PollStage<S, I, C, F, U> =
+type PollStage<S, I, C, F, U> =
     fn(Pin<&mut Engine<S, I, C, U>>, &mut F, &mut Context<'_>) -> Poll<Option<U>>;
+
+/// How a stage is polled, unless a monitor sees it, and if one does.
+pub(crate) struct Polls<S, I, C, F, U> {
+    pub(crate) plain: PollStage<S, I, C, F, U>,
+    #[cfg(feature = "monitor")]
+    pub(crate) watched: PollStage<S, I, C, F, U>,
+}
+
+/// Makes both of one function, which polls the stage's function with the work that it makes of it.
+macro_rules! polls {
+    (|$f:pat_param, $poll:ident| $body:expr) => {
+        crate::engine::Polls {
+            plain: |engine, $f, cx| {
+                let $poll = |work| engine.poll_next(cx, work);
+                $body
+            },
+            #[cfg(feature = "monitor")]
+            watched: |engine, $f, cx| {
+                let $poll = |work| engine.poll_watched(cx, work);
+                $body
+            },
+        }
+    };
+}
+
+pub(crate) use polls;
+
+impl<S, I, C, F, U> Clone for Polls<S, I, C, F, U> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S, I, C, F, U> Copy for Polls<S, I, C, F, U> {}
+
+impl<S, I, C, F, U> Polls<S, I, C, F, U> {
+    fn of(self, _concurrency: &Concurrency) -> PollStage<S, I, C, F, U> {
+        #[cfg(feature = "monitor")]
+        if _concurrency.watched.is_some() {
+            return self.watched;
+        }
+        self.plain
+    }
+}
 
 pin_project! {
     /// An engine with the function `F` of its stage.
@@ -37,12 +81,13 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
         stream: S,
         concurrency: Concurrency,
         f: F,
-        poll: PollStage<S, I, C, F, U>,
+        polls: Polls<S, I, C, F, U>,
     ) -> Self
     where
         S: Stream<Item = I>,
         C: Call<Output = U>,
     {
+        let poll = polls.of(&concurrency);
         Self { engine: Engine::new(stream, concurrency), f, poll, size_hint: Engine::size_hint }
     }
 
@@ -52,7 +97,7 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
         self,
         asks: Asks,
         function: impl FnOnce(F) -> G,
-        poll: PollStage<S, I, C, G, U>,
+        polls: Polls<S, I, C, G, U>,
     ) -> Stage<S, I, C, G, U>
     where
         S: Stream<Item = I>,
@@ -60,6 +105,7 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
     {
         let Self { mut engine, f, size_hint, .. } = self;
         engine.ask_for(asks);
+        let poll = polls.of(engine.concurrency());
         Stage { engine, f: function(f), poll, size_hint }
     }
 

@@ -1,8 +1,13 @@
 //! What is a stage's own: the call that it makes of an item, and what it says of the item before.
 
+use super::event::Event;
+
 /// What an engine asks its stage.
 pub(crate) trait Work<I> {
     type Call;
+
+    /// Whether somebody is told what happens.
+    const WATCHED: bool = false;
 
     /// What an item is if it did not fail upstream.
     type Value;
@@ -24,6 +29,10 @@ pub(crate) trait Work<I> {
     fn forget(&mut self, _key: Key) {}
 
     fn start(&mut self, item: I) -> Self::Call;
+
+    /// Tells what happened.
+    #[inline(always)]
+    fn tell(&mut self, _event: Event) {}
 }
 
 /// What stands for the key of an item while that is in flight.
@@ -113,5 +122,47 @@ where
 
     fn start(&mut self, item: I) -> W::Call {
         self.work.start(item)
+    }
+}
+
+/// Work that a monitor is told of.
+#[cfg(feature = "monitor")]
+pub(super) struct Watched<'a, W> {
+    pub(super) work: W,
+    pub(super) recorder: &'a mut crate::monitor::Recorder,
+}
+
+#[cfg(feature = "monitor")]
+impl<I, W: Work<I>> Work<I> for Watched<'_, W> {
+    type Call = W::Call;
+    type Value = W::Value;
+
+    const WATCHED: bool = true;
+
+    #[inline(always)]
+    fn value(item: &I) -> Option<&W::Value> {
+        W::value(item)
+    }
+
+    fn weight(&mut self, value: &W::Value) -> usize {
+        self.work.weight(value)
+    }
+
+    fn key(&mut self, value: &W::Value) -> Option<Key> {
+        self.work.key(value)
+    }
+
+    fn forget(&mut self, key: Key) {
+        self.work.forget(key);
+    }
+
+    #[inline(always)]
+    fn start(&mut self, item: I) -> W::Call {
+        self.work.start(item)
+    }
+
+    #[inline(always)]
+    fn tell(&mut self, event: Event) {
+        self.recorder.record(event);
     }
 }

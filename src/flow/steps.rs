@@ -34,6 +34,8 @@ pub(crate) enum Argument {
     Size(usize),
     Duration(Duration),
     Limit(Concurrency),
+    #[cfg(feature = "monitor")]
+    Point(String),
 }
 
 impl From<&usize> for Argument {
@@ -51,6 +53,13 @@ impl From<&Duration> for Argument {
 impl From<&Concurrency> for Argument {
     fn from(limit: &Concurrency) -> Self {
         Self::Limit(limit.clone())
+    }
+}
+
+#[cfg(feature = "monitor")]
+impl From<&crate::monitor::Point> for Argument {
+    fn from(point: &crate::monitor::Point) -> Self {
+        Self::Point(point.name().to_owned())
     }
 }
 
@@ -109,6 +118,8 @@ impl fmt::Display for Argument {
                 Limit::Private(limit) => write!(f, "{limit}"),
                 Limit::Shared(semaphore) => write!(f, "semaphore({})", semaphore.limit()),
             }),
+            #[cfg(feature = "monitor")]
+            Self::Point(name) => f.write_str(name),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_lite::Stream;
 
-use crate::engine::{Asks, Call, PollStage, Stage};
+use crate::engine::{Asks, Call, Polls, Stage};
 
 /// A function that borrows its item across awaits, for calls whose futures own both. `W` weighs items, or is `()`.
 pub(super) struct Borrowing<F, T, Fut, W = ()> {
@@ -28,13 +28,13 @@ impl<S, I, C, F, T, Fut, U> Stage<S, I, C, Borrowing<F, T, Fut>, U> {
     pub(super) fn borrowing_weighed<W>(
         self,
         weight: W,
-        poll: PollStage<S, I, C, Borrowing<F, T, Fut, W>, U>,
+        polls: Polls<S, I, C, Borrowing<F, T, Fut, W>, U>,
     ) -> Stage<S, I, C, Borrowing<F, T, Fut, W>, U>
     where
         S: Stream<Item = I>,
         C: Call<Output = U>,
     {
         let function = |Borrowing { f, call, .. }| Borrowing { f, call, weight };
-        self.asking(Asks::Weight, function, poll)
+        self.asking(Asks::Weight, function, polls)
     }
 }

@@ -13,7 +13,7 @@ use super::shell::{shell, weighed_by};
 use super::styles::styles;
 use super::try_call::Try;
 use super::weighed::Weighed;
-use crate::engine::{Call, Stage, Step, Weigh, start, try_start};
+use crate::engine::{Call, Stage, Step, Weigh, polls, start, try_start};
 use crate::{Concurrency, FlowExt, TryFlowExt};
 
 shell! {
@@ -42,9 +42,12 @@ where
     {
         let growth = Growth::new(stream, Kind::plain());
         let found = growth.found().clone();
-        let inner = Stage::new(growth, concurrency, f, |engine, f, cx| {
-            engine.poll_next(cx, start(|(item, entry)| Expanding::new(f(item), entry)))
-        });
+        let inner = Stage::new(
+            growth,
+            concurrency,
+            f,
+            polls!(|f, poll| poll(start(|(item, entry)| Expanding::new(f(item), entry)))),
+        );
         Self { inner, found }
     }
 }
@@ -61,11 +64,11 @@ where
         where
             W: FnMut(&T) -> usize,
         {
-            let inner = self.inner.weighed(weight, |engine, Weighed { f, weight }, cx| {
+            let inner = self.inner.weighed(weight, polls!(|Weighed { f, weight }, poll| {
                 let work = start(|(item, entry)| Expanding::new(f(item), entry));
                 let weight = &mut |(item, _): &Grown<T>| weight(item);
-                engine.poll_next(cx, Weigh { work, weight })
-            });
+                poll(Weigh { work, weight })
+            }));
             ExpandConcurrent { inner, found: self.found }
         }
     }
@@ -129,14 +132,16 @@ where
     {
         let growth = Growth::new(stream, Kind::results());
         let found = growth.found().clone();
-        let inner = Stage::new(growth, concurrency, f, |engine, f, cx| {
-            engine.poll_next(
-                cx,
-                try_start(|grown: Result<Grown<T>, E>| {
+        let inner = Stage::new(
+            growth,
+            concurrency,
+            f,
+            polls!(|f, poll| {
+                poll(try_start(|grown: Result<Grown<T>, E>| {
                     Try::new(grown.map(|(item, entry)| TryExpanding::new(f(item), entry)))
-                }),
-            )
-        });
+                }))
+            }),
+        );
         Self { inner, found }
     }
 }
@@ -156,13 +161,13 @@ where
         where
             W: FnMut(&T) -> usize,
         {
-            let inner = self.inner.weighed(weight, |engine, Weighed { f, weight }, cx| {
+            let inner = self.inner.weighed(weight, polls!(|Weighed { f, weight }, poll| {
                 let work = try_start(|grown: Result<Grown<T>, E>| {
                     Try::new(grown.map(|(item, entry)| TryExpanding::new(f(item), entry)))
                 });
                 let weight = &mut |(item, _): &Grown<T>| weight(item);
-                engine.poll_next(cx, Weigh { work, weight })
-            });
+                poll(Weigh { work, weight })
+            }));
             TryExpandConcurrent { inner, found: self.found }
         }
     }

@@ -9,7 +9,7 @@ use super::filter_map::{FilterMapConcurrent, Maybe, TryFilterMapConcurrent};
 use super::shell::{shell, weighed_by};
 use super::styles::styles;
 use super::try_call::Try;
-use crate::engine::{Stage, Weigh, start, try_start};
+use crate::engine::{Stage, Weigh, polls, start, try_start};
 use crate::functional::Transformer;
 use crate::{Concurrency, FlowExt, FlowPredicate, TryFlowExt};
 
@@ -48,11 +48,11 @@ where
         where
             W: FnMut(&T) -> usize,
         {
-            let inner = self.inner.borrowing_weighed(weight, |engine, borrowing, cx| {
+            let inner = self.inner.borrowing_weighed(weight, polls!(|borrowing, poll| {
                 let Borrowing { f, call, weight } = borrowing;
                 let work = start(|item| Maybe::new(call(item, f.clone())));
-                engine.poll_next(cx, Weigh { work, weight })
-            });
+                poll(Weigh { work, weight })
+            }));
             FilterConcurrent { inner }
         }
     }
@@ -73,9 +73,9 @@ where
         stream,
         concurrency,
         Borrowing::new(predicate, test),
-        |engine, predicate, cx| {
-            engine.poll_next(cx, start(|item| Maybe::new(test(item, predicate.f.clone()))))
-        },
+        polls!(|predicate, poll| {
+            poll(start(|item| Maybe::new(test(item, predicate.f.clone()))))
+        }),
     );
     FilterConcurrent { inner }
 }
@@ -118,12 +118,12 @@ where
         where
             W: FnMut(&T) -> usize,
         {
-            let inner = self.inner.borrowing_weighed(weight, |engine, borrowing, cx| {
+            let inner = self.inner.borrowing_weighed(weight, polls!(|borrowing, poll| {
                 let Borrowing { f, call, weight } = borrowing;
                 let call = |item| Maybe::new(call(item, f.clone()));
                 let work = try_start(|item: Result<T, E>| Try::new(item.map(call)));
-                engine.poll_next(cx, Weigh { work, weight })
-            });
+                poll(Weigh { work, weight })
+            }));
             TryFilterConcurrent { inner }
         }
     }
@@ -144,14 +144,11 @@ where
         stream,
         concurrency,
         Borrowing::new(predicate, try_test),
-        |engine, predicate, cx| {
-            engine.poll_next(
-                cx,
-                try_start(|item: Result<T, E>| {
-                    Try::new(item.map(|item| Maybe::new(try_test(item, predicate.f.clone()))))
-                }),
-            )
-        },
+        polls!(|predicate, poll| {
+            poll(try_start(|item: Result<T, E>| {
+                Try::new(item.map(|item| Maybe::new(try_test(item, predicate.f.clone()))))
+            }))
+        }),
     );
     TryFilterConcurrent { inner }
 }

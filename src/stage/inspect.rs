@@ -9,7 +9,7 @@ use super::map::One;
 use super::shell::{shell, weighed_by};
 use super::styles::styles;
 use super::try_call::Try;
-use crate::engine::{Stage, Weigh, start, try_start};
+use crate::engine::{Stage, Weigh, polls, start, try_start};
 use crate::functional::Transformer;
 use crate::{Concurrency, FlowExt, FlowPredicate, TryFlowExt};
 
@@ -35,11 +35,11 @@ where
         where
             W: FnMut(&T) -> usize,
         {
-            let inner = self.inner.borrowing_weighed(weight, |engine, borrowing, cx| {
+            let inner = self.inner.borrowing_weighed(weight, polls!(|borrowing, poll| {
                 let Borrowing { f, call, weight } = borrowing;
                 let work = start(|item| One::new(call(item, f.clone())));
-                engine.poll_next(cx, Weigh { work, weight })
-            });
+                poll(Weigh { work, weight })
+            }));
             InspectConcurrent { inner }
         }
     }
@@ -56,9 +56,12 @@ where
     S: Stream<Item = T>,
     F: AsyncFn(&T),
 {
-    let inner = Stage::new(stream, concurrency, Borrowing::new(f, look), |engine, f, cx| {
-        engine.poll_next(cx, start(|item| One::new(look(item, f.f.clone()))))
-    });
+    let inner = Stage::new(
+        stream,
+        concurrency,
+        Borrowing::new(f, look),
+        polls!(|f, poll| poll(start(|item| One::new(look(item, f.f.clone()))))),
+    );
     InspectConcurrent { inner }
 }
 
@@ -97,12 +100,12 @@ where
         where
             W: FnMut(&T) -> usize,
         {
-            let inner = self.inner.borrowing_weighed(weight, |engine, borrowing, cx| {
+            let inner = self.inner.borrowing_weighed(weight, polls!(|borrowing, poll| {
                 let Borrowing { f, call, weight } = borrowing;
                 let call = |item| One::new(call(item, f.clone()));
                 let work = try_start(|item: Result<T, E>| Try::new(item.map(call)));
-                engine.poll_next(cx, Weigh { work, weight })
-            });
+                poll(Weigh { work, weight })
+            }));
             TryInspectConcurrent { inner }
         }
     }
@@ -119,14 +122,16 @@ where
     S: Stream<Item = Result<T, E>>,
     F: AsyncFn(&T) -> Result<(), E>,
 {
-    let inner = Stage::new(stream, concurrency, Borrowing::new(f, try_look), |engine, f, cx| {
-        engine.poll_next(
-            cx,
-            try_start(|item: Result<T, E>| {
+    let inner = Stage::new(
+        stream,
+        concurrency,
+        Borrowing::new(f, try_look),
+        polls!(|f, poll| {
+            poll(try_start(|item: Result<T, E>| {
                 Try::new(item.map(|item| One::new(try_look(item, f.f.clone()))))
-            }),
-        )
-    });
+            }))
+        }),
+    );
     TryInspectConcurrent { inner }
 }
 

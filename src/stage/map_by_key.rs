@@ -10,7 +10,7 @@ use super::map::One;
 use super::shell::{shell, weighed_by};
 use super::styles::styles;
 use super::try_call::Try;
-use crate::engine::{Asks, Call, Key, PollStage, Stage, Weigh, Work, start, try_start};
+use crate::engine::{Asks, Call, Key, Polls, Stage, Weigh, Work, polls, start, try_start};
 use crate::{Concurrency, FlowExt, TryFlowExt};
 
 shell! {
@@ -44,11 +44,17 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, key: G, f: F) -> Self {
-        let inner = keyed(stream, concurrency, key, f, |engine, keyed, cx| {
-            let Keyed { f, key, keys, .. } = keyed;
-            let work = start(|item| One::new(f(item)));
-            engine.poll_next(cx, ByKey { work, key, keys })
-        });
+        let inner = keyed(
+            stream,
+            concurrency,
+            key,
+            f,
+            polls!(|keyed, poll| {
+                let Keyed { f, key, keys, .. } = keyed;
+                let work = start(|item| One::new(f(item)));
+                poll(ByKey { work, key, keys })
+            }),
+        );
         Self { inner }
     }
 
@@ -57,11 +63,11 @@ where
         where
             W: FnMut(&T) -> usize,
         {
-            let inner = self.inner.keyed_weighed(weight, |engine, keyed, cx| {
+            let inner = self.inner.keyed_weighed(weight, polls!(|keyed, poll| {
                 let Keyed { f, key, keys, weight, .. } = keyed;
                 let work = start(|item| One::new(f(item)));
-                engine.poll_next(cx, Weigh { work: ByKey { work, key, keys }, weight })
-            });
+                poll(Weigh { work: ByKey { work, key, keys }, weight })
+            }));
             MapConcurrentByKey { inner }
         }
     }
@@ -100,11 +106,18 @@ where
 {
     #[track_caller]
     pub(crate) fn new(stream: S, concurrency: Concurrency, key: G, f: F) -> Self {
-        let inner = keyed(stream, concurrency, key, f, |engine, keyed, cx| {
-            let Keyed { f, key, keys, .. } = keyed;
-            let work = try_start(|item: Result<T, E>| Try::new(item.map(|item| One::new(f(item)))));
-            engine.poll_next(cx, ByKey { work, key, keys })
-        });
+        let inner = keyed(
+            stream,
+            concurrency,
+            key,
+            f,
+            polls!(|keyed, poll| {
+                let Keyed { f, key, keys, .. } = keyed;
+                let work =
+                    try_start(|item: Result<T, E>| Try::new(item.map(|item| One::new(f(item)))));
+                poll(ByKey { work, key, keys })
+            }),
+        );
         Self { inner }
     }
 
@@ -116,12 +129,12 @@ where
         where
             W: FnMut(&T) -> usize,
         {
-            let inner = self.inner.keyed_weighed(weight, |engine, keyed, cx| {
+            let inner = self.inner.keyed_weighed(weight, polls!(|keyed, poll| {
                 let Keyed { f, key, keys, weight, .. } = keyed;
                 let mut call = |item| One::new(f(item));
                 let work = try_start(|item: Result<T, E>| Try::new(item.map(&mut call)));
-                engine.poll_next(cx, Weigh { work: ByKey { work, key, keys }, weight })
-            });
+                poll(Weigh { work: ByKey { work, key, keys }, weight })
+            }));
             TryMapConcurrentByKey { inner }
         }
     }
@@ -142,14 +155,14 @@ fn keyed<S, I, C, G, F, K, U>(
     concurrency: Concurrency,
     key: G,
     f: F,
-    poll: PollStage<S, I, C, Keyed<G, F, K>, U>,
+    polls: Polls<S, I, C, Keyed<G, F, K>, U>,
 ) -> Stage<S, I, C, Keyed<G, F, K>, U>
 where
     S: Stream<Item = I>,
     C: Call<Output = U>,
 {
     let keyed = Keyed { f, key, keys: Keys::new(), per_key: 1, weight: () };
-    Stage::new(stream, concurrency, keyed, poll).asking(Asks::Key, |keyed| keyed, poll)
+    Stage::new(stream, concurrency, keyed, polls).asking(Asks::Key, |keyed| keyed, polls)
 }
 
 impl<S, I, C, G, F, K, U> Stage<S, I, C, Keyed<G, F, K>, U> {
@@ -158,7 +171,7 @@ impl<S, I, C, G, F, K, U> Stage<S, I, C, Keyed<G, F, K>, U> {
     fn keyed_weighed<W>(
         self,
         weight: W,
-        poll: PollStage<S, I, C, Keyed<G, F, K, W>, U>,
+        polls: Polls<S, I, C, Keyed<G, F, K, W>, U>,
     ) -> Stage<S, I, C, Keyed<G, F, K, W>, U>
     where
         S: Stream<Item = I>,
@@ -167,7 +180,7 @@ impl<S, I, C, G, F, K, U> Stage<S, I, C, Keyed<G, F, K>, U> {
         let per_key = self.function().per_key;
         let function =
             |Keyed { f, key, keys, per_key, .. }| Keyed { f, key, keys, per_key, weight };
-        self.asking(Asks::WeightAndKey, function, poll).per_key(per_key)
+        self.asking(Asks::WeightAndKey, function, polls).per_key(per_key)
     }
 }
 

@@ -32,6 +32,8 @@ mod map_by_key;
 mod map_ok;
 pub(crate) mod merge;
 pub(crate) mod merge_handle;
+#[cfg(feature = "monitor")]
+mod monitored;
 mod plain;
 mod prefetch;
 pub(crate) mod results;
@@ -63,6 +65,8 @@ pub use self::map::{MapConcurrent, TryMapConcurrent};
 pub use self::map_by_key::{MapConcurrentByKey, TryMapConcurrentByKey};
 pub use self::map_ok::MapOkConcurrent;
 pub use self::merge::Merge;
+#[cfg(feature = "monitor")]
+pub use self::monitored::Monitored;
 pub use self::prefetch::Prefetch;
 pub use self::results::{ErrInto, InspectErr, InspectOk, MapErr, MapOk};
 pub use self::take_until_stopped::TakeUntilStopped;
@@ -103,4 +107,6 @@ rows! {
     batch_by_weight,
     take_until_stopped,
     prefetch,
+    #[cfg(feature = "monitor")]
+    monitored,
 }

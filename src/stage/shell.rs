@@ -3,7 +3,7 @@
 use futures_lite::Stream;
 
 use super::Weighed;
-use crate::engine::{Asks, Call, PollStage, Stage};
+use crate::engine::{Asks, Call, Polls, Stage};
 
 /// Makes the struct of a stage, and its traits from what is in it, which has the methods `poll_next`,
 /// `size_hint`, `is_over` and `fmt_as`. Upstream is the parameter `S`.
@@ -43,9 +43,12 @@ macro_rules! shell {
             #[track_caller]
             pub(crate) fn new(stream: S, concurrency: crate::Concurrency, function: F) -> Self {
                 Self {
-                    inner: Stage::new(stream, concurrency, function, |engine, $f, cx| {
-                        engine.poll_next(cx, crate::engine::$start(|$called| $call))
-                    }),
+                    inner: Stage::new(
+                        stream,
+                        concurrency,
+                        function,
+                        crate::engine::polls!(|$f, poll| poll(crate::engine::$start(|$called| $call))),
+                    ),
                     $($field: Default::default(),)?
                 }
             }
@@ -56,11 +59,11 @@ macro_rules! shell {
                     W: FnMut(&$value) -> usize,
                 {
                     $name {
-                        inner: self.inner.weighed(weight, |engine, weighed, cx| {
+                        inner: self.inner.weighed(weight, crate::engine::polls!(|weighed, poll| {
                             let crate::stage::Weighed { f: $f, weight } = weighed;
                             let work = crate::engine::$start(|$called| $call);
-                            engine.poll_next(cx, crate::engine::Weigh { work, weight })
-                        }),
+                            poll(crate::engine::Weigh { work, weight })
+                        })),
                         $($field: self.$field,)?
                     }
                 }
@@ -185,12 +188,12 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
     pub(super) fn weighed<W>(
         self,
         weight: W,
-        poll: PollStage<S, I, C, Weighed<F, W>, U>,
+        polls: Polls<S, I, C, Weighed<F, W>, U>,
     ) -> Stage<S, I, C, Weighed<F, W>, U>
     where
         S: Stream<Item = I>,
         C: Call<Output = U>,
     {
-        self.asking(Asks::Weight, |f| Weighed { f, weight }, poll)
+        self.asking(Asks::Weight, |f| Weighed { f, weight }, polls)
     }
 }

@@ -10,6 +10,7 @@ use super::Turn;
 use crate::engine::Core;
 use crate::engine::admission::{Admission, Freed, Held, Hold};
 use crate::engine::call::{Call, Step};
+use crate::engine::event::Event;
 use crate::engine::outputs::After;
 use crate::engine::work::{Key, Work};
 
@@ -68,9 +69,12 @@ where
                 return taken.map_or_else(|panic| resume_unwind(panic), |_| None);
             };
             slots.prepare(place, hold, &poller.signals);
+            self.work.tell(Event::Begins);
             let call = self.work.start(item);
             let Core { slots, poller, .. } = &mut *self.core;
-            return Some(slots.start(call, None, &poller.signals, C::poll));
+            let started = slots.start(call, None, &poller.signals, C::poll);
+            self.work.tell(Event::RunsIn(started.0));
+            return Some(started);
         }
     }
 

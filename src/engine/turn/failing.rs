@@ -24,6 +24,7 @@ use crate::engine::admission::{Admission, Freed};
 use crate::engine::ahead::Ahead;
 use crate::engine::call::Call;
 use crate::engine::cleanup::Cleanup;
+use crate::engine::event::{Ended, Event};
 use crate::engine::work::Work;
 
 impl<S, I, C, U, W, const PLAIN: bool> Turn<'_, S, I, C, U, W, PLAIN>
@@ -42,6 +43,7 @@ where
         if comes_first && self.core.outputs.is_ordered() {
             self.upstream.as_mut().end();
         } else if let Some(item) = self.upstream.as_mut().take_kept() {
+            self.work.tell(Event::Pulled);
             let (index, polled) = self.begin_failed(item);
             let yielded = self.settle(index, polled);
             debug_assert!(yielded.is_none(), "a failure waits");
@@ -52,6 +54,7 @@ where
     /// `value` as the last output.
     #[cold]
     pub(super) fn fail(&mut self, index: u32, place: usize, value: U) {
+        self.work.tell(Event::Ended(index, Ended::Failed));
         if self.core.concurrency.finishing {
             return self.fail_at_the_end(index, place, value);
         }
@@ -83,7 +86,12 @@ where
             }
         }
         self.upstream.as_mut().close(&mut cleanup);
-        outputs.give_last(place, value);
+        if W::WATCHED {
+            let (running, waiting) = self.core.left();
+            self.work.tell(Event::Left { running, waiting });
+        }
+        self.work.tell(Event::KeepsFailure);
+        self.core.outputs.give_last(place, value);
         // What was dropped has left room to those before it.
         self.unblock();
         cleanup.finish();

@@ -11,6 +11,7 @@ use super::Turn;
 use crate::engine::Core;
 use crate::engine::call::Call;
 use crate::engine::cleanup::Cleanup;
+use crate::engine::event::Event;
 use crate::engine::work::Work;
 
 impl<S, I, C, U, W, const PLAIN: bool> Turn<'_, S, I, C, U, W, PLAIN>
@@ -50,6 +51,10 @@ where
                     cleanup.run(|| self.work.forget(key));
                 }
             }
+        }
+        if W::WATCHED {
+            let (running, waiting) = self.core.left();
+            self.work.tell(Event::Left { running, waiting });
         }
         self.upstream.as_mut().close(cleanup);
     }

@@ -56,6 +56,7 @@ use futures_lite::Stream;
 use super::Core;
 use super::admission::{Admission, Freed};
 use super::call::{Call, Step};
+use super::event::{Ended, Event, State};
 use super::marks::{Answer, Purpose};
 use super::outputs::{After, Output};
 use super::slots::Due;
@@ -83,6 +84,9 @@ pub(super) struct Turn<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> {
     /// How many calls are paused since before this turn, so that they may go on in it.
     resumable: usize,
 
+    /// Whether it yields an output that it has just got, as a monitor wants to know.
+    is_direct: bool,
+
     work: W,
 }
 
@@ -96,7 +100,7 @@ impl<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> Turn<'a, S, I, C, U, W, PLAI
     ) -> Self {
         let Answer { is_asked, purpose, budget } = answer;
         let advanced = !PLAIN && purpose != Purpose::Pull;
-        Self { core, upstream, is_asked, advanced, budget, resumable: 0, work }
+        Self { core, upstream, is_asked, advanced, budget, resumable: 0, is_direct: false, work }
     }
 }
 
@@ -104,7 +108,12 @@ impl<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> Turn<'a, S, I, C, U, W, PLAI
 impl<S, I, C, U, W: Work<I>, const PLAIN: bool> Drop for Turn<'_, S, I, C, U, W, PLAIN> {
     #[inline(always)]
     fn drop(&mut self) {
-        if let Some(Freed { permit, key }) = self.core.end_panicked() {
+        let freed = self.core.end_panicked();
+        if W::WATCHED {
+            let (running, waiting) = self.core.left();
+            self.work.tell(Event::Panicked { running, waiting });
+        }
+        if let Some(Freed { permit, key }) = freed {
             if let Some(key) = key {
                 self.work.forget(key);
             }
@@ -122,9 +131,13 @@ where
     /// Takes the turn.
     #[inline(always)]
     pub(super) fn take(mut self, cx: &mut Context<'_>) -> Poll<Option<U>> {
+        self.work.tell(Event::TurnBegins);
         let polled = self.run(cx);
         #[cfg(debug_assertions)]
         self.core.check();
+        if W::WATCHED {
+            self.tell_end(&polled);
+        }
         let Self { is_asked, budget, .. } = self;
         mem::forget(self);
         Answer::finish_as(is_asked, budget, matches!(polled, Poll::Ready(None)));
@@ -163,6 +176,7 @@ where
             let mut owed = any_due && mem::take(&mut self.core.passed_over);
             if !owed {
                 if let Some(value) = self.start_all() {
+                    self.is_direct = true;
                     if any_due {
                         self.core.passed_over = true;
                     }
@@ -179,6 +193,7 @@ where
                 owed = false;
             }
             if let Some(value) = self.go_on_all(&mut due) {
+                self.is_direct = true;
                 return Poll::Ready(Some(value));
             }
             // Once more for new ones, in the room that there is by now.
@@ -282,14 +297,17 @@ where
     fn settle(&mut self, index: u32, polled: Poll<Step<U>>) -> Option<U> {
         match polled {
             Poll::Ready(Step::Last(value)) if PLAIN && !C::fails(&value) => {
+                self.work.tell(Event::Ended(index, Ended::Output));
                 self.core.outputs.leave();
                 Some(value)
             }
             Poll::Ready(Step::Output(value)) if PLAIN && !C::fails(&value) => {
+                self.work.tell(Event::Made);
                 self.follow(After::GoesOn(index));
                 Some(value)
             }
             Poll::Ready(Step::End) if PLAIN => {
+                self.work.tell(Event::Ended(index, Ended::empty::<C>()));
                 self.core.outputs.leave();
                 None
             }
@@ -313,6 +331,7 @@ where
             Step::Output(value) => (value, After::GoesOn(index)),
             Step::Last(value) => (value, After::Over),
             Step::End => {
+                self.work.tell(Event::Ended(index, Ended::empty::<C>()));
                 self.end(index, place);
                 return None;
             }
@@ -321,6 +340,10 @@ where
             self.fail(index, place, value);
             return None;
         }
+        self.work.tell(match call {
+            After::GoesOn(_) => Event::Made,
+            After::Over => Event::Ended(index, Ended::Output),
+        });
         let is_next = !self.advanced && self.core.outputs.is_next(place);
         if is_next && !(is_admitting && (self.runs_ahead(index) || self.shares(index))) {
             if is_admitting {
@@ -398,11 +421,14 @@ where
     /// Makes a call, and polls it.
     #[inline(always)]
     fn begin_call(&mut self, item: I) -> (u32, Poll<Step<U>>) {
+        self.work.tell(Event::Begins);
         let call = self.work.start(item);
         let core = &mut *self.core;
         let place = core.outputs.begin();
         let place = if PLAIN { None } else { Some(place) };
-        core.slots.start(call, place, &core.poller.signals, C::poll)
+        let started = core.slots.start(call, place, &core.poller.signals, C::poll);
+        self.work.tell(Event::RunsIn(started.0));
+        started
     }
 
     /// Asks upstream for an item.
@@ -410,8 +436,11 @@ where
     fn pull(&mut self) -> Option<I> {
         let signals = &self.core.poller.signals;
         match self.upstream.as_mut().pull(signals, &mut self.budget) {
-            Poll::Ready(item) => item,
-            Poll::Pending => None,
+            Poll::Ready(Some(item)) => {
+                self.work.tell(Event::Pulled);
+                Some(item)
+            }
+            _ => None,
         }
     }
 
@@ -495,6 +524,30 @@ where
     fn any_room(&self) -> bool {
         let Core { outputs, room, .. } = &*self.core;
         if PLAIN { room.any_plain(outputs.in_flight()) } else { room.any(outputs.in_window()) }
+    }
+
+    /// Tells a monitor how the turn ended.
+    #[inline]
+    fn tell_end(&mut self, polled: &Poll<Option<U>>) {
+        let state = match polled {
+            Poll::Ready(Some(value)) => {
+                if !C::fails(value) {
+                    self.work.tell(Event::Yielded);
+                }
+                State::Downstream
+            }
+            Poll::Ready(None) => State::Idle,
+            Poll::Pending if self.core.outputs.next().is_some() => State::Downstream,
+            Poll::Pending if self.any_room() && !self.upstream.is_over() => State::Upstream,
+            Poll::Pending if self.waits_for_permit() => State::Permit,
+            Poll::Pending => State::Calls,
+        };
+        self.work.tell(Event::TurnEnds { state, direct: self.is_direct });
+    }
+
+    /// Tells whether something could go on if there was a permit.
+    fn waits_for_permit(&self) -> bool {
+        self.core.room.as_admission().is_some_and(Admission::waits_for_permit)
     }
 
     /// Tells whether the stage is paused, with nothing that it could go on with.

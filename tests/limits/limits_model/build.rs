@@ -168,7 +168,7 @@ impl Stream for OutOf {
 }
 
 fn stage(world: &Rc<World>, at: usize, spec: &StageSpec, above: GoesIn) -> BoxedLocal<Out> {
-    let limit = spec.concurrency(&world.shared);
+    let limit = world.concurrency(spec);
     let weight = {
         let world = world.clone();
         move |item: &Item| {

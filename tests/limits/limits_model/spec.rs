@@ -1,6 +1,5 @@
 //! What is set up, and what happens to it.
 
-use flowlet::{Concurrency, Semaphore};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 
@@ -75,10 +74,6 @@ pub(crate) enum Place {
 }
 
 impl StageSpec {
-    pub(crate) fn concurrency(&self, shared: &Semaphore) -> Concurrency {
-        self.limit.concurrency(shared)
-    }
-
     pub(crate) fn is_many(&self) -> bool {
         self.kind == Kind::FlatMap
     }

@@ -6,7 +6,7 @@ use std::panic::resume_unwind;
 use std::rc::Rc;
 use std::task::Waker;
 
-use flowlet::Semaphore;
+use flowlet::{Concurrency, Semaphore};
 
 use super::spec::{Go, Kind, Place, Spec, StageSpec};
 use crate::support::random_runs::mix;
@@ -15,6 +15,8 @@ pub(crate) struct World {
     pub(crate) spec: Spec,
     pub(crate) shared: Semaphore,
     pub(crate) state: RefCell<State>,
+    #[cfg(feature = "monitor")]
+    monitor: flowlet::Monitor,
 }
 
 pub(crate) struct State {
@@ -123,7 +125,38 @@ impl World {
             spec: spec.clone(),
             shared: Semaphore::new(spec.shared),
             state: RefCell::new(state),
+            #[cfg(feature = "monitor")]
+            monitor: flowlet::Monitor::new(),
         })
+    }
+
+    /// The limit of a stage, under which a monitor sees it if there is one.
+    pub(crate) fn concurrency(&self, stage: &StageSpec) -> Concurrency {
+        let limit = stage.limit.concurrency(&self.shared);
+        #[cfg(feature = "monitor")]
+        let limit = self.monitor.stage("stage", limit);
+        limit
+    }
+
+    /// Checks what a monitor has seen of each stage.
+    #[cfg(feature = "monitor")]
+    fn check_monitor(&self) {
+        let state = self.state.borrow();
+        let seen = self.monitor.snapshot().stages;
+        for ((spec, of), seen) in self.spec.stages.iter().zip(&state.stages).zip(&seen) {
+            let waits =
+                |(_, entry): &(&usize, &Entry)| entry.phase < Phase::Runs && !of.is_error(entry.id);
+            // The last may be in hand, and not be pulled yet.
+            assert!(of.pulled as u64 - seen.pulled <= 1, "{seen:?}");
+            let pulled = |(seq, _): &(&usize, &Entry)| (**seq as u64) < seen.pulled;
+            let waiting = of.entries.iter().filter(waits).filter(pulled).count();
+            let waiting = (waiting + of.given.len()) as u64;
+            assert_eq!((seen.running, seen.waiting), (of.running().count() as u64, waiting));
+            if !spec.is_many() {
+                let gone = seen.yielded + seen.refused + seen.failed + seen.panicked + seen.dropped;
+                assert_eq!(seen.pulled, gone + seen.running + seen.waiting, "{seen:?}");
+            }
+        }
     }
 
     pub(crate) fn limit(&self, stage: usize) -> usize {
@@ -408,6 +441,8 @@ impl World {
 
     /// Checks what has to be true after each poll.
     pub(crate) fn check(&self) {
+        #[cfg(feature = "monitor")]
+        self.check_monitor();
         let in_use = self.shared.in_use();
         let mut state = self.state.borrow_mut();
         let (mut least, mut most) = (state.taken, state.taken);
@@ -544,6 +579,11 @@ impl Stage {
 
     fn running_weight(&self) -> usize {
         self.running().map(|entry| entry.weight).sum()
+    }
+
+    #[cfg(feature = "monitor")]
+    fn is_error(&self, id: u64) -> bool {
+        self.failed.is_some_and(|(_, error)| error == id) || self.errors.contains(&id)
     }
 
     /// What is between pulled and yielded, as the window counts it.

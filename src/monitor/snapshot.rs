@@ -1,0 +1,160 @@
+use std::time::Duration;
+
+use super::histogram::Recorded;
+use super::run::{Count, STATES};
+use crate::engine::State;
+
+/// What all runs of a stage have counted together.
+#[derive(Clone, Default)]
+pub(super) struct Counted {
+    pub(super) counts: [u64; Count::Yielded as usize + 1],
+    pub(super) times: [u64; STATES],
+    pub(super) durations: Recorded,
+}
+
+/// The same with what makes durations of ticks.
+pub(super) struct Totals<'a> {
+    pub(super) counted: &'a Counted,
+    pub(super) to_duration: &'a dyn Fn(u64) -> Duration,
+}
+
+/// What a [`Monitor`](super::Monitor) has seen up to a moment, as plain data.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// How long the monitor has been there.
+    pub elapsed: Duration,
+
+    /// The stages, in the order in which they were named: of one pipeline, from its source to its end.
+    pub stages: Vec<StageSnapshot>,
+}
+
+/// What a [`Monitor`](super::Monitor) has seen of one stage, in all pipelines that have it.
+///
+/// Items add up at every moment between two polls of a pipeline. Of a stage with one output a call:
+/// `pulled = yielded + refused + failed + panicked + dropped + running + waiting`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StageSnapshot {
+    /// Its name.
+    pub name: String,
+
+    /// How many calls may run at once, as of now. `None` of a point, which runs none.
+    pub limit: Option<usize>,
+
+    /// How many pipelines have had it so far, one for each run of a flow.
+    pub runs: u64,
+
+    /// Items that it pulled.
+    pub pulled: u64,
+
+    /// Calls that run, and open inner streams.
+    pub running: u64,
+
+    /// Items that wait before their calls, and outputs that wait to be yielded.
+    pub waiting: u64,
+
+    /// Outputs that it yielded.
+    pub yielded: u64,
+
+    /// Items that a filter refused.
+    pub refused: u64,
+
+    /// Calls that ended the pipeline with an error, and errors that came from upstream.
+    pub failed: u64,
+
+    /// Calls that panicked.
+    pub panicked: u64,
+
+    /// Calls that were dropped as they ran, and items and outputs that were dropped as they waited.
+    pub dropped: u64,
+
+    /// Outputs a second over the last ten seconds, or since the first one if that is less.
+    pub per_second: f64,
+
+    /// How long calls took that came to their end: from when they were made until they were over.
+    pub calls: Durations,
+
+    /// What the stage did with its time.
+    pub time: Times,
+}
+
+/// How long calls took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Durations {
+    /// How many there were.
+    pub count: u64,
+    /// The mean.
+    pub mean: Duration,
+    /// What half of them did not exceed. This and the others below are exact to an eighth.
+    pub p50: Duration,
+    /// What 90 % of them did not exceed.
+    pub p90: Duration,
+    /// What 99 % of them did not exceed.
+    pub p99: Duration,
+    /// The longest one.
+    pub max: Duration,
+}
+
+/// What a stage did with its time, from its first poll on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Times {
+    /// It was polled: it, its calls, and what is upstream of it and not monitored itself.
+    pub polled: Duration,
+    /// It had room for a call, and waited for an item.
+    pub upstream: Duration,
+    /// It had an item, and waited for a permit of a semaphore.
+    pub permit: Duration,
+    /// It had as many calls as its limit allows, and waited for them.
+    pub calls: Duration,
+    /// It had an output, and downstream did not ask for more.
+    pub downstream: Duration,
+}
+
+impl StageSnapshot {
+    pub(super) fn new(
+        name: String,
+        limit: Option<usize>,
+        runs: u64,
+        per_second: f64,
+        Totals { counted, to_duration }: Totals<'_>,
+    ) -> Self {
+        let [pulled, begun, over, refused, failed, panicked, cancelled, lost, made, yielded] =
+            counted.counts;
+        let durations = &counted.durations;
+        let quantile = |share| to_duration(durations.quantile(share));
+        let time = |state: State| to_duration(counted.times[state as usize]);
+        Self {
+            name,
+            limit,
+            runs,
+            pulled,
+            // They are not all of one moment while a pipeline runs elsewhere.
+            running: begun.saturating_sub(over),
+            waiting: (pulled + made).saturating_sub(begun + yielded + lost),
+            yielded,
+            refused,
+            failed,
+            panicked,
+            dropped: cancelled + lost,
+            per_second,
+            calls: Durations {
+                count: durations.count(),
+                mean: to_duration(durations.mean()),
+                p50: quantile(0.5),
+                p90: quantile(0.9),
+                p99: quantile(0.99),
+                max: to_duration(durations.max()),
+            },
+            time: Times {
+                polled: time(State::Polled),
+                upstream: time(State::Upstream),
+                permit: time(State::Permit),
+                calls: time(State::Calls),
+                downstream: time(State::Downstream),
+            },
+        }
+    }
+}
