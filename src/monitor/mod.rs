@@ -7,6 +7,8 @@ mod point;
 mod rate;
 mod recorder;
 mod run;
+#[cfg(feature = "serde")]
+mod seconds;
 mod snapshot;
 
 use std::fmt;

@@ -19,10 +19,38 @@ pub(super) struct Totals<'a> {
 }
 
 /// What a [`Monitor`](super::Monitor) has seen up to a moment, as plain data.
+///
+/// # JSON
+///
+/// With the feature `serde` it can be written and read, as JSON or whatever else serde has. Each field has its name,
+/// and a duration is its seconds as a number, such as `0.25`: that is what plots, spreadsheets and Prometheus take as
+/// it is. Up to some weeks it comes back to the nanosecond. A field that this version does not know is passed over, so
+/// snapshots of a later one can be read.
+///
+/// ```
+/// # #[cfg(feature = "serde")] {
+/// use flowlet::{Monitor, monitor::Snapshot, prelude::*};
+///
+/// let monitor = Monitor::new();
+/// let doubled = pipe([1, 2, 3]).map_concurrent(monitor.stage("double", 2), async |n| n * 2);
+/// futures_lite::future::block_on(doubled.drain());
+///
+/// let snapshot = monitor.snapshot();
+/// let json = serde_json::to_string(&snapshot).unwrap();
+/// let read: Snapshot = serde_json::from_str(&json).unwrap();
+/// assert_eq!(read.stages[0].calls, snapshot.stages[0].calls);
+///
+/// let json = serde_json::to_value(&snapshot).unwrap();
+/// assert_eq!(json["stages"][0]["name"], "double");
+/// assert!(json["stages"][0]["calls"]["p99"].as_f64() < Some(60.0)); // seconds
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Snapshot {
     /// How long the monitor has been there.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub elapsed: Duration,
 
     /// The stages, in the order in which they were named: of one pipeline, from its source to its end.
@@ -34,6 +62,7 @@ pub struct Snapshot {
 /// Items add up at every moment between two polls of a pipeline. Of a stage with one output a call:
 /// `pulled = yielded + refused + failed + panicked + dropped + running + waiting`.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StageSnapshot {
     /// Its name.
@@ -81,35 +110,47 @@ pub struct StageSnapshot {
 
 /// How long calls took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Durations {
     /// How many there were.
     pub count: u64,
     /// The mean.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub mean: Duration,
     /// What half of them did not exceed. This and the others below are exact to an eighth.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub p50: Duration,
     /// What 90 % of them did not exceed.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub p90: Duration,
     /// What 99 % of them did not exceed.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub p99: Duration,
     /// The longest one.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub max: Duration,
 }
 
 /// What a stage did with its time, from its first poll on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Times {
     /// It was polled: it, its calls, and what is upstream of it and not monitored itself.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub polled: Duration,
     /// It had room for a call, and waited for an item.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub upstream: Duration,
     /// It had an item, and waited for a permit of a semaphore.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub permit: Duration,
     /// It had as many calls as its limit allows, and waited for them.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub calls: Duration,
     /// It had an output, and downstream did not ask for more.
+    #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub downstream: Duration,
 }
 
