@@ -2,6 +2,8 @@
 //!
 //! A [`Monitor`] rides on the limit of a stage: `monitor.stage("fetch", 20)` is a limit as `20` is.
 
+#[cfg(feature = "metrics")]
+mod export;
 mod histogram;
 mod point;
 mod rate;
