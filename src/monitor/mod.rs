@@ -12,6 +12,8 @@ mod run;
 #[cfg(feature = "serde")]
 mod seconds;
 mod snapshot;
+#[cfg(feature = "tracing")]
+mod trace;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -5,3 +5,4 @@
 
 mod by_metrics;
 mod by_serde;
+mod by_tracing;
