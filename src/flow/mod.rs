@@ -15,6 +15,8 @@ pub use self::operator::IntoFlow;
 pub use self::predicate::FlowPredicate;
 pub use self::through::Through;
 
+#[cfg(feature = "monitor")]
+pub(crate) use self::picture::one_line;
 pub(crate) use self::steps::Argument;
 use self::steps::{Step, Steps};
 

@@ -38,7 +38,7 @@ fn branch(
 }
 
 /// Escapes what would break the picture, such as a line feed.
-fn one_line(name: &str) -> String {
+pub(crate) fn one_line(name: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
     name.chars().map(escaped).collect()
 }

@@ -2,6 +2,7 @@
 //!
 //! A [`Monitor`] rides on the limit of a stage: `monitor.stage("fetch", 20)` is a limit as `20` is.
 
+mod bottleneck;
 #[cfg(feature = "metrics")]
 mod export;
 mod histogram;
@@ -12,6 +13,8 @@ mod run;
 #[cfg(feature = "serde")]
 mod seconds;
 mod snapshot;
+mod table;
+mod text;
 #[cfg(feature = "tracing")]
 mod trace;
 
@@ -19,6 +22,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+pub use self::bottleneck::{Bottleneck, BottleneckKind};
 pub use self::point::Point;
 pub(crate) use self::recorder::Recorder;
 use self::run::Run;

@@ -61,7 +61,7 @@ pub struct Snapshot {
 ///
 /// Items add up at every moment between two polls of a pipeline. Of a stage with one output a call:
 /// `pulled = yielded + refused + failed + panicked + dropped + running + waiting`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StageSnapshot {
@@ -152,6 +152,36 @@ pub struct Times {
     /// It had an output, and downstream did not ask for more.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub downstream: Duration,
+}
+
+impl Snapshot {
+    /// Returns how long a run of the pipeline took, if it had any.
+    pub(super) fn longest_run(&self) -> Option<Duration> {
+        let run = |stage: &StageSnapshot| stage.time.total().div_f64(stage.runs.max(1) as f64);
+        self.stages.iter().map(run).max()
+    }
+
+    /// Returns the time of which the times of a stage are shares.
+    ///
+    /// It is more than they are together if the stage was over before others, and if it polled others that are
+    /// monitored themselves.
+    pub(super) fn time_of(&self, stage: &StageSnapshot) -> Duration {
+        stage.time.total().max(self.longest_run().unwrap_or_default())
+    }
+
+    /// Returns how many a second that many are which a stage had over all its runs.
+    pub(super) fn rate_of(&self, stage: &StageSnapshot, number: u64) -> f64 {
+        // Runs at the same time take more together.
+        let time = self.time_of(stage).min(self.elapsed).as_secs_f64();
+        if time > 0.0 { number as f64 / time } else { 0.0 }
+    }
+}
+
+impl Times {
+    /// Returns all of it together: how long the stage was seen, added up over its runs.
+    pub fn total(&self) -> Duration {
+        self.polled + self.upstream + self.permit + self.calls + self.downstream
+    }
 }
 
 impl StageSnapshot {

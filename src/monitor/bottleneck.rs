@@ -1,0 +1,615 @@
+//! Which stage is the bottleneck, of numbers alone.
+//!
+//! What a pipeline waits for can be seen on both sides of it: upstream of a bottleneck stages are held back, and
+//! downstream of it they wait for items. So what counts is which share of the time each stage spent on what it alone
+//! is to blame for: its own calls, its permits, its polls. Shares are of the whole run, so that what comes at its
+//! begin and its end is as small as it is short.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::snapshot::{Snapshot, StageSnapshot};
+use super::text::{duration, limited, percent, rate};
+
+/// What holds up a pipeline the most: see [`Snapshot::bottleneck`].
+///
+/// [`Display`](fmt::Display) says it in words, with what can be done about it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Bottleneck {
+    /// What kind it is.
+    pub kind: BottleneckKind,
+
+    /// The name of the stage or point that is the bottleneck, or is next to it.
+    pub stage: String,
+
+    /// Where it is in [`Snapshot::stages`].
+    pub index: usize,
+
+    /// Which share of the time it held up the pipeline, from 0 to 1.
+    pub share: f64,
+
+    /// How many calls of the stage ran, on average.
+    pub running: f64,
+
+    /// The limit of the stage. `None` of a point.
+    pub limit: Option<usize>,
+
+    /// The limit with which the stage would keep up with the next slowest part of the pipeline, by Little's law. It
+    /// assumes that calls take no longer when more of them run. `None` if a limit is no cure, or if all others are
+    /// more than 20 times as fast, so that they say nothing.
+    pub needed: Option<usize>,
+
+    /// The name of the stage that would be the next bottleneck. `None` if it is the source, the consumer or the
+    /// thread, or too far away to tell.
+    pub next: Option<String>,
+
+    /// Items a second that it pulled, over the whole run.
+    pub per_second: f64,
+
+    /// The mean duration of its calls.
+    pub mean: Duration,
+}
+
+/// What a [`Bottleneck`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BottleneckKind {
+    /// Upstream of the first stage: it waits for items. The pipeline keeps up with its source.
+    Source,
+
+    /// The polls of the stage, which keep the thread busy. Meanwhile nothing else of its task goes on.
+    Busy,
+
+    /// The limit of the stage: as many calls run as it allows.
+    Limit,
+
+    /// Slow calls of the stage, behind which others have to wait: for their turn in order, for their key, for room
+    /// in the window or for weight; or for the last calls of all. It has no room, and few calls run.
+    HeadOfLine,
+
+    /// A [`Semaphore`](crate::Semaphore) whose permits are used elsewhere, or by calls that weigh more than 1.
+    SharedLimit,
+
+    /// A [`Semaphore`](crate::Semaphore) that is paused, as its limit is 0.
+    Paused,
+
+    /// Something between this stage and the next that is not monitored: the one is held back, and the other waits
+    /// for items.
+    Unmonitored,
+
+    /// Downstream of the last stage: it has outputs, and is not asked for them.
+    Consumer,
+}
+
+/// A part of this size says that something is the bottleneck beyond doubt.
+const MOST: f64 = 0.5;
+
+/// What takes less is none, even if nothing takes more.
+const LEAST: f64 = 0.25;
+
+/// What takes less of the time than this is so fast that nothing can be told of how fast.
+const NEGLIGIBLE: f64 = 0.05;
+
+/// A pipeline that was seen for less says nothing.
+const BRIEF: Duration = Duration::from_millis(1);
+
+impl Snapshot {
+    /// Tells what holds up the pipeline the most.
+    ///
+    /// It goes by the shares of [`Times`](super::Times), over the whole time that the pipeline was seen. `None` if
+    /// that is too short, if nothing stands out, or if the monitor takes no time.
+    ///
+    /// The stages of one pipeline must have been named in its order, and those of other pipelines by another monitor.
+    /// A pipeline of several tasks, with a [`prefetch`](crate::FlowExt::prefetch) between them, is one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use async_io::Timer;
+    /// use flowlet::Monitor;
+    /// use flowlet::monitor::BottleneckKind;
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let monitor = Monitor::new();
+    /// pipe(0..20)
+    ///     .map_concurrent(monitor.stage("parse", 8), async |n| n)
+    ///     .map_concurrent(monitor.stage("store", 2), async |_| Timer::after(Duration::from_millis(5)).await)
+    ///     .drain()
+    ///     .await;
+    ///
+    /// let bottleneck = monitor.snapshot().bottleneck().unwrap();
+    /// assert_eq!((bottleneck.kind, bottleneck.stage.as_str()), (BottleneckKind::Limit, "store"));
+    /// # });
+    /// ```
+    pub fn bottleneck(&self) -> Option<Bottleneck> {
+        Pipeline::of(self)?.bottleneck()
+    }
+}
+
+/// The stages of a snapshot that have run, and how long.
+struct Pipeline<'a> {
+    stages: Vec<Stage<'a>>,
+
+    /// The time in which a thread computed, as a share of that of the pipeline.
+    busy: f64,
+
+    /// The stage that computed most.
+    busiest: usize,
+}
+
+/// A stage, with the shares of its time.
+struct Stage<'a> {
+    index: usize,
+    seen: &'a StageSnapshot,
+    polled: f64,
+    upstream: f64,
+    permit: f64,
+    calls: f64,
+    downstream: f64,
+
+    /// How many of its calls ran, on average, in a pipeline.
+    running: f64,
+
+    /// Items a second that it pulled.
+    per_second: f64,
+}
+
+impl<'a> Pipeline<'a> {
+    fn of(snapshot: &'a Snapshot) -> Option<Self> {
+        snapshot.longest_run().filter(|time| *time >= BRIEF)?;
+        let stages: Vec<_> = snapshot
+            .stages
+            .iter()
+            .enumerate()
+            .filter(|(_, stage)| !stage.time.total().is_zero())
+            .map(|(index, stage)| Stage::new(index, stage, snapshot))
+            .collect();
+        let busiest = (0..stages.len())
+            .reduce(|a, b| if stages[b].polled > stages[a].polled { b } else { a })?;
+        let busy = stages.iter().map(|stage| stage.polled).sum::<f64>().min(1.0);
+        Some(Self { stages, busy, busiest })
+    }
+
+    fn bottleneck(&self) -> Option<Bottleneck> {
+        let (first, last) = (self.stages.first()?, self.stages.last()?);
+        let busiest = &self.stages[self.busiest];
+
+        // While the consumer has the thread, or a stage has, the others are not polled, and seem to wait for
+        // whatever they waited for before.
+        if last.downstream >= MOST {
+            return Some(last.bottleneck(BottleneckKind::Consumer, last.downstream));
+        }
+        if self.busy >= MOST {
+            return Some(busiest.bottleneck(BottleneckKind::Busy, self.busy));
+        }
+
+        // From the end to the source, as the later one counts of two that are as slow as each other.
+        let consumer = (last, BottleneckKind::Consumer, last.downstream);
+        let own = self.stages.iter().rev().map(|stage| (stage, stage.held_by(), stage.own()));
+        let between = self.stages.windows(2).rev().map(|pair| {
+            (&pair[0], BottleneckKind::Unmonitored, pair[0].downstream.min(pair[1].upstream))
+        });
+        let source = (first, BottleneckKind::Source, first.upstream);
+        let thread = (busiest, BottleneckKind::Busy, self.busy);
+        let (stage, kind, share) = [consumer]
+            .into_iter()
+            .chain(own)
+            .chain(between)
+            .chain([source, thread])
+            .reduce(|a, b| if b.2 > a.2 { b } else { a })
+            .filter(|(_, _, share)| *share >= LEAST)?;
+
+        let mut bottleneck = stage.bottleneck(kind, share);
+        if kind == BottleneckKind::Limit {
+            (bottleneck.needed, bottleneck.next) = self.needed(stage);
+        }
+        Some(bottleneck)
+    }
+
+    /// Returns the limit with which a stage would keep up with the next slowest one, and which one that is.
+    ///
+    /// If each part of the pipeline takes a share of the time, it could do as many times as much as that share goes
+    /// into 1. For as many times as much the stage needs as many times the calls that run.
+    fn needed(&self, of: &Stage<'_>) -> (Option<usize>, Option<String>) {
+        let first =
+            self.stages.first().filter(|first| first.index != of.index || first.upstream > 0.0);
+        let last = self.stages.last().filter(|last| last.index != of.index);
+        let others = self.stages.iter().filter(|stage| stage.index != of.index);
+        let (share, next) = others
+            .map(|stage| (stage.used(), Some(&stage.seen.name)))
+            .chain(first.map(|first| (first.upstream, None)))
+            .chain(last.map(|last| (last.downstream, None)))
+            .chain([(self.busy, None)])
+            .reduce(|a, b| if b.0 > a.0 { b } else { a })
+            .unwrap_or((0.0, None));
+        if share < NEGLIGIBLE {
+            return (None, None);
+        }
+        // A hundredth of a call is none.
+        let needed = (of.running / share - 0.01).ceil() as usize;
+        let more = of.seen.limit.is_some_and(|limit| needed > limit);
+        (more.then_some(needed), next.cloned())
+    }
+}
+
+impl<'a> Stage<'a> {
+    fn new(index: usize, seen: &'a StageSnapshot, snapshot: &Snapshot) -> Self {
+        let all = snapshot.time_of(seen);
+        let share = |time: Duration| time.as_secs_f64() / all.as_secs_f64();
+        let worked = seen.calls.mean.as_secs_f64() * seen.calls.count as f64;
+        let mut running = worked / all.as_secs_f64();
+        if seen.calls.count <= seen.running {
+            // Most of them have not come to their end yet.
+            running = running.max(seen.running as f64 / seen.runs.max(1) as f64);
+        }
+        if seen.time.permit > Duration::ZERO && !snapshot.elapsed.is_zero() {
+            // Runs at the same time share a semaphore.
+            running = running.max(worked / snapshot.elapsed.as_secs_f64());
+        }
+        Self {
+            index,
+            seen,
+            polled: share(seen.time.polled),
+            upstream: share(seen.time.upstream),
+            permit: share(seen.time.permit),
+            calls: share(seen.time.calls),
+            downstream: share(seen.time.downstream),
+            running,
+            per_second: snapshot.rate_of(seen, seen.pulled),
+        }
+    }
+
+    /// The share of the time in which it could not go on for reasons of its own.
+    fn own(&self) -> f64 {
+        self.permit + self.calls
+    }
+
+    /// Tells why it could not.
+    fn held_by(&self) -> BottleneckKind {
+        let limit = self.seen.limit.unwrap_or(usize::MAX);
+        let used = self.running / limit.max(1) as f64;
+        let has_been_full = self.seen.calls.count + self.seen.running >= limit as u64;
+        if limit == 0 {
+            BottleneckKind::Paused
+        } else if self.permit > self.calls && used < 0.8 {
+            BottleneckKind::SharedLimit
+        } else if used >= MOST && has_been_full {
+            BottleneckKind::Limit
+        } else {
+            BottleneckKind::HeadOfLine
+        }
+    }
+
+    /// The share of what it could do that it does.
+    fn used(&self) -> f64 {
+        let Some(limit) = self.seen.limit else { return 0.0 };
+        let used = self.running / limit.max(1) as f64;
+        let StageSnapshot { yielded, refused, failed, waiting, dropped, calls, .. } = self.seen;
+        let outputs = yielded + refused;
+        // An inner stream is open also while it is held back.
+        let is_flat_map =
+            outputs > calls.count || outputs + failed + waiting + dropped < calls.count;
+        if is_flat_map { used.min(1.0 - self.downstream) } else { used.min(1.0) }
+    }
+
+    fn bottleneck(&self, kind: BottleneckKind, share: f64) -> Bottleneck {
+        Bottleneck {
+            kind,
+            stage: self.seen.name.clone(),
+            index: self.index,
+            share: share.min(1.0),
+            running: self.running,
+            limit: self.seen.limit,
+            needed: None,
+            next: None,
+            per_second: self.per_second,
+            mean: self.seen.calls.mean,
+        }
+    }
+}
+
+impl fmt::Display for Bottleneck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stage, share, limit, .. } = self;
+        let share = percent(*share);
+        let limit = limit.unwrap_or(0);
+        let running = format!("{:.1}", self.running);
+        match self.kind {
+            BottleneckKind::Source => write!(
+                f,
+                "The source is the bottleneck: `{stage}` waits for items {share} of the time, and gets {} a second. \
+                 The stages keep up, so higher limits would change nothing.",
+                rate(self.per_second)
+            ),
+            BottleneckKind::Busy if self.limit.is_none() => write!(
+                f,
+                "What is upstream of `{stage}` is the bottleneck: polls keep the thread busy {share} of the time, most of \
+                 all its own, and block the task meanwhile. With `prefetch` it has a task to itself."
+            ),
+            BottleneckKind::Busy => write!(
+                f,
+                "`{stage}` is the bottleneck: polls keep the thread busy {share} of the time, most of all its own{}, and \
+                 block the task meanwhile. Offload what it does with `in_thread`, or its calls with `in_task`.",
+                if self.index == 0 { " or its source's" } else { "" }
+            ),
+            BottleneckKind::Limit => {
+                write!(
+                    f,
+                    "The limit of `{stage}` is the bottleneck: its {} {} {share} of the time, {} each. ",
+                    limited(limit),
+                    if limit == 1 { "call runs" } else { "calls run" },
+                    duration(self.mean)
+                )?;
+                let next =
+                    self.next.as_ref().map_or("the rest".to_owned(), |next| format!("`{next}`"));
+                match self.needed {
+                    Some(needed) => write!(
+                        f,
+                        "With a limit of {needed} it would keep up with {next}, if calls take no longer then."
+                    ),
+                    None if self.next.is_some() => {
+                        write!(f, "Raise it together with that of {next}, which is as slow.")
+                    }
+                    None => f.write_str("Raise it as far as what is called can take it."),
+                }
+            }
+            BottleneckKind::HeadOfLine => write!(
+                f,
+                "`{stage}` is the bottleneck: it waits for slow calls {share} of the time, while {running} of {} run. \
+                 If others wait behind these for their turn in order, a `window` lets them run.",
+                limited(limit)
+            ),
+            BottleneckKind::SharedLimit => write!(
+                f,
+                "The semaphore of `{stage}` is the bottleneck: it waits for permits {share} of the time, while \
+                 {running} of its calls run under a limit of {}. Others hold the rest: raise the limit, or give \
+                 `{stage}` one of its own.",
+                limited(limit)
+            ),
+            BottleneckKind::Paused => write!(
+                f,
+                "`{stage}` is paused: the limit of its semaphore is 0. `set_limit` has it go on."
+            ),
+            BottleneckKind::Unmonitored => write!(
+                f,
+                "The bottleneck comes after `{stage}`, and is not monitored: {share} of the time `{stage}` is held back \
+                 and the next stage waits for items. A point of the monitor behind what is there shows more."
+            ),
+            BottleneckKind::Consumer => write!(
+                f,
+                "The consumer is the bottleneck: `{stage}` has an output {share} of the time and is not asked for it. \
+                 Make what it does with outputs a stage, with a limit above 1."
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::{Durations, Times};
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A stage that was seen for a second, with these per cents of it: polled, upstream, permit, calls, downstream.
+    fn stage(name: &str, limit: usize, percents: [u32; 5]) -> StageSnapshot {
+        let [polled, upstream, permit, calls, downstream] =
+            percents.map(|percent| SECOND / 100 * percent);
+        StageSnapshot {
+            name: name.to_owned(),
+            limit: Some(limit),
+            runs: 1,
+            pulled: 200,
+            yielded: 200,
+            time: Times { polled, upstream, permit, calls, downstream },
+            ..StageSnapshot::default()
+        }
+        .with_calls(200, 0)
+    }
+
+    /// The same for a point.
+    fn point(name: &str, percents: [u32; 5]) -> StageSnapshot {
+        StageSnapshot { limit: None, ..stage(name, 0, percents) }
+    }
+
+    impl StageSnapshot {
+        /// So many calls of so many milliseconds each.
+        fn with_calls(self, count: u64, milliseconds: u64) -> Self {
+            let mean = Duration::from_millis(milliseconds);
+            Self {
+                calls: Durations { count, mean, p50: mean, p90: mean, p99: mean, max: mean },
+                ..self
+            }
+        }
+    }
+
+    fn snapshot(stages: impl Into<Vec<StageSnapshot>>) -> Snapshot {
+        Snapshot { elapsed: SECOND, stages: stages.into() }
+    }
+
+    /// The kind of the bottleneck, and the stage.
+    fn found(stages: impl Into<Vec<StageSnapshot>>) -> Option<(BottleneckKind, String)> {
+        snapshot(stages).bottleneck().map(|found| (found.kind, found.stage))
+    }
+
+    fn is(kind: BottleneckKind, stage: &str) -> Option<(BottleneckKind, String)> {
+        Some((kind, stage.to_owned()))
+    }
+
+    const STARVES: [u32; 5] = [1, 98, 0, 1, 0];
+    const HELD_BACK: [u32; 5] = [1, 0, 0, 1, 98];
+    const FULL: [u32; 5] = [1, 1, 0, 97, 1];
+    const NO_PERMIT: [u32; 5] = [1, 1, 96, 1, 1];
+
+    #[test]
+    fn the_first_stage_waits_for_a_slow_source() {
+        let stages = [stage("a", 8, STARVES), stage("b", 8, STARVES)];
+        assert_eq!(found(stages.clone()), is(BottleneckKind::Source, "a"));
+        // With a point there it is that.
+        let stages = [vec![point("rows", STARVES)], stages.to_vec()].concat();
+        assert_eq!(found(stages), is(BottleneckKind::Source, "rows"));
+    }
+
+    #[test]
+    fn polls_that_keep_the_thread_busy_make_the_others_seem_to_wait() {
+        let stages = [
+            stage("a", 1, [2, 0, 0, 98, 0]).with_calls(200, 5),
+            stage("b", 8, [80, 10, 0, 10, 0]),
+            stage("c", 8, [2, 98, 0, 0, 0]),
+        ];
+        assert_eq!(found(stages), is(BottleneckKind::Busy, "b"));
+        // No one of them alone.
+        let stages = [20, 25, 20, 20].map(|polled| stage("", 8, [polled, 0, 0, 0, 100 - polled]));
+        let stages = [&stages[..], &[stage("e", 8, [10, 90, 0, 0, 0])]].concat();
+        assert_eq!(
+            snapshot(stages).bottleneck().map(|found| (found.kind, found.index)),
+            Some((BottleneckKind::Busy, 1))
+        );
+    }
+
+    #[test]
+    fn the_stage_whose_limit_is_reached_is_between_those_held_back_and_those_that_starve() {
+        let stages = [
+            stage("a", 20, HELD_BACK),
+            stage("b", 4, FULL).with_calls(800, 5),
+            stage("c", 8, STARVES),
+        ];
+        assert_eq!(found(stages), is(BottleneckKind::Limit, "b"));
+    }
+
+    #[test]
+    fn of_several_at_their_limit_it_is_the_one_with_the_least_capacity() {
+        let stages = |b, c| {
+            let waits = |calls| [1, 99 - calls, 0, calls, 0];
+            [
+                stage("a", 20, HELD_BACK),
+                stage("b", 4, waits(b)).with_calls(800, 4),
+                stage("c", 4, waits(c)).with_calls(800, 4),
+            ]
+        };
+        assert_eq!(found(stages(95, 70)), is(BottleneckKind::Limit, "b"));
+        assert_eq!(found(stages(70, 95)), is(BottleneckKind::Limit, "c"));
+    }
+
+    #[test]
+    fn the_limit_it_would_need_is_what_the_next_slowest_one_can_do() {
+        // 4 calls of 5 ms give 800 a second; the other, with 2 calls of 0.5 ms, could do 5 times as much.
+        let store = StageSnapshot { yielded: 800, ..stage("store", 2, [1, 79, 0, 20, 0]) };
+        let mut store = store.with_calls(800, 0);
+        store.calls.mean = Duration::from_micros(500);
+        let fetch = StageSnapshot { yielded: 800, ..stage("fetch", 4, FULL) }.with_calls(800, 5);
+        let found = snapshot([fetch.clone(), store]).bottleneck().unwrap();
+        assert_eq!(
+            (found.limit, found.needed, found.next.as_deref()),
+            (Some(4), Some(20), Some("store"))
+        );
+        assert_eq!(
+            found.to_string(),
+            "The limit of `fetch` is the bottleneck: its 4 calls run 97% of the time, 5.0ms each. With a limit of 20 it \
+             would keep up with `store`, if calls take no longer then."
+        );
+        // All others are so fast that nothing can be said.
+        let found = snapshot([fetch, stage("store", 2, STARVES)]).bottleneck().unwrap();
+        assert_eq!((found.needed, found.next), (None, None));
+    }
+
+    #[test]
+    fn a_flat_map_that_is_held_back_is_not_counted_as_at_its_limit() {
+        let rows = StageSnapshot { yielded: 1000, ..stage("rows", 4, [1, 0, 0, 9, 90]) };
+        let rows = rows.with_calls(4, 1000);
+        let store = stage("store", 2, FULL).with_calls(1000, 2);
+        let found = snapshot([rows, store]).bottleneck().unwrap();
+        assert_eq!((found.kind, found.stage.as_str()), (BottleneckKind::Limit, "store"));
+        assert_eq!((found.needed, found.next.as_deref()), (Some(20), Some("rows")));
+    }
+
+    #[test]
+    fn slow_calls_that_others_wait_behind_are_told_from_a_limit() {
+        let ordered = stage("a", 20, FULL).with_calls(200, 10);
+        assert_eq!(found([ordered]), is(BottleneckKind::HeadOfLine, "a"));
+        // Fewer items than the limit.
+        let few = stage("a", 500, FULL).with_calls(200, 1000);
+        assert_eq!(found([few]), is(BottleneckKind::HeadOfLine, "a"));
+    }
+
+    #[test]
+    fn a_semaphore_is_shared_if_its_permits_are_elsewhere() {
+        let stages = |running: u64| {
+            [
+                stage("a", 8, HELD_BACK),
+                stage("b", 4, NO_PERMIT).with_calls(100 * running, 10),
+                stage("c", 8, STARVES),
+            ]
+        };
+        assert_eq!(found(stages(1)), is(BottleneckKind::SharedLimit, "b"));
+        assert_eq!(found(stages(4)), is(BottleneckKind::Limit, "b"));
+        // Eight runs at once use it up together.
+        let mut runs = stage("b", 4, NO_PERMIT.map(|share| 8 * share)).with_calls(400, 10);
+        runs.runs = 8;
+        assert_eq!(found([runs]), is(BottleneckKind::Limit, "b"));
+        let paused = stage("b", 0, NO_PERMIT);
+        assert_eq!(found([stage("a", 8, HELD_BACK), paused]), is(BottleneckKind::Paused, "b"));
+    }
+
+    #[test]
+    fn while_the_consumer_has_the_thread_it_does_not_matter_what_the_others_wait_for() {
+        let stages = [
+            stage("a", 8, HELD_BACK),
+            stage("b", 1, FULL).with_calls(200, 5),
+            stage("c", 8, [1, 30, 0, 0, 69]),
+        ];
+        assert_eq!(found(stages), is(BottleneckKind::Consumer, "c"));
+    }
+
+    #[test]
+    fn what_is_not_monitored_is_between_a_stage_held_back_and_one_that_starves() {
+        let stages = [stage("a", 8, HELD_BACK), stage("b", 8, HELD_BACK), stage("c", 8, STARVES)];
+        assert_eq!(found(stages), is(BottleneckKind::Unmonitored, "b"));
+    }
+
+    #[test]
+    fn a_stage_that_is_soon_over_is_none() {
+        let mut short = stage("a", 8, STARVES);
+        for time in [&mut short.time.upstream, &mut short.time.polled, &mut short.time.calls] {
+            *time /= 20;
+        }
+        let stages = [short, stage("b", 4, [1, 29, 0, 70, 0]).with_calls(800, 5)];
+        assert_eq!(found(stages), is(BottleneckKind::Limit, "b"));
+    }
+
+    #[test]
+    fn runs_at_the_same_time_count_each_for_itself() {
+        let [a, b] = [HELD_BACK, FULL].map(|shares| shares.map(|share| 10 * share));
+        let runs = |stage: StageSnapshot| StageSnapshot { runs: 10, ..stage };
+        let stages = [runs(stage("a", 8, a)), runs(stage("b", 4, b)).with_calls(8000, 5)];
+        let found = snapshot(stages).bottleneck().unwrap();
+        assert_eq!((found.kind, found.stage.as_str()), (BottleneckKind::Limit, "b"));
+        assert!((found.running - 4.0).abs() < 0.1, "{}", found.running);
+    }
+
+    #[test]
+    fn too_little_says_nothing() {
+        assert_eq!(found([]), None);
+        assert_eq!(found([stage("a", 8, [0; 5])]), None);
+        let mut brief = stage("a", 8, STARVES);
+        brief.time.upstream /= 1000;
+        brief.time.polled = Duration::ZERO;
+        brief.time.calls = Duration::ZERO;
+        assert_eq!(found([brief]), None);
+        // A part that has not run is not in the way of the others.
+        let stages =
+            [stage("z", 8, [0; 5]), stage("a", 4, FULL).with_calls(800, 5), stage("z", 8, [0; 5])];
+        let found = snapshot(stages).bottleneck().unwrap();
+        assert_eq!((found.stage.as_str(), found.index), ("a", 1));
+    }
+
+    #[test]
+    fn nothing_stands_out() {
+        let stages = [stage("a", 8, [10, 20, 0, 20, 50]), stage("b", 8, [10, 23, 12, 12, 23])];
+        assert_eq!(found(stages), None);
+    }
+}

@@ -1,0 +1,185 @@
+//! A snapshot as a table for people.
+
+use std::fmt;
+
+use super::Monitor;
+use super::bottleneck::{Bottleneck, BottleneckKind};
+use super::snapshot::{Snapshot, StageSnapshot};
+use super::text::{count, duration, limited, percent, rate};
+
+/// The columns after the name, with their widths. The last of them are shares of the time.
+const COLUMNS: [(&str, usize); 12] = [
+    ("running", 8),
+    ("in", 6),
+    ("out", 6),
+    ("waiting", 8),
+    ("/s", 6),
+    ("p50", 7),
+    ("p99", 7),
+    ("polled", 7),
+    ("upstream", 9),
+    ("permit", 7),
+    ("calls", 6),
+    ("downstream", 11),
+];
+
+/// How many columns are shares.
+const SHARES: usize = 5;
+
+/// Longer names are cut.
+const LONGEST_NAME: usize = 24;
+
+/// What is before the name of a stage, and of one that is the bottleneck.
+const PLAIN: &str = "  ";
+const MARK: &str = "▶ ";
+
+/// A table of the stages, and below it the [bottleneck](Snapshot::bottleneck) in words.
+///
+/// A line is a stage: the calls that run of those that may, items in and out, those that wait, outputs a second, the
+/// duration of calls that half and 99 % of them do not exceed, and what the stage did with its time, in the words of
+/// [`Times`](super::Times). The bottleneck is marked. Outputs a second are those of late, or those of the whole run if
+/// that is over. A wide terminal is not needed: lines have 100 characters, unless names have more than 10.
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.stages.is_empty() {
+            return f.write_str("no stages");
+        }
+        let bottleneck = self.bottleneck();
+        let names: Vec<_> = self.stages.iter().map(|stage| name(&stage.name)).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
+        let marked = |index| mark(bottleneck.as_ref(), index);
+
+        head(width, f)?;
+        if let Some(Mark::Source) = marked(0) {
+            writeln!(f, "{MARK}(source)")?;
+        }
+        for (index, (stage, name)) in self.stages.iter().zip(&names).enumerate() {
+            let mark = marked(index);
+            let before = if mark == Some(Mark::Stage) { MARK } else { PLAIN };
+            write!(f, "{before}{name:<width$}")?;
+            row(self, stage, f)?;
+            match mark {
+                Some(Mark::Unmonitored) => writeln!(f, "{MARK}(not monitored)")?,
+                Some(Mark::Consumer) => writeln!(f, "{MARK}(consumer)")?,
+                _ => {}
+            }
+        }
+        for (stage, name) in self.stages.iter().zip(&names) {
+            losses(stage, name, f)?;
+        }
+        match bottleneck {
+            Some(bottleneck) => write!(f, "\n{bottleneck}"),
+            None if self.stages.iter().all(|stage| stage.time.total().is_zero()) => {
+                f.write_str("\nNo time was taken, so nothing can be said of a bottleneck.")
+            }
+            None => f.write_str("\nNo bottleneck: nothing stands out, or too little was seen."),
+        }
+    }
+}
+
+/// The table of the [snapshot](Monitor::snapshot).
+impl fmt::Display for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.snapshot().fmt(f)
+    }
+}
+
+/// Where the bottleneck is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// Before the first stage.
+    Source,
+    /// At the stage.
+    Stage,
+    /// After the stage.
+    Unmonitored,
+    /// After the last one.
+    Consumer,
+}
+
+/// Returns what is marked at a stage.
+fn mark(bottleneck: Option<&Bottleneck>, index: usize) -> Option<Mark> {
+    let found = bottleneck.filter(|found| found.index == index)?;
+    Some(match found.kind {
+        BottleneckKind::Source if found.limit.is_some() => Mark::Source,
+        BottleneckKind::Unmonitored => Mark::Unmonitored,
+        BottleneckKind::Consumer => Mark::Consumer,
+        _ => Mark::Stage,
+    })
+}
+
+fn head(width: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (numbers, shares) = COLUMNS.split_at(COLUMNS.len() - SHARES);
+    let wide = |columns: &[(&str, usize)]| columns.iter().map(|column| column.1).sum::<usize>();
+    let (calls, numbers) =
+        (numbers[5..].iter().map(|column| column.1).sum::<usize>(), wide(&numbers[..5]));
+    let shares = wide(shares);
+    write!(f, "{PLAIN}{:width$}{:numbers$}", "", "")?;
+    writeln!(f, "{:>calls$}{:>shares$}", "a call takes", "polled, or waiting for")?;
+    write!(f, "{PLAIN}{:<width$}", "stage")?;
+    COLUMNS.iter().try_for_each(|(name, width)| write!(f, "{name:>width$}"))?;
+    writeln!(f)
+}
+
+fn row(snapshot: &Snapshot, stage: &StageSnapshot, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let total = snapshot.time_of(stage).as_secs_f64();
+    let share = |time: std::time::Duration| {
+        if total > 0.0 { percent(time.as_secs_f64() / total) } else { NOTHING.to_owned() }
+    };
+    let call = |time| if stage.calls.count > 0 { duration(time) } else { NOTHING.to_owned() };
+    let cells = [
+        stage
+            .limit
+            .map_or(NOTHING.to_owned(), |limit| format!("{}/{}", stage.running, limited(limit))),
+        count(stage.pulled),
+        count(stage.yielded),
+        count(stage.waiting),
+        per_second(snapshot, stage),
+        call(stage.calls.p50),
+        call(stage.calls.p99),
+        share(stage.time.polled),
+        share(stage.time.upstream),
+        share(stage.time.permit),
+        share(stage.time.calls),
+        share(stage.time.downstream),
+    ];
+    for (cell, (_, width)) in cells.iter().zip(COLUMNS) {
+        write!(f, "{cell:>width$}")?;
+    }
+    writeln!(f)
+}
+
+/// What there is none of.
+const NOTHING: &str = "-";
+
+/// Outputs a second of late, or of the whole run if it is over.
+fn per_second(snapshot: &Snapshot, stage: &StageSnapshot) -> String {
+    let is_over = stage.per_second == 0.0 && stage.running == 0 && stage.waiting == 0;
+    let number = if is_over { snapshot.rate_of(stage, stage.yielded) } else { stage.per_second };
+    if stage.time.total().is_zero() { NOTHING.to_owned() } else { rate(number) }
+}
+
+/// Writes what did not come out, if anything did not.
+fn losses(stage: &StageSnapshot, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let losses = [
+        (stage.refused, "refused"),
+        (stage.failed, "failed"),
+        (stage.panicked, "panicked"),
+        (stage.dropped, "dropped"),
+    ];
+    let losses: Vec<_> = losses
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{} {what}", count(*number)))
+        .collect();
+    if losses.is_empty() { Ok(()) } else { writeln!(f, "{PLAIN}{name}: {}", losses.join(", ")) }
+}
+
+/// On one line, and not too long.
+fn name(name: &str) -> String {
+    let name = crate::flow::one_line(name);
+    if name.chars().count() <= LONGEST_NAME {
+        return name;
+    }
+    name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
+}
