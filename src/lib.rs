@@ -58,6 +58,10 @@ pub use crate::with::with;
 pub mod guide {
     #[doc = include_str!("when_it_does_not_compile.md")]
     pub mod when_it_does_not_compile {}
+
+    #[cfg(feature = "monitor")]
+    #[doc = include_str!("which_stage_is_slow.md")]
+    pub mod which_stage_is_slow {}
 }
 
 /// What a pipeline is usually written with, for `use flowlet::prelude::*`.
