@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use std::thread;
 
 use flowlet::prelude::*;
-use flowlet::{frontier, in_thread};
+use flowlet::{Monitor, frontier, in_thread};
 
 use crate::arguments::{Arguments, Command, USAGE};
 use crate::fetch::{Gauge, fetch};
@@ -51,13 +51,20 @@ async fn crawl(
     let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let gauge = Gauge::default();
     let progress = Progress::new();
-    let mut report = Report::new();
+    let monitor = Monitor::new();
+    let mut report = Report::new(&monitor);
     let mut seen = HashSet::from([start.clone()]);
 
     let stored: Vec<usize> = frontier([start.clone()])
         .take_until_stopped(stop) // what is in flight goes on
-        .map_concurrent(concurrency, async |(url, entry)| (fetch(url, &gauge).await, entry)) // network
-        .map_concurrent(cores, in_thread(|(fetched, entry)| (Page::read(fetched), entry))) // processor
+        .monitored(monitor.point("urls"))
+        .map_concurrent(monitor.stage("fetch", concurrency), async |(url, entry)| {
+            (fetch(url, &gauge).await, entry) // network
+        })
+        .map_concurrent(
+            monitor.stage("read", cores),
+            in_thread(|(fetched, entry)| (Page::read(fetched), entry)), // processor
+        )
         .map(|(page, entry)| {
             let on_site = page.links.iter().filter(|link| link.is_on_site_of(start));
             let new = on_site.filter(|link| seen.insert((*link).clone()));
@@ -67,8 +74,12 @@ async fn crawl(
             page
         })
         .batched(50)
+        .monitored(monitor.point("batches"))
         .map(Ok) // so far nothing can fail
-        .try_map_concurrent(1, in_thread(move |pages| store.insert(pages))) // an error ends it all
+        .try_map_concurrent(
+            monitor.stage("store", 1),
+            in_thread(move |pages| store.insert(pages)), // an error ends it all
+        )
         .try_collect()
         .await?;
 
@@ -95,7 +106,7 @@ async fn run(arguments: Arguments, stop: impl Future) -> Result<(), String> {
     if let Some(trouble) = report.why_nothing() {
         return Err(format!("no page at {start}: {trouble}"));
     }
-    print(&format!("{report}\nPages and links are in {}\n", database.display()))
+    print(&format!("{report}\n\nPages and links are in {}\n", database.display()))
 }
 
 /// Prints to stdout. Who reads it may have enough of it early, as `head` does: that is no failure.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
+use flowlet::Monitor;
 
 use crate::page::{Kind, Page};
 
-/// The numbers of a crawl, to be shown as a table.
+/// The numbers of a crawl, to be shown as a table, with one of the stages below it.
 pub(crate) struct Report {
     /// Addresses at which there is a document.
     pub(crate) pages: usize,
@@ -28,11 +29,13 @@ pub(crate) struct Report {
     /// Why the last address that is no page is none.
     trouble: String,
     began: Instant,
+    /// Where the time went.
+    monitor: Monitor,
 }
 
 impl Report {
     /// Begins to count, and the time to run.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(monitor: &Monitor) -> Self {
         Self {
             pages: 0,
             redirects: 0,
@@ -44,6 +47,7 @@ impl Report {
             one_at_a_time: Duration::ZERO,
             trouble: String::new(),
             began: Instant::now(),
+            monitor: monitor.clone(),
         }
     }
 
@@ -96,7 +100,7 @@ impl fmt::Display for Report {
         for (name, value) in numbers.into_iter().chain(left) {
             table.add_row([Cell::new(name), Cell::new(value).set_alignment(CellAlignment::Right)]);
         }
-        table.fmt(f)
+        write!(f, "{table}\n\n{}", self.monitor)
     }
 }
 
