@@ -30,6 +30,8 @@ pub use crate::adaptive::Adaptive;
 pub use crate::concurrency::{Concurrency, errors_in_turn, finishing, ordered};
 pub use crate::dropped::Dropped;
 pub use crate::ext::FlowExt;
+#[cfg(feature = "monitor")]
+pub use crate::flow::FlowNumbers;
 pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};
 #[cfg(feature = "monitor")]
 pub use crate::monitor::Monitor;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_io::Timer;
 use flowlet::monitor::BottleneckKind;
 use flowlet::prelude::*;
-use flowlet::{Monitor, Semaphore};
+use flowlet::{Flow, Monitor, Semaphore};
 use futures_lite::future::block_on;
 use futures_lite::stream;
 
@@ -132,4 +132,41 @@ fn a_slow_consumer() {
         }
     });
     check(&monitor, BottleneckKind::Consumer, "store", "(consumer)");
+}
+
+#[test]
+fn a_flow_is_drawn_with_numbers() {
+    let monitor = Monitor::new();
+    let flow = Flow::<usize>::identity()
+        .monitored(monitor.point("ids"))
+        .map_concurrent(monitor.stage("fetch", 20), ready)
+        .map_concurrent(monitor.stage("a|\"b\n", 2), slow)
+        .named("both")
+        .map_concurrent(monitor.stage("twice", 2), ready)
+        .map_concurrent(monitor.stage("twice", 2), ready)
+        .batched(5);
+    for _ in 0..3 {
+        block_on(pipe(0..ITEMS / 3).through(&flow).drain());
+    }
+    let snapshot = monitor.snapshot();
+    let picture = flow.with_numbers(&snapshot).to_string();
+    println!("{picture}");
+    let lines: Vec<_> = picture.lines().collect();
+    assert_eq!((lines.len(), lines[0], lines[1]), (9, "│", "├─ both"));
+    assert!(lines[2].starts_with("│  ├─ monitored(ids)  ids: "), "{picture}");
+    assert!(lines[3].starts_with("│  ├─ map_concurrent(20)  fetch: "), "{picture}");
+    assert!(lines[4].starts_with("│  └─ map_concurrent(2)  ▶ a|\"b\\n: "), "{picture}");
+    assert!(lines[4].contains("% calls, 60 out, "), "{picture}");
+    // Nobody knows which of these is which.
+    assert_eq!(lines[5..], ["├─ map_concurrent(2)", "├─ map_concurrent(2)", "├─ batched(5)", "▼"]);
+    assert_eq!(picture.matches('▶').count(), 1);
+
+    let graph = flow.with_numbers(&snapshot).to_mermaid();
+    println!("{graph}");
+    let contains = |line: &str| assert!(graph.contains(line), "{line} is not in:\n{graph}");
+    contains("        step3[\"map_concurrent(2)<br>a#124;#34;b#10;#58; ");
+    contains("        style step3 stroke-width:4px\n");
+    contains("    step3 -->|\"60 out#44; ");
+    contains("    step4 --> step5\n");
+    assert_eq!(graph.matches("style").count(), 1, "{graph}");
 }

@@ -1,3 +1,5 @@
+#[cfg(feature = "monitor")]
+mod numbers;
 mod operator;
 mod picture;
 mod predicate;
@@ -16,7 +18,9 @@ pub use self::predicate::FlowPredicate;
 pub use self::through::Through;
 
 #[cfg(feature = "monitor")]
-pub(crate) use self::picture::one_line;
+pub use self::numbers::FlowNumbers;
+#[cfg(feature = "monitor")]
+pub(crate) use self::picture::{MARK, one_line};
 pub(crate) use self::steps::Argument;
 use self::steps::{Step, Steps};
 
@@ -261,7 +265,37 @@ impl<T: 'static, U: 'static> Flow<T, U> {
     /// );
     /// ```
     pub fn to_mermaid(&self) -> String {
-        picture::mermaid(&self.steps)
+        picture::mermaid(&self.steps, picture::NO_NOTES)
+    }
+
+    /// Draws the flow with the numbers that a [`Monitor`](crate::Monitor) has seen of its stages.
+    ///
+    /// [`Display`](fmt::Display) gives the picture that the flow itself gives, and
+    /// [`to_mermaid`](FlowNumbers::to_mermaid) the graph, both with numbers.
+    ///
+    /// Stages are found by the names that the monitor has for them. One whose name is not there, or more than once, is
+    /// drawn without numbers.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::{Flow, Monitor};
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let monitor = Monitor::new();
+    /// let flow = Flow::<u32>::identity()
+    ///     .map_concurrent(monitor.stage("double", 4), async |n| 2 * n)
+    ///     .batched(50);
+    /// pipe(0..100).through(&flow).drain().await;
+    ///
+    /// let picture = flow.with_numbers(&monitor.snapshot()).to_string();
+    /// assert!(picture.starts_with("│\n├─ map_concurrent(4)  double: "));
+    /// # });
+    /// ```
+    #[cfg(feature = "monitor")]
+    pub fn with_numbers<'a>(&'a self, seen: &'a crate::monitor::Snapshot) -> FlowNumbers<'a> {
+        FlowNumbers::new(&self.steps, seen)
     }
 
     /// Adds a stage, by the name of its method and the values that it was given.
@@ -327,6 +361,6 @@ impl<T, U> fmt::Debug for Flow<T, U> {
 
 impl<T, U> fmt::Display for Flow<T, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        picture::tree(&self.steps, f)
+        picture::tree(&self.steps, picture::NO_NOTES, f)
     }
 }

@@ -2,13 +2,33 @@
 
 use std::fmt::{self, Write};
 
-use super::steps::{Step, Steps};
+use super::steps::{Stage, Step, Steps};
+
+/// What is said of a stage in a picture besides what it is.
+#[cfg_attr(not(feature = "monitor"), expect(dead_code, reason = "nothing is said"))]
+pub(super) struct Note {
+    pub(super) text: String,
+
+    /// What it yields.
+    pub(super) outputs: String,
+
+    pub(super) is_bottleneck: bool,
+}
+
+/// Tells what is said of a stage.
+pub(super) type Notes<'a> = &'a dyn Fn(&Stage) -> Option<Note>;
+
+/// Nothing is said.
+pub(super) const NO_NOTES: Notes<'static> = &|_| None;
+
+/// Stands at the bottleneck.
+pub(crate) const MARK: &str = "▶ ";
 
 /// Draws the stream as a line from top to bottom, with the steps along it.
-pub(super) fn tree(steps: &Steps, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn tree(steps: &Steps, notes: Notes<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("│\n")?;
     for step in steps.iter() {
-        branch(step, "", "├─ ", "│  ", f)?;
+        branch(step, "", "├─ ", "│  ", notes, f)?;
     }
     f.write_str("▼")
 }
@@ -19,10 +39,18 @@ fn branch(
     indent: &str,
     joint: &str,
     line: &str,
+    notes: Notes<'_>,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
     match step {
-        Step::Stage(stage) => writeln!(f, "{indent}{joint}{stage}"),
+        Step::Stage(stage) => {
+            write!(f, "{indent}{joint}{stage}")?;
+            if let Some(Note { text, outputs, is_bottleneck }) = notes(stage) {
+                let mark = if is_bottleneck { MARK } else { "" };
+                write!(f, "  {mark}{}, {outputs}", one_line(&text))?;
+            }
+            writeln!(f)
+        }
         Step::Flow(name, steps) => {
             writeln!(f, "{indent}{joint}{}", one_line(name))?;
             let indent = format!("{indent}{line}");
@@ -30,7 +58,7 @@ fn branch(
             while let Some(step) = steps.next() {
                 let (joint, line) =
                     if steps.peek().is_some() { ("├─ ", "│  ") } else { ("└─ ", "   ") };
-                branch(step, &indent, joint, line, f)?;
+                branch(step, &indent, joint, line, notes, f)?;
             }
             Ok(())
         }
@@ -44,26 +72,29 @@ pub(crate) fn one_line(name: &str) -> String {
 }
 
 /// Draws the steps as a Mermaid graph.
-pub(super) fn mermaid(steps: &Steps) -> String {
-    let mut graph = Mermaid::default();
+pub(super) fn mermaid(steps: &Steps, notes: Notes<'_>) -> String {
+    let mut graph = Mermaid { notes, nodes: String::new(), outputs: Vec::new(), flows: 0 };
     graph.nodes(steps, "    ");
-    let edges = (1..graph.steps).map(|step| format!("    step{step} --> step{}\n", step + 1));
+    let edges = (1..graph.outputs.len())
+        .map(|step| format!("    step{step} -->{} step{}\n", graph.outputs[step - 1], step + 1));
     format!("flowchart TD\n{}{}", graph.nodes, edges.collect::<String>())
 }
 
-#[derive(Default)]
-struct Mermaid {
+struct Mermaid<'a> {
+    notes: Notes<'a>,
     nodes: String,
-    steps: usize,
+
+    /// What is said on the edge that comes from each step.
+    outputs: Vec<String>,
     flows: usize,
 }
 
-impl Mermaid {
+impl Mermaid<'_> {
     fn nodes(&mut self, steps: &Steps, indent: &str) {
         for step in steps.iter() {
             match step {
                 // A subgraph must not be empty.
-                Step::Flow(name, steps) if steps.is_empty() => self.node(name, indent),
+                Step::Flow(name, steps) if steps.is_empty() => self.node(name, None, indent),
                 Step::Flow(name, steps) => {
                     self.flows += 1;
                     let (flow, label) = (self.flows, label(name));
@@ -71,15 +102,26 @@ impl Mermaid {
                     self.nodes(steps, &format!("{indent}    "));
                     self.line(indent, format_args!("end"));
                 }
-                Step::Stage(stage) => self.node(&stage.to_string(), indent),
+                Step::Stage(stage) => self.node(&stage.to_string(), (self.notes)(stage), indent),
             }
         }
     }
 
-    fn node(&mut self, text: &str, indent: &str) {
-        self.steps += 1;
-        let (step, label) = (self.steps, label(text));
+    fn node(&mut self, text: &str, note: Option<Note>, indent: &str) {
+        let (mut label, mut outputs) = (label(text), String::new());
+        let mut is_bottleneck = false;
+        if let Some(note) = note {
+            label.push_str("<br>");
+            label.push_str(&self::label(&note.text));
+            outputs = format!("|\"{}\"|", self::label(&note.outputs));
+            is_bottleneck = note.is_bottleneck;
+        }
+        self.outputs.push(outputs);
+        let step = self.outputs.len();
         self.line(indent, format_args!("step{step}[\"{label}\"]"));
+        if is_bottleneck {
+            self.line(indent, format_args!("style step{step} stroke-width:4px"));
+        }
     }
 
     fn line(&mut self, indent: &str, line: fmt::Arguments<'_>) {

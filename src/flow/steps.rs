@@ -98,6 +98,18 @@ impl Step {
     }
 }
 
+#[cfg(feature = "monitor")]
+impl Stage {
+    /// Returns the name that a monitor has for it, if one sees it.
+    pub(super) fn monitored_as(&self) -> Option<&str> {
+        self.arguments.iter().find_map(|argument| match argument {
+            Argument::Limit(limit) => limit.watched.as_ref().map(|watched| watched.name()),
+            Argument::Point(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)?;

@@ -592,6 +592,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stage_that_is_in_more_pipelines_than_others_counts_as_it_is_in_each() {
+        // Ten short pipelines, one after the other, in a stage of a long one.
+        let short = FULL.map(|share| share / 2);
+        let inner = StageSnapshot { runs: 10, ..stage("inner", 4, short) }.with_calls(400, 5);
+        let outer = stage("outer", 1, [1, 49, 0, 50, 0]).with_calls(10, 50);
+        let found = snapshot([inner, outer]).bottleneck().unwrap();
+        assert_eq!((found.kind, found.stage.as_str()), (BottleneckKind::Limit, "outer"));
+    }
+
+    #[test]
     fn too_little_says_nothing() {
         assert_eq!(found([]), None);
         assert_eq!(found([stage("a", 8, [0; 5])]), None);

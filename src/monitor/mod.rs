@@ -249,6 +249,10 @@ impl fmt::Debug for Monitor {
 }
 
 impl Watched {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     fn runs(&self) -> MutexGuard<'_, Runs> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -155,18 +155,20 @@ pub struct Times {
 }
 
 impl Snapshot {
-    /// Returns how long a run of the pipeline took, if it had any.
+    /// Returns how long a run took, on average, of the stage for which that was longest.
     pub(super) fn longest_run(&self) -> Option<Duration> {
         let run = |stage: &StageSnapshot| stage.time.total().div_f64(stage.runs.max(1) as f64);
         self.stages.iter().map(run).max()
     }
 
-    /// Returns the time of which the times of a stage are shares.
+    /// Returns the time of which the times of a stage are shares: that of its pipelines together.
     ///
     /// It is more than they are together if the stage was over before others, and if it polled others that are
     /// monitored themselves.
     pub(super) fn time_of(&self, stage: &StageSnapshot) -> Duration {
-        stage.time.total().max(self.longest_run().unwrap_or_default())
+        let same_runs = self.stages.iter().filter(|other| other.runs == stage.runs);
+        let longest = same_runs.map(|other| other.time.total()).max();
+        longest.max(self.longest_run()).unwrap_or_default()
     }
 
     /// Returns how many a second that many are which a stage had over all its runs.

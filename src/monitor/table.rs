@@ -6,6 +6,7 @@ use super::Monitor;
 use super::bottleneck::{Bottleneck, BottleneckKind};
 use super::snapshot::{Snapshot, StageSnapshot};
 use super::text::{count, duration, limited, percent, rate};
+use crate::flow::{MARK, one_line};
 
 /// The columns after the name, with their widths. The last of them are shares of the time.
 const COLUMNS: [(&str, usize); 12] = [
@@ -29,9 +30,8 @@ const SHARES: usize = 5;
 /// Longer names are cut.
 const LONGEST_NAME: usize = 24;
 
-/// What is before the name of a stage, and of one that is the bottleneck.
+/// What is before the name of a stage that is not the bottleneck.
 const PLAIN: &str = "  ";
-const MARK: &str = "▶ ";
 
 /// A table of the stages, and below it the [bottleneck](Snapshot::bottleneck) in words.
 ///
@@ -175,9 +175,51 @@ fn losses(stage: &StageSnapshot, name: &str, f: &mut fmt::Formatter<'_>) -> fmt:
     if losses.is_empty() { Ok(()) } else { writeln!(f, "{PLAIN}{name}: {}", losses.join(", ")) }
 }
 
+impl Snapshot {
+    /// Says in a few words what a stage does with its time.
+    pub(crate) fn stage_in_short(&self, stage: &StageSnapshot) -> String {
+        let times = &stage.time;
+        let waits = [
+            (times.polled, "polled"),
+            (times.upstream, "upstream"),
+            (times.permit, "permit"),
+            (times.calls, "calls"),
+            (times.downstream, "downstream"),
+        ];
+        let (time, what) = waits.into_iter().max_by_key(|(time, _)| *time).unwrap_or_default();
+        let all = self.time_of(stage).as_secs_f64();
+        let mut text = stage.name.clone();
+        let mut say = |what: String| {
+            text.push_str(if text.len() == stage.name.len() { ": " } else { ", " });
+            text.push_str(&what);
+        };
+        if stage.calls.count > 0 {
+            say(format!("{} a call", duration(stage.calls.p50)));
+        }
+        if !time.is_zero() {
+            say(format!("{} {what}", percent(time.as_secs_f64() / all)));
+        }
+        text
+    }
+
+    /// Says in a few words what a stage yields.
+    pub(crate) fn outputs_in_short(&self, stage: &StageSnapshot) -> String {
+        let outputs = format!("{} out", count(stage.yielded));
+        match per_second(self, stage) {
+            rate if rate == NOTHING => outputs,
+            rate => format!("{outputs}, {rate}/s"),
+        }
+    }
+
+    /// Tells whether a stage is the bottleneck itself.
+    pub(crate) fn is_bottleneck(&self, index: usize) -> bool {
+        mark(self.bottleneck().as_ref(), index) == Some(Mark::Stage)
+    }
+}
+
 /// On one line, and not too long.
 fn name(name: &str) -> String {
-    let name = crate::flow::one_line(name);
+    let name = one_line(name);
     if name.chars().count() <= LONGEST_NAME {
         return name;
     }
