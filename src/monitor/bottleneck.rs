@@ -13,7 +13,29 @@ use super::text::{duration, limited, percent, rate};
 
 /// What holds up a pipeline the most: see [`Snapshot::bottleneck`].
 ///
-/// [`Display`](fmt::Display) says it in words, with what can be done about it.
+/// [`Display`](fmt::Display) says it in words, with what can be done about it. The guide's page
+/// [which stage is slow](crate::guide::which_stage_is_slow) says more.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use async_io::Timer;
+/// use flowlet::Monitor;
+/// use flowlet::prelude::*;
+///
+/// # futures_lite::future::block_on(async {
+/// let monitor = Monitor::new();
+/// let mut rows = pipe(0..20).map_concurrent(monitor.stage("rows", 8), async |n| n);
+/// while rows.next().await.is_some() {
+///     Timer::after(Duration::from_millis(2)).await;
+/// }
+///
+/// let bottleneck = monitor.snapshot().bottleneck().unwrap();
+/// assert!(bottleneck.to_string().starts_with("The consumer is the bottleneck: `rows` has an output "));
+/// # });
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Bottleneck {
@@ -49,6 +71,9 @@ pub struct Bottleneck {
 
     /// The mean duration of its calls.
     pub mean: Duration,
+
+    /// How long it was polled for each item that it pulled, on average.
+    pub polled: Duration,
 }
 
 /// What a [`Bottleneck`] is.
@@ -91,6 +116,9 @@ const LEAST: f64 = 0.25;
 /// What takes less of the time than this is so fast that nothing can be told of how fast.
 const NEGLIGIBLE: f64 = 0.05;
 
+/// To hand an item to another thread takes about as long as this.
+const BARELY: Duration = Duration::from_micros(10);
+
 /// A pipeline that was seen for less says nothing.
 const BRIEF: Duration = Duration::from_millis(1);
 
@@ -101,7 +129,8 @@ impl Snapshot {
     /// that is too short, if nothing stands out, or if the monitor takes no time.
     ///
     /// The stages of one pipeline must have been named in its order, and those of other pipelines by another monitor.
-    /// A pipeline of several tasks, with a [`prefetch`](crate::FlowExt::prefetch) between them, is one.
+    /// A pipeline of several tasks, with a [`prefetch`](crate::FlowExt::prefetch) between them, is one, but what is
+    /// [busy](BottleneckKind::Busy) in one of them is taken to block those upstream of it in the others as well.
     ///
     /// # Examples
     ///
@@ -178,12 +207,15 @@ impl<'a> Pipeline<'a> {
         let (first, last) = (self.stages.first()?, self.stages.last()?);
         let busiest = &self.stages[self.busiest];
 
-        // While the consumer has the thread, or a stage has, the others are not polled, and seem to wait for
-        // whatever they waited for before.
+        // While the consumer has the thread, the others are not polled, and seem to wait for whatever they waited for
+        // before.
         if last.downstream >= MOST {
             return Some(last.bottleneck(BottleneckKind::Consumer, last.downstream));
         }
-        if self.busy >= MOST {
+        // While a stage has the thread, so do those upstream of it. Those downstream of it poll it meanwhile, unless
+        // they are in another task.
+        let after = &self.stages[self.busiest + 1..];
+        if self.busy >= MOST && after.iter().all(|stage| stage.own() <= self.busy) {
             return Some(busiest.bottleneck(BottleneckKind::Busy, self.busy));
         }
 
@@ -308,6 +340,7 @@ impl<'a> Stage<'a> {
             next: None,
             per_second: self.per_second,
             mean: self.seen.calls.mean,
+            polled: self.seen.time.polled.div_f64(self.seen.pulled.max(1) as f64),
         }
     }
 }
@@ -330,12 +363,22 @@ impl fmt::Display for Bottleneck {
                 "What is upstream of `{stage}` is the bottleneck: polls keep the thread busy {share} of the time, most of \
                  all its own, and block the task meanwhile. With `prefetch` it has a task to itself."
             ),
-            BottleneckKind::Busy => write!(
-                f,
-                "`{stage}` is the bottleneck: polls keep the thread busy {share} of the time, most of all its own{}, and \
-                 block the task meanwhile. Offload what it does with `in_thread`, or its calls with `in_task`.",
-                if self.index == 0 { " or its source's" } else { "" }
-            ),
+            BottleneckKind::Busy => {
+                let source = if self.index == 0 { " or its source's" } else { "" };
+                write!(
+                    f,
+                    "`{stage}` is the bottleneck: polls keep the thread busy {share} of the time, most of all its \
+                     own{source}, and block the task meanwhile. "
+                )?;
+                if self.polled < BARELY {
+                    let polled = duration(self.polled);
+                    return write!(
+                        f,
+                        "An item takes but {polled}, so only batches are worth a thread of their own."
+                    );
+                }
+                f.write_str("Offload what it does with `in_thread`, or its calls with `in_task`.")
+            }
             BottleneckKind::Limit => {
                 write!(
                     f,
@@ -360,7 +403,8 @@ impl fmt::Display for Bottleneck {
             BottleneckKind::HeadOfLine => write!(
                 f,
                 "`{stage}` is the bottleneck: it waits for slow calls {share} of the time, while {running} of {} run. \
-                 If others wait behind these for their turn in order, a `window` lets them run.",
+                 Others wait behind these: for their turn in order, where a `window` lets them run, or for their key \
+                 or weight.",
                 limited(limit)
             ),
             BottleneckKind::SharedLimit => write!(
@@ -469,6 +513,12 @@ mod tests {
             snapshot(stages).bottleneck().map(|found| (found.kind, found.index)),
             Some((BottleneckKind::Busy, 1))
         );
+    }
+
+    #[test]
+    fn polls_in_another_task_do_not_hide_a_limit_downstream() {
+        let stages = [stage("a", 8, [60, 0, 0, 0, 40]), stage("b", 2, FULL).with_calls(400, 5)];
+        assert_eq!(found(stages), is(BottleneckKind::Limit, "b"));
     }
 
     #[test]

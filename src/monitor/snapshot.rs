@@ -180,7 +180,24 @@ impl Snapshot {
 }
 
 impl Times {
-    /// Returns all of it together: how long the stage was seen, added up over its runs.
+    /// Returns all of it together.
+    ///
+    /// That is how long the stage was seen, over all its runs, but for the polls of stages upstream of it that are
+    /// monitored themselves.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::Monitor;
+    /// use flowlet::prelude::*;
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let monitor = Monitor::new();
+    /// pipe(0..100).map_concurrent(monitor.stage("double", 4), async |n| 2 * n).drain().await;
+    /// let times = monitor.snapshot().stages[0].time;
+    /// assert!(times.polled < times.total());
+    /// # });
+    /// ```
     pub fn total(&self) -> Duration {
         self.polled + self.upstream + self.permit + self.calls + self.downstream
     }

@@ -39,6 +39,27 @@ const PLAIN: &str = "  ";
 /// duration of calls that half and 99 % of them do not exceed, and what the stage did with its time, in the words of
 /// [`Times`](super::Times). The bottleneck is marked. Outputs a second are those of late, or those of the whole run if
 /// that is over. A wide terminal is not needed: lines have 100 characters, unless names have more than 10.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet::Monitor;
+/// use flowlet::prelude::*;
+///
+/// # futures_lite::future::block_on(async {
+/// let monitor = Monitor::counting();
+/// pipe(0..1200).filter_concurrent(monitor.stage("check", 4), async |n| n % 3 > 0).drain().await;
+/// assert_eq!(
+///     monitor.to_string(),
+///     "                                           a call takes                  polled, or waiting for
+///   stage running    in   out waiting    /s    p50    p99 polled upstream permit calls downstream
+///   check     0/4  1.2k   800       0     -      -      -      -        -      -     -          -
+///   check: 400 refused
+///
+/// No time was taken, so nothing can be said of a bottleneck."
+/// );
+/// # });
+/// ```
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.stages.is_empty() {
@@ -50,11 +71,11 @@ impl fmt::Display for Snapshot {
         let marked = |index| mark(bottleneck.as_ref(), index);
 
         head(width, f)?;
-        if let Some(Mark::Source) = marked(0) {
-            writeln!(f, "{MARK}(source)")?;
-        }
         for (index, (stage, name)) in self.stages.iter().zip(&names).enumerate() {
             let mark = marked(index);
+            if mark == Some(Mark::Source) {
+                writeln!(f, "{MARK}(source)")?;
+            }
             let before = if mark == Some(Mark::Stage) { MARK } else { PLAIN };
             write!(f, "{before}{name:<width$}")?;
             row(self, stage, f)?;
@@ -224,4 +245,70 @@ fn name(name: &str) -> String {
         return name;
     }
     name.chars().take(LONGEST_NAME - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::snapshot::{Durations, Times};
+    use super::*;
+
+    /// The widest numbers that there usually are.
+    fn stage(name: &str) -> StageSnapshot {
+        let time = Duration::from_micros(123_456);
+        StageSnapshot {
+            name: name.to_owned(),
+            limit: Some(100),
+            runs: 1,
+            pulled: 123_456,
+            running: 100,
+            waiting: 999,
+            yielded: 123_456,
+            per_second: 123_456.0,
+            calls: Durations { count: 9, mean: time, p50: time, p90: time, p99: time, max: time },
+            time: Times { calls: 10 * time, ..Times::default() },
+            ..StageSnapshot::default()
+        }
+    }
+
+    fn table(stages: Vec<StageSnapshot>) -> String {
+        Snapshot { elapsed: Duration::from_secs(1), stages }.to_string()
+    }
+
+    #[test]
+    fn lines_are_aligned_and_fit_in_a_terminal() {
+        let table = table(vec![stage("fetch"), stage("ten long..")]);
+        let (lines, _) = table.split_once("\n\n").unwrap();
+        assert!(lines.lines().all(|line| line.chars().count() == 100), "{lines}");
+        let last = "▶ ten long.. 100/100  123k  123k     999  123k  123ms  123ms     0%       0%     0%  100%         0%";
+        assert_eq!(lines.lines().last(), Some(last));
+    }
+
+    #[test]
+    fn names_break_no_table() {
+        let table = table(vec![stage("a\nb"), stage(&"é".repeat(99)), stage("")]);
+        let lines: Vec<_> = table.lines().collect();
+        assert!(lines[2].starts_with("  a\\nb     "), "{table}");
+        assert!(lines[3].starts_with(&format!("  {}… 100/100", "é".repeat(23))), "{table}");
+    }
+
+    #[test]
+    fn the_place_of_the_bottleneck_is_marked_though_no_stage_is_there() {
+        let waits = |upstream, downstream| Times { upstream, downstream, ..Times::default() };
+        let (no, all) = (Duration::ZERO, Duration::from_secs(1));
+        let marked = |times: [Times; 2]| {
+            let [a, b] = times.map(|time| StageSnapshot { time, ..stage("a") });
+            // One that has not run is before them.
+            let idle = StageSnapshot { runs: 0, time: Times::default(), ..stage("idle") };
+            let table = table(vec![idle, a, b]);
+            let (at, line) =
+                table.lines().enumerate().find(|(_, line)| line.starts_with('▶')).unwrap();
+            (at, line.to_owned())
+        };
+        let place = |at, name: &str| (at, format!("▶ ({name})"));
+        assert_eq!(marked([waits(all, no), waits(all, no)]), place(3, "source"));
+        assert_eq!(marked([waits(no, all), waits(all, no)]), place(4, "not monitored"));
+        assert_eq!(marked([waits(no, all), waits(no, all)]), place(5, "consumer"));
+    }
 }
