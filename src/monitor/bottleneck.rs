@@ -582,8 +582,11 @@ mod tests {
         let ordered = stage("a", 20, FULL).with_calls(200, 10);
         assert_eq!(found([ordered]), is(BottleneckKind::HeadOfLine, "a"));
         // Fewer items than the limit.
-        let few = stage("a", 500, FULL).with_calls(200, 1000);
+        let few = stage("a", 250, FULL).with_calls(200, 1000);
         assert_eq!(found([few]), is(BottleneckKind::HeadOfLine, "a"));
+        // As many as may, and none of them is over yet.
+        let hang = StageSnapshot { running: 8, ..stage("a", 8, FULL) }.with_calls(0, 0);
+        assert_eq!(found([hang]), is(BottleneckKind::Limit, "a"));
     }
 
     #[test]
