@@ -5,7 +5,6 @@ use std::fmt::{self, Write};
 use super::steps::{Stage, Step, Steps};
 
 /// What is said of a stage in a picture besides what it is.
-#[cfg_attr(not(feature = "monitor"), expect(dead_code, reason = "nothing is said"))]
 pub(super) struct Note {
     pub(super) text: String,
 

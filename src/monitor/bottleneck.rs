@@ -263,8 +263,9 @@ impl<'a> Pipeline<'a> {
         }
         // A hundredth of a call is none.
         let needed = (of.running / share - 0.01).ceil() as usize;
-        let more = of.seen.limit.is_some_and(|limit| needed > limit);
-        (more.then_some(needed), next.cloned())
+        // If the other one is as slow, not even that much is gained.
+        let more = of.seen.limit.map(|limit| needed.max(limit.saturating_add(1)));
+        (more, next.cloned())
     }
 }
 
@@ -380,23 +381,23 @@ impl fmt::Display for Bottleneck {
                 f.write_str("Offload what it does with `in_thread`, or its calls with `in_task`.")
             }
             BottleneckKind::Limit => {
-                write!(
-                    f,
-                    "The limit of `{stage}` is the bottleneck: its {} {} {share} of the time, {} each. ",
-                    limited(limit),
-                    if limit == 1 { "call runs" } else { "calls run" },
-                    duration(self.mean)
-                )?;
+                let each = match self.mean {
+                    Duration::ZERO => "and none is over yet".to_owned(),
+                    mean => format!("{} each", duration(mean)),
+                };
                 let next =
                     self.next.as_ref().map_or("the rest".to_owned(), |next| format!("`{next}`"));
+                write!(
+                    f,
+                    "The limit of `{stage}` is the bottleneck: its {} {} {share} of the time, {each}. ",
+                    limited(limit),
+                    if limit == 1 { "call runs" } else { "calls run" },
+                )?;
                 match self.needed {
                     Some(needed) => write!(
                         f,
                         "With a limit of {needed} it would keep up with {next}, if calls take no longer then."
                     ),
-                    None if self.next.is_some() => {
-                        write!(f, "Raise it together with that of {next}, which is as slow.")
-                    }
                     None => f.write_str("Raise it as far as what is called can take it."),
                 }
             }
