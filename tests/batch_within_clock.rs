@@ -10,6 +10,8 @@ extern crate self as flowlet;
 
 #[path = "../src/concurrency.rs"]
 mod concurrency;
+#[path = "../src/dropped.rs"]
+mod dropped;
 #[path = "../src/engine/mod.rs"]
 mod engine;
 #[path = "../src/ext.rs"]
@@ -18,6 +20,9 @@ mod ext;
 mod flow;
 #[path = "../src/functional.rs"]
 mod functional;
+#[cfg(feature = "monitor")]
+#[path = "../src/monitor/mod.rs"]
+mod monitor;
 #[path = "../src/panics.rs"]
 mod panics;
 #[path = "../src/place/mod.rs"]
@@ -58,8 +63,11 @@ use futures_lite::{Stream, StreamExt, stream};
 use futures_util::stream::select;
 
 pub use crate::concurrency::{Concurrency, errors_in_turn, finishing, ordered};
+pub use crate::dropped::Dropped;
 pub use crate::ext::FlowExt;
 pub use crate::flow::{Flow, FlowPredicate, IntoFlow, Through};
+#[cfg(feature = "monitor")]
+pub use crate::monitor::Monitor;
 pub use crate::semaphore::Semaphore;
 pub use crate::source::{Pipe, Source, pipe, via};
 pub use crate::stage::call_future::CallFuture;

@@ -31,7 +31,7 @@ mod concurrency;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../src/dropped.rs"]
 mod dropped;
-#[allow(dead_code, unreachable_pub, unused_imports, clippy::duplicate_mod)]
+#[allow(dead_code, unreachable_pub, unused_imports, unused_macros, clippy::duplicate_mod)]
 #[path = "../src/engine/mod.rs"]
 mod engine;
 #[allow(dead_code, unreachable_pub)]

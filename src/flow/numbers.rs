@@ -33,7 +33,7 @@ use crate::monitor::Snapshot;
 /// // ▼
 /// # });
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct FlowNumbers<'a> {
     steps: &'a Steps,
     seen: &'a Snapshot,

@@ -152,7 +152,8 @@ impl Monitor {
 
     /// Makes a limit under which a stage is seen by a name.
     ///
-    /// It is that limit otherwise: a number, a [`Semaphore`](crate::Semaphore), an [`Adaptive`](crate::Adaptive) one,
+    /// Make it once and clone it where many pipelines have the stage, as in a server that runs one for each request:
+    /// a stage that was named stays in the table. It is that limit otherwise: a number, a [`Semaphore`](crate::Semaphore), an [`Adaptive`](crate::Adaptive) one,
     /// [`ordered`](crate::ordered), with a [window](Concurrency::window). Each call of this is a stage of its own,
     /// whatever its name.
     ///

@@ -98,7 +98,8 @@ pub struct StageSnapshot {
     /// Calls that were dropped as they ran, and items and outputs that were dropped as they waited.
     pub dropped: u64,
 
-    /// Outputs a second over the last ten seconds, or since the first one if that is less.
+    /// Outputs a second over the last ten seconds, or since the first one if that is less, in pipelines that are not
+    /// over yet.
     pub per_second: f64,
 
     /// How long calls took that came to their end: from when they were made until they were over.

@@ -10,12 +10,13 @@ use super::{Monitor, StageSnapshot};
 const TARGET: &str = "flowlet::monitor";
 
 impl Monitor {
-    /// Emits an event of the crate [`tracing`] for each stage, with its numbers as of now. With the feature `tracing`.
+    /// Emits an event of the crate [`tracing`] for each stage, with its numbers as of now, and one that says which of
+    /// them is the [bottleneck](crate::monitor::Snapshot::bottleneck). With the feature `tracing`.
     ///
     /// To be called by a timer, or when a pipeline is over. Nothing is emitted in between, so a pipeline runs as fast
     /// as without it, and where no subscriber wants the events nothing is done here either.
     ///
-    /// The target is `flowlet::monitor`, the level `INFO`, and the message always "numbers of a stage". The fields are
+    /// The target is `flowlet::monitor`, the level `INFO`, and the message "numbers of a stage". The fields are
     /// those of a [`StageSnapshot`], its name as `stage` and those in it as in `time.upstream` and `calls.p99`, times
     /// in seconds. What a stage has not is left out: a limit, times if the monitor takes none, durations before a call
     /// came to its end.
@@ -36,6 +37,9 @@ impl Monitor {
         if enabled!(target: TARGET, Level::INFO) {
             let snapshot = self.snapshot();
             snapshot.stages.iter().for_each(|stage| emit(stage, self.shared.is_timed));
+            if let Some(bottleneck) = snapshot.bottleneck() {
+                event!(target: TARGET, Level::INFO, stage = bottleneck.stage, "{bottleneck}");
+            }
         }
     }
 }

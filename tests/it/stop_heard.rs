@@ -195,7 +195,7 @@ fn a_pause_pulls_one_item_at_most_which_is_not_lost() {
 fn an_error_is_heard_in_a_pause() {
     let (sender, receiver) = async_channel::unbounded();
     let task = Task::new();
-    let mut results = receiver.boxed().try_map_concurrent(&paused(), async |n: u8| Ok(n));
+    let mut results = receiver.boxed().try_map_concurrent(paused(), async |n: u8| Ok(n));
     assert_eq!(task.settle(&mut results), (vec![], false));
     sender.try_send(Err("broken")).unwrap();
     assert_eq!(task.settle(&mut results), (vec![Err("broken")], true));
