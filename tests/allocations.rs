@@ -14,8 +14,15 @@ use futures_lite::future::{block_on, yield_now};
 use futures_lite::stream;
 
 /// Limits with which the calls fit into a turn, and with which they do not.
-fn limits() -> [Concurrency; 5] {
-    [1.into(), 16.into(), 1000.into(), ordered(1), ordered(16)]
+fn limits() -> Vec<Concurrency> {
+    let limits = [1.into(), 16.into(), 1000.into(), ordered(1), ordered(16)];
+    #[cfg(feature = "monitor")]
+    let limits = {
+        static MONITOR: std::sync::LazyLock<flowlet::Monitor> =
+            std::sync::LazyLock::new(Default::default);
+        limits.into_iter().flat_map(|limit| [MONITOR.stage("stage", limit.clone()), limit])
+    };
+    limits.into_iter().collect()
 }
 
 /// Takes some items, without a word to any allocator.

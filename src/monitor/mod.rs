@@ -18,7 +18,9 @@ mod text;
 #[cfg(feature = "tracing")]
 mod trace;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -152,10 +154,11 @@ impl Monitor {
 
     /// Makes a limit under which a stage is seen by a name.
     ///
-    /// Make it once and clone it where many pipelines have the stage, as in a server that runs one for each request:
-    /// a stage that was named stays in the table. It is that limit otherwise: a number, a [`Semaphore`](crate::Semaphore), an [`Adaptive`](crate::Adaptive) one,
-    /// [`ordered`](crate::ordered), with a [window](Concurrency::window). Each call of this is a stage of its own,
-    /// whatever its name.
+    /// It is that limit otherwise: a number, a [`Semaphore`](crate::Semaphore), an [`Adaptive`](crate::Adaptive) one,
+    /// [`ordered`](crate::ordered), with a [window](Concurrency::window).
+    ///
+    /// Each call of this is a stage of its own, whatever its name, and stays in the table. So make it once, and clone
+    /// it where many pipelines have the stage, as in a server that runs one for each request.
     ///
     /// # Examples
     ///
@@ -227,8 +230,51 @@ impl Monitor {
         let Shared { clock, began, .. } = &*self.shared;
         let now = clock.raw();
         let stages = self.stages().iter().map(|stage| stage.snapshot(&self.shared, now)).collect();
-        let elapsed = Duration::from_nanos(clock.delta_as_nanos(*began, now));
-        Snapshot { elapsed, stages }
+        Snapshot { elapsed: self.shared.duration(now - began), stages }
+    }
+
+    /// Returns what was seen of each pipeline that is there now, the oldest one first.
+    ///
+    /// A [`Flow`](crate::Flow) that is applied again and again is many pipelines, often at once.
+    /// [`snapshot`](Self::snapshot) adds them up, and this tells them apart. Stages are taken for those of one
+    /// pipeline if they have been in as many before it, as those of one flow have.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use flowlet::{Flow, Monitor};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let monitor = Monitor::new();
+    /// let flow = Flow::<u32>::identity()
+    ///     .map_concurrent(monitor.stage("double", 4), async |n| 2 * n)
+    ///     .batched(2)
+    ///     .monitored(monitor.point("batches"));
+    ///
+    /// let (mut one, mut other) = (pipe(0..9).through(&flow), pipe(0..9).through(&flow));
+    /// one.next().await;
+    /// one.next().await;
+    /// other.next().await;
+    /// let batches: Vec<u64> = monitor.runs().iter().map(|run| run.stages[1].yielded).collect();
+    /// assert_eq!((batches, monitor.snapshot().stages[1].yielded), (vec![2, 1], 3));
+    /// # });
+    /// ```
+    pub fn runs(&self) -> Vec<Snapshot> {
+        let now = self.shared.clock.raw();
+        let mut snapshots = BTreeMap::new();
+        for stage in &*self.stages() {
+            for run in &stage.runs().now {
+                let of_run = slice::from_ref(run);
+                let seen = stage.seen(&self.shared, now, Counted::default(), of_run, 1);
+                let new = || Snapshot { elapsed: Duration::ZERO, stages: Vec::new() };
+                let snapshot: &mut Snapshot = snapshots.entry(run.number).or_insert_with(new);
+                let elapsed = self.shared.duration(now.saturating_sub(run.began));
+                snapshot.elapsed = snapshot.elapsed.max(elapsed);
+                snapshot.stages.push(seen);
+            }
+        }
+        snapshots.into_values().collect()
     }
 
     fn stages(&self) -> MutexGuard<'_, Vec<Arc<Watched>>> {
@@ -258,14 +304,26 @@ impl Watched {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns what was seen in all runs.
     fn snapshot(&self, shared: &Shared, now: u64) -> StageSnapshot {
-        let to_duration = |ticks| Duration::from_nanos(shared.clock.delta_as_nanos(0, ticks));
+        let runs = self.runs();
+        self.seen(shared, now, runs.past.clone(), &runs.now, runs.count)
+    }
+
+    /// Adds what is seen in some runs to `counted`.
+    fn seen(
+        &self,
+        shared: &Shared,
+        now: u64,
+        mut counted: Counted,
+        runs: &[Arc<Run>],
+        count: u64,
+    ) -> StageSnapshot {
+        let to_duration = |ticks| shared.duration(ticks);
         // As the clock goes: a tick is a nanosecond, or less.
         let ticks = 10 * (1 << 40) / shared.clock.delta_as_nanos(0, 1 << 40).max(1) * 1_000_000_000;
-        let runs = self.runs();
-        let mut counted = runs.past.clone();
         let mut per_second = 0.0;
-        for run in &runs.now {
+        for run in runs {
             run.add_to(&mut counted, shared.is_timed.then_some(now));
             let (outputs, ticks) = run.rate.of_late(now, ticks);
             let time = to_duration(ticks).as_secs_f64();
@@ -273,6 +331,12 @@ impl Watched {
         }
         let limit = self.limit.as_ref().map(Limit::now);
         let counted = Totals { counted: &counted, to_duration: &to_duration };
-        StageSnapshot::new(self.name.clone(), limit, runs.count, per_second, counted)
+        StageSnapshot::new(self.name.clone(), limit, count, per_second, counted)
+    }
+}
+
+impl Shared {
+    fn duration(&self, ticks: u64) -> Duration {
+        Duration::from_nanos(self.clock.delta_as_nanos(0, ticks))
     }
 }

@@ -43,10 +43,11 @@ pub(crate) struct Recorder {
 impl Watched {
     /// Begins a run of the stage. Nothing is recorded if the monitor is gone.
     pub(crate) fn recorder(self: &Arc<Self>) -> Recorder {
-        let shared = self.shared.upgrade().filter(|shared| shared.is_timed);
-        let clock = shared.map(|shared| shared.clock.clone());
-        let run = Arc::new(Run::new());
+        let shared = self.shared.upgrade();
+        let began = shared.as_ref().map_or(0, |shared| shared.clock.raw());
+        let clock = shared.filter(|shared| shared.is_timed).map(|shared| shared.clock.clone());
         let mut runs = self.runs();
+        let run = Arc::new(Run::new(runs.count, began));
         runs.count += 1;
         runs.now.push(run.clone());
         drop(runs);

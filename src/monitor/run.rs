@@ -39,6 +39,10 @@ pub(super) const STATES: usize = State::Downstream as usize + 1;
 
 /// One run of a stage: its pipeline writes, and anyone reads.
 pub(crate) struct Run {
+    /// Which run of the stage it is, and when it began, in ticks.
+    pub(super) number: u64,
+    pub(super) began: u64,
+
     counts: [AtomicU64; COUNTS],
     pub(super) durations: Histogram,
     pub(super) rate: Rate,
@@ -52,8 +56,10 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(number: u64, began: u64) -> Self {
         Self {
+            number,
+            began,
             counts: array::from_fn(|_| AtomicU64::new(0)),
             durations: Histogram::new(),
             rate: Rate::new(),

@@ -14,6 +14,8 @@ mod frontier;
 mod frontier_model;
 mod limits_model;
 mod model;
+#[cfg(feature = "monitor")]
+mod monitor;
 mod semaphore;
 mod semaphore_many;
 mod try_model;
