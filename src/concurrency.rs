@@ -301,8 +301,9 @@ impl Concurrency {
     }
 }
 
-impl From<Limit> for Concurrency {
-    fn from(limit: Limit) -> Self {
+// No `From`, as the compiler would name that to users.
+impl Concurrency {
+    fn of(limit: Limit) -> Self {
         Self {
             limit,
             window: None,
@@ -328,7 +329,7 @@ impl Limit {
 
 impl From<usize> for Concurrency {
     fn from(limit: usize) -> Self {
-        Limit::Private(limit).into()
+        Self::of(Limit::Private(limit))
     }
 }
 
@@ -340,7 +341,7 @@ impl From<NonZeroUsize> for Concurrency {
 
 impl From<Semaphore> for Concurrency {
     fn from(semaphore: Semaphore) -> Self {
-        Limit::Shared(semaphore).into()
+        Self::of(Limit::Shared(semaphore))
     }
 }
 
