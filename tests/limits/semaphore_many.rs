@@ -236,7 +236,7 @@ impl World {
                 self.semaphore.set_limit(limit);
                 self.limit = limit;
                 // What was granted and does not fit waits again.
-                while self.in_use() + self.reserved() > limit {
+                while limit == 0 || self.in_use() + self.reserved() > limit {
                     let granted = |(_, place): &(Asker, Place)| *place == Place::Granted;
                     let Some(at) = self.askers.iter().rposition(granted) else { break };
                     self.askers[at].1 = Place::Waits;
