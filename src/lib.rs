@@ -1,5 +1,6 @@
 // Its examples need the feature `threads`, and are no tests without.
 #![cfg_attr(any(feature = "threads", not(doctest)), doc = include_str!("../README.md"))]
+#![doc = include_str!("where_to_look.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod adaptive;
