@@ -750,7 +750,7 @@ pub trait FlowExt: Stream {
     /// starts until the consumer polls again.
     ///
     /// It has to come after the last concurrent stage, because the consumer polls what is below. Plain adaptors
-    /// may follow. The [guide](crate::guide#consumers-that-stop-polling) has an example.
+    /// may follow. The [guide](crate::guide::polling#consumers-that-stop-polling) has an example.
     ///
     /// # Drop
     ///

@@ -12,6 +12,8 @@ mod engine;
 mod ext;
 mod flow;
 pub mod functional;
+#[cfg_attr(doctest, cfg(feature = "threads"))] // which its examples need
+pub mod guide;
 #[cfg(feature = "monitor")]
 pub mod monitor;
 pub mod op;
@@ -55,17 +57,6 @@ pub use crate::stage::try_expand::TryExpand;
 pub use crate::stage::try_item::TryItem;
 pub use crate::try_ext::TryFlowExt;
 pub use crate::with::with;
-
-#[doc = include_str!("guide.md")]
-#[cfg_attr(doctest, cfg(feature = "threads"))] // which its examples need
-pub mod guide {
-    #[doc = include_str!("when_it_does_not_compile.md")]
-    pub mod when_it_does_not_compile {}
-
-    #[cfg(feature = "monitor")]
-    #[doc = include_str!("which_stage_is_slow.md")]
-    pub mod which_stage_is_slow {}
-}
 
 /// What a pipeline is usually written with, for `use flowlet::prelude::*`.
 ///

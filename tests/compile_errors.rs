@@ -38,7 +38,7 @@ fn the_guide_quotes_the_compiler() {
         .unwrap()
         .filter_map(|entry| stderr(entry.unwrap().path()))
         .collect();
-    let chapter = fs::read_to_string(root.join("src/when_it_does_not_compile.md")).unwrap();
+    let chapter = fs::read_to_string(root.join("src/guide/when_it_does_not_compile.md")).unwrap();
     let rows = chapter.lines().filter(|line| line.starts_with("| ")).skip(2);
     let mut quotes = 0;
     for quote in rows.flat_map(|row| row.split('|').nth(1).unwrap().split("; ")) {
