@@ -9,6 +9,7 @@ mod clock;
 mod concurrency;
 mod dropped;
 mod engine;
+mod event;
 mod ext;
 mod flow;
 pub mod functional;

@@ -14,6 +14,8 @@ mod concurrency;
 mod dropped;
 #[path = "../src/engine/mod.rs"]
 mod engine;
+#[path = "../src/event.rs"]
+mod event;
 #[path = "../src/ext.rs"]
 mod ext;
 #[path = "../src/flow/mod.rs"]

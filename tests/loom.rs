@@ -37,6 +37,9 @@ mod engine;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../src/stage/entry.rs"]
 mod entry;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../src/event.rs"]
+mod event;
 #[allow(dead_code)]
 #[path = "../src/place/handle.rs"]
 mod handle;
@@ -58,7 +61,7 @@ mod size_hint;
 mod monitor {
     use std::sync::Arc;
 
-    use super::engine::Event;
+    use super::event::Event;
 
     pub(crate) struct Watched;
 

@@ -4,7 +4,6 @@ mod admission;
 mod ahead;
 mod call;
 mod cleanup;
-mod event;
 mod failures;
 mod fan_in;
 mod in_a_row;
@@ -29,8 +28,6 @@ use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
 pub(crate) use self::call::{Call, Step};
-#[cfg(feature = "monitor")]
-pub(crate) use self::event::{Ended, Event, State};
 pub(crate) use self::fan_in::FanIn;
 pub(crate) use self::in_a_row::InARow;
 pub(crate) use self::marks::{BUDGET, HandsOn, Purpose, answer, is_advance};

@@ -1,6 +1,6 @@
 //! What is a stage's own: the call that it makes of an item, and what it says of the item before.
 
-use super::event::Event;
+use crate::event::Event;
 
 /// What an engine asks its stage.
 pub(crate) trait Work<I> {

@@ -7,7 +7,7 @@ use quanta::Clock;
 
 use super::run::{Count, Run};
 use super::{Runs, Watched};
-use crate::engine::{Ended, Event, State};
+use crate::event::{Ended, Event, State};
 
 thread_local! {
     /// How long the stages upstream took in the turn that is being taken.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::histogram::{Histogram, add};
 use super::rate::Rate;
 use super::snapshot::Counted;
-use crate::engine::State;
+use crate::event::State;
 
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

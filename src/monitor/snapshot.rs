@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::histogram::Recorded;
 use super::run::{Count, STATES};
-use crate::engine::State;
+use crate::event::State;
 
 /// What all runs of a stage have counted together.
 #[derive(Clone, Default)]

@@ -8,7 +8,8 @@ use pin_project_lite::pin_project;
 
 use super::styles::styles;
 use crate::FlowExt;
-use crate::engine::{Event, State, is_advance};
+use crate::engine::is_advance;
+use crate::event::{Event, State};
 use crate::monitor::{Point, Recorder};
 use crate::size_hint::SizeHint;
 

@@ -10,9 +10,9 @@ use super::Turn;
 use crate::engine::Core;
 use crate::engine::admission::{Admission, Freed, Held, Hold};
 use crate::engine::call::{Call, Step};
-use crate::engine::event::Event;
 use crate::engine::outputs::After;
 use crate::engine::work::{Key, Work};
+use crate::event::Event;
 
 /// An item that is in flight, and about to start.
 struct Admitted<I> {

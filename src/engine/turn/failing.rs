@@ -24,8 +24,8 @@ use crate::engine::admission::{Admission, Freed};
 use crate::engine::ahead::Ahead;
 use crate::engine::call::Call;
 use crate::engine::cleanup::Cleanup;
-use crate::engine::event::{Ended, Event};
 use crate::engine::work::Work;
+use crate::event::{Ended, Event};
 
 impl<S, I, C, U, W, const PLAIN: bool> Turn<'_, S, I, C, U, W, PLAIN>
 where

@@ -11,8 +11,8 @@ use super::Turn;
 use crate::engine::Core;
 use crate::engine::call::Call;
 use crate::engine::cleanup::Cleanup;
-use crate::engine::event::Event;
 use crate::engine::work::Work;
+use crate::event::Event;
 
 impl<S, I, C, U, W, const PLAIN: bool> Turn<'_, S, I, C, U, W, PLAIN>
 where

@@ -56,12 +56,12 @@ use futures_lite::Stream;
 use super::Core;
 use super::admission::{Admission, Freed};
 use super::call::{Call, Step};
-use super::event::{Ended, Event, State};
 use super::marks::{Answer, Purpose};
 use super::outputs::{After, Output};
 use super::slots::Due;
 use super::upstream::Upstream;
 use super::work::Work;
+use crate::event::{Ended, Event, State};
 
 /// What one turn works with.
 ///
@@ -281,6 +281,11 @@ where
         self.go_on(index)
     }
 
+    /// Tells how a call ends without an output.
+    const fn empty() -> Ended {
+        if C::MANY { Ended::Closed } else { Ended::Refused }
+    }
+
     /// Goes on with a call.
     #[inline(always)]
     fn go_on(&mut self, index: u32) -> Option<U> {
@@ -307,7 +312,7 @@ where
                 Some(value)
             }
             Poll::Ready(Step::End) if PLAIN => {
-                self.work.tell(Event::Ended(index, Ended::empty::<C>()));
+                self.work.tell(Event::Ended(index, Self::empty()));
                 self.core.outputs.leave();
                 None
             }
@@ -331,7 +336,7 @@ where
             Step::Output(value) => (value, After::GoesOn(index)),
             Step::Last(value) => (value, After::Over),
             Step::End => {
-                self.work.tell(Event::Ended(index, Ended::empty::<C>()));
+                self.work.tell(Event::Ended(index, Self::empty()));
                 self.end(index, place);
                 return None;
             }

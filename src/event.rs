@@ -1,7 +1,5 @@
 //! What a monitor is told of a stage.
 
-use super::call::Call;
-
 /// What happened in a stage.
 #[cfg_attr(not(feature = "monitor"), expect(dead_code, reason = "nobody looks at it"))]
 #[derive(Clone, Copy)]
@@ -49,13 +47,6 @@ pub(crate) enum Ended {
     Closed,
     /// With what ends the stage.
     Failed,
-}
-
-impl Ended {
-    /// How calls of a kind end without an output.
-    pub(super) const fn empty<C: Call>() -> Self {
-        if C::MANY { Self::Closed } else { Self::Refused }
-    }
 }
 
 /// What a stage waits for between two turns, or that it takes one.
