@@ -1,9 +1,9 @@
 //! How a stage tells the stage above it what a poll is for, through whatever lies between them.
 //!
 //! A stage polls upstream with a waker of its own. While it does, a thread-local holds that waker's data
-//! pointer and what the poll is for: a pull, or some kind of *advance*. A stage is polled by another one exactly if the waker it is
-//! polled with is that one. It then **answers**, until it has ended, and obeys the mark. Other people's
-//! combinators pass the waker on and know nothing of this.
+//! pointer and what the poll is for: a pull, or some kind of *advance*. A stage is polled by another one exactly
+//! if the waker it is polled with is that one. It then **answers**, until it has ended, and obeys the mark.
+//! Other people's combinators pass the waker on and know nothing of this.
 //!
 //! The marks are put back when a poll of upstream ends, also by a panic. A pipeline inside a call is polled
 //! with the slot's waker, which no mark names.

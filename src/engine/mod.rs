@@ -224,7 +224,7 @@ where
         this.core.take_turn(this.upstream, cx, work)
     }
 
-    /// The same for a stage that a monitor sees. It is compiled by itself, so that all others pay nothing for it.
+    /// The same for a stage that a monitor sees. It is compiled by itself, so that others do not ask for a recorder.
     #[cfg(feature = "monitor")]
     pub(crate) fn poll_watched(
         self: Pin<&mut Self>,

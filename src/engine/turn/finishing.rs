@@ -12,7 +12,6 @@ use crate::engine::Core;
 use crate::engine::call::Call;
 use crate::engine::cleanup::Cleanup;
 use crate::engine::work::Work;
-use crate::event::Event;
 
 impl<S, I, C, U, W, const PLAIN: bool> Turn<'_, S, I, C, U, W, PLAIN>
 where
@@ -52,10 +51,7 @@ where
                 }
             }
         }
-        if W::WATCHED {
-            let (running, waiting) = self.core.left();
-            self.work.tell(Event::Left { running, waiting });
-        }
+        self.tell_left();
         self.upstream.as_mut().close(cleanup);
     }
 }

@@ -550,6 +550,15 @@ where
         self.work.tell(Event::TurnEnds { state, direct: self.is_direct });
     }
 
+    /// Tells a monitor what is left after others were dropped.
+    #[inline]
+    fn tell_left(&mut self) {
+        if W::WATCHED {
+            let (running, waiting) = self.core.left();
+            self.work.tell(Event::Left { running, waiting });
+        }
+    }
+
     /// Tells whether something could go on if there was a permit.
     fn waits_for_permit(&self) -> bool {
         self.core.room.as_admission().is_some_and(Admission::waits_for_permit)
