@@ -17,29 +17,27 @@ use crate::Semaphore;
 /// | `ordered(&semaphore)` | what the [`Semaphore`] allows | as their items came in |
 /// | `&adaptive`, `ordered(&adaptive)` | what an [`Adaptive`](crate::Adaptive) limit finds | the same |
 ///
-/// Around any of them, [`finishing`] and [`errors_in_turn`] say what comes before the error that ends a `try_`
-/// stage: `finishing(ordered(20))`.
+/// Around any of these, [`finishing`] and [`errors_in_turn`] set what is yielded before the error that ends a
+/// `try_` stage: `finishing(ordered(20))`.
 ///
-/// The number bounds all that is between "pulled from upstream" and "yielded": calls that run and
-/// outputs that wait for the consumer. There is no default on purpose, and `usize::MAX` is fine:
-/// memory is used as calls are started. A limit of 1 keeps the order, and pulls the next item only
-/// after the output was yielded.
+/// The number bounds everything between "pulled from upstream" and "yielded": running calls and outputs that wait
+/// for the consumer. There is no default on purpose. `usize::MAX` is fine: memory is used as calls are started.
+/// A limit of 1 keeps the order, and pulls the next item only after the output was yielded.
 ///
 /// # Windows
 ///
-/// [`window`](Self::window) sets the two apart. In `ordered(4).window(64)` four calls run at once, and up to 64
-/// items are between pulled and yielded, so that a slow call holds up what is yielded but not the other calls.
+/// [`window`](Self::window) sets the two apart. With `ordered(4).window(64)`, four calls run at once, and up to 64
+/// items are between pulled and yielded. A slow call then delays outputs, but not the other calls.
 ///
 /// # Weights
 ///
-/// The limit counts calls, unless the stage says what each of them weighs:
-/// `.map_concurrent(1000, f).weighed_by(|item| ..)`. Then the calls that run weigh 1,000 together at most, or as
-/// much as the [`Semaphore`] has permits. See
+/// The limit counts calls, unless the stage weighs them: `.map_concurrent(1000, f).weighed_by(|item| ..)`. Then
+/// the running calls together weigh at most 1,000, or as much as the [`Semaphore`] has permits. See
 /// [`MapConcurrent::weighed_by`](crate::stage::MapConcurrent::weighed_by), which all concurrent stages have.
 ///
 /// # Panics
 ///
-/// A limit of 0 could never start a call. A stage that is given one panics when it is made.
+/// A limit of 0 could never start a call. A stage panics when it is created with one.
 ///
 /// # Examples
 ///
@@ -65,25 +63,25 @@ pub struct Concurrency {
     pub(crate) errors_in_turn: bool,
     pub(crate) finishing: bool,
 
-    /// Who sees the stage.
+    /// The monitor's view of the stage.
     #[cfg(feature = "monitor")]
     pub(crate) watched: Option<std::sync::Arc<crate::monitor::Watched>>,
 }
 
-/// Who counts the calls.
+/// What counts the calls.
 #[derive(Clone)]
 pub(crate) enum Limit {
     /// The stage alone.
     Private(usize),
-    /// The stage, with all others that have the semaphore.
+    /// The stage, together with all others that share the semaphore.
     Shared(Semaphore),
 }
 
-/// Asks for outputs in the order of their items.
+/// Returns a limit that keeps outputs in the order of their items.
 ///
-/// Takes what [`Concurrency`] is made from. An output that is complete before an earlier one waits
-/// for it, and counts against the limit while it does. In a [flat map] it is whole expansions that
-/// keep the order; each of the later ones goes on until it has its first output.
+/// Takes anything that converts to [`Concurrency`]. An output that completes before an earlier one waits for it,
+/// and counts against the limit while it does. In a [flat map], whole inner streams keep the order; each of the
+/// later ones runs until it has its first output.
 ///
 /// [flat map]: crate::FlowExt::flat_map_concurrent
 ///
@@ -113,17 +111,17 @@ pub fn ordered(concurrency: impl Into<Concurrency>) -> Concurrency {
     Concurrency { ordered: true, ..concurrency.into() }
 }
 
-/// Has the first error of a `try_` stage wait behind the outputs that were finished before it.
+/// Returns a limit under which the first error of a `try_` stage waits behind the outputs that finished before
+/// it.
 ///
-/// Takes what [`Concurrency`] is made from. By default an error goes ahead of outputs that were finished
-/// and not taken yet, because a later stage was busy, and these are dropped. With this they are yielded
+/// Takes anything that converts to [`Concurrency`]. By default an error goes ahead of finished outputs that were
+/// not taken yet, because a later stage was busy, and these are dropped. With `errors_in_turn` they are yielded
 /// first.
 ///
-/// **It saves outputs, not calls.** The calls that run are dropped as soon as the error is there, with or
-/// without it, in the middle of what they do. With [`ordered`] an error always waits for its turn, and the
-/// calls of earlier items go on until then, but those of later items are dropped as well. Where a call must
-/// not be broken off, such as a write, use [`finishing`], which says more than this. Stages that are not `try_`
-/// stages know no errors: there it changes nothing.
+/// **It saves outputs, not calls.** Either way, running calls are dropped as soon as the error occurs, in the
+/// middle of what they do. With [`ordered`] an error always waits for its turn. The calls of earlier items
+/// continue until then, but those of later items are dropped. Where a call must not be interrupted, such as a
+/// write, use [`finishing`], which includes this. It has no effect on stages other than `try_` stages.
 ///
 /// # Examples
 ///
@@ -137,7 +135,7 @@ pub fn ordered(concurrency: impl Into<Concurrency>) -> Concurrency {
 ///
 /// let mut numbers = pipe(1..).map(Ok).try_map_concurrent(errors_in_turn(8), check).driven();
 /// assert_eq!(numbers.next().await, Some(Ok(1)));
-/// numbers.alongside(yield_now()).await; // here the others are finished
+/// numbers.alongside(yield_now()).await; // now the others are finished
 /// assert_eq!(numbers.next().await, Some(Ok(2)));
 /// assert_eq!(numbers.next().await, Some(Err("three")));
 /// assert_eq!(numbers.next().await, None);
@@ -147,31 +145,30 @@ pub fn errors_in_turn(concurrency: impl Into<Concurrency>) -> Concurrency {
     Concurrency { errors_in_turn: true, ..concurrency.into() }
 }
 
-/// Has the calls that run end before the error of a `try_` stage is yielded.
+/// Returns a limit under which running calls finish before the error of a `try_` stage is yielded.
 ///
-/// Takes what [`Concurrency`] is made from. By default the first error drops the other calls in the middle of
-/// what they do, and nobody knows whether a write among them was committed. With this every call that began
-/// comes to its end, and its output is yielded. Then comes the error.
+/// Takes anything that converts to [`Concurrency`]. By default the first error drops the other calls in the
+/// middle of what they do, and nobody knows whether a write among them was committed. With `finishing` every call
+/// that has started completes, and its output is yielded. Then comes the error.
 ///
-/// - **Nothing starts** after the error. Upstream is dropped at once, with its calls, and so are the items that
-///   wait for a permit, for room or for others of their key. In a stage that [expands] those are the items that
-///   were found.
-/// - **Outputs** are yielded as if there were no error. With [`ordered`] they keep the order of their items, also
-///   those of items behind the one that failed, and the error is last.
-/// - **An open inner stream** of a [flat map] is a call: it goes on to its end, with permits and room as it
-///   needs them. An endless one has none, and then no error is yielded.
-/// - **More errors** may come of the calls that end. They are yielded behind the first one, in the order in
-///   which they happened, and then the stream ends. Who stops at the first error does not see them, as
-///   `try_collect`, `try_drain` and a later `try_` stage do; a loop that goes on does.
-/// - **A panic** of a call comes out of the poll. The other calls go on, and the errors are yielded.
+/// - **Nothing starts** after the error. Upstream is dropped at once, with its calls. So are the items that wait
+///   for a permit, for room or for others of their key. In a stage that [expands], these are the items that were
+///   found.
+/// - **Outputs** are yielded as if there were no error. With [`ordered`] they keep the order of their items, even
+///   those of items after the one that failed, and the error is last.
+/// - **An open inner stream** of a [flat map] is a call: it runs to its end, with permits and room as it needs
+///   them. If it is endless, the error is never yielded.
+/// - **More errors** may come from the calls that finish. They are yielded after the first one, in the order in
+///   which they occurred, and then the stream ends. Consumers that stop at the first error do not see them:
+///   `try_collect`, `try_drain` and later `try_` stages. A loop that continues does.
+/// - **A panic** in a call propagates out of the poll. The other calls continue, and the errors are yielded.
 ///
-/// **It holds for errors of this stage and for those from upstream.** An error of a *later* `try_` stage drops
-/// this one with its calls, as dropping the pipeline does. So calls that must not be broken off belong in the last
-/// stage that can fail, or the stages behind it let errors pass, as
+/// **This covers errors of this stage and from upstream.** An error of a *later* `try_` stage drops this one with
+/// its calls, just like dropping the pipeline. So put calls that must not be interrupted in the last stage that
+/// can fail, or let the stages after it pass errors on, as
 /// [`map_ok_concurrent`](crate::TryFlowExt::map_ok_concurrent) does.
 ///
-/// It says more than [`errors_in_turn`], which changes nothing beside it. Stages that are not `try_` stages know
-/// no errors: there it changes nothing.
+/// It includes [`errors_in_turn`], which adds nothing to it. It has no effect on stages other than `try_` stages.
 ///
 /// [expands]: crate::TryFlowExt::try_expand_concurrent
 /// [flat map]: crate::TryFlowExt::try_flat_map_concurrent
@@ -191,7 +188,7 @@ pub fn errors_in_turn(concurrency: impl Into<Concurrency>) -> Concurrency {
 ///     if row == 2 { Err("row 2 is refused") } else { Ok(row) }
 /// };
 ///
-/// // Four writes have begun when the second fails. Whatever becomes of the others is known.
+/// // Four writes have started when the second fails. The outcome of each is known.
 /// let written = pipe(1..).map(Ok).try_map_concurrent(finishing(4), write);
 /// let outcomes: Vec<Result<u32, &str>> = written.collect().await;
 /// assert_eq!(outcomes.last(), Some(&Err("row 2 is refused")));
@@ -203,7 +200,7 @@ pub fn finishing(concurrency: impl Into<Concurrency>) -> Concurrency {
 }
 
 impl Concurrency {
-    /// Makes a limit of what a stage takes for one: `Concurrency::new(4).window(64)`.
+    /// Creates a limit from anything a stage accepts as one: `Concurrency::new(4).window(64)`.
     ///
     /// # Examples
     ///
@@ -218,17 +215,18 @@ impl Concurrency {
         limit.into()
     }
 
-    /// Sets how much may be between "pulled from upstream" and "yielded", apart from the number of calls.
+    /// Sets how many items may be between "pulled from upstream" and "yielded", separately from the number of
+    /// calls.
     ///
-    /// The limit bounds the calls that run, and the window those and the outputs that wait. It defaults to the
-    /// limit. A window below the limit lowers that.
+    /// The limit bounds running calls. The window bounds running calls plus waiting outputs. It defaults to the
+    /// limit. A window smaller than the limit lowers the limit.
     ///
-    /// - With [`ordered`] a slow call holds up the outputs behind it, but not their calls.
-    /// - In a [flat map] the window counts open inner streams and outputs that wait. Inner streams
-    ///   run ahead of what is yielded as long as there is room, so that with [`ordered`] the later ones are
-    ///   finished by the time of their turn. Each has room for one output to itself.
-    /// - In a stage [by key] the items that wait for others of their key count as well.
-    /// - Where calls are [weighed] the window is a weight, as the limit is, but for flat maps.
+    /// - With [`ordered`], a slow call holds up the outputs after it, but not their calls.
+    /// - In a [flat map], the window counts open inner streams and waiting outputs. Inner streams run ahead of what
+    ///   is yielded while there is room, so with [`ordered`] the later ones may be finished when their turn comes.
+    ///   Each has room for one output of its own.
+    /// - In a stage [by key], items that wait for others of their key count too.
+    /// - Where calls are [weighed], the window is a weight, like the limit. Flat maps are the exception.
     ///
     /// [flat map]: crate::FlowExt::flat_map_concurrent
     /// [by key]: crate::FlowExt::map_concurrent_by_key
@@ -250,7 +248,7 @@ impl Concurrency {
     ///     format!("page {id}")
     /// }
     ///
-    /// // Four calls run, also while the first of 64 takes its time.
+    /// // Four calls run, even while the first of 64 takes its time.
     /// let pages: Vec<String> =
     ///     pipe(1..=100).map_concurrent(ordered(4).window(64), fetch).collect().await;
     /// assert_eq!(pages.len(), 100);
@@ -269,7 +267,7 @@ impl Concurrency {
         Self { window, ..self }
     }
 
-    /// Refuses a limit that could never start a call.
+    /// Rejects a limit that could never start a call.
     #[track_caller]
     pub(crate) fn checked(self) -> Self {
         assert!(
@@ -279,7 +277,7 @@ impl Concurrency {
         self
     }
 
-    /// Writes the limit as `fmt_limit` does, and what is asked for besides it, as in `ordered(20)`.
+    /// Writes the limit as `fmt_limit` does, with the wrappers around it, as in `ordered(20)`.
     pub(crate) fn fmt_around(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -301,7 +299,7 @@ impl Concurrency {
     }
 }
 
-// No `From`, as the compiler would name that to users.
+// Not a `From`, as the compiler would suggest it to users.
 impl Concurrency {
     fn of(limit: Limit) -> Self {
         Self {
@@ -317,7 +315,7 @@ impl Concurrency {
 }
 
 impl Limit {
-    /// Returns how many calls may run, as of now.
+    /// Returns how many calls may run now.
     #[cfg(feature = "monitor")]
     pub(crate) fn now(&self) -> usize {
         match self {

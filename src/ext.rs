@@ -34,41 +34,39 @@ use crate::{CallFuture, Concurrency, Expand};
 ///
 /// # What all concurrent stages have in common
 ///
-/// **Bound.** A stage with limit `n` never has more than `n` items between "pulled from upstream"
-/// and "handed on": calls that run plus outputs that wait. See [`Concurrency`] for what a limit can
-/// be.
+/// **Bound.** A stage with limit `n` never has more than `n` items between "pulled from upstream" and
+/// "yielded": running calls plus waiting outputs. See [`Concurrency`] for what a limit can be.
 ///
-/// **Order.** Outputs come as they complete, or with [`ordered`](crate::ordered) as their items came.
+/// **Order.** Outputs are yielded as they complete, or with [`ordered`](crate::ordered) in the order of their
+/// items.
 ///
-/// **Eagerness.** Nothing happens before the first poll. Whenever the stage is polled it starts
-/// calls up to its limit and hands out an output as soon as there is one; a slow source never holds
-/// an output back.
+/// **Eagerness.** Nothing happens before the first poll. Whenever the stage is polled, it starts calls up to
+/// its limit and yields an output as soon as there is one. A slow source never delays an output.
 ///
-/// **Calls are never starved.** While a stage is full it has the stages above it go on with their
-/// calls, through any synchronous adaptors in between. (The adaptors' own closures run when an item
-/// passes: a full stage holds those back.) While your own code awaits something else,
-/// [`driven`](Self::driven) does the same. While nobody polls the pipeline, its calls stand still:
-/// [`prefetch`](Self::prefetch) polls it in a task.
+/// **Calls are never starved.** A stage that is full keeps the calls of all upstream stages running, through
+/// any synchronous adaptors in between. (The adaptors' own closures run when an item passes, so a full stage
+/// holds those back.) While your own code awaits something else, [`driven`](Self::driven) does the same. While
+/// nobody polls the pipeline, its calls stall: [`prefetch`](Self::prefetch) polls it in a task.
 ///
-/// **Giving way.** A pipeline whose calls never wait is pending once after 128 outputs in a row, and wakes its
-/// task, so that a time-out, a stop or another task of the thread has its turn. So does [`drain`](Self::drain).
+/// **Yielding to other tasks.** A pipeline whose calls never wait returns `Pending` once after 128 outputs in a
+/// row, and wakes its task. This gives timeouts, stops and other tasks on the thread a chance to run.
+/// [`drain`](Self::drain) does the same.
 ///
-/// **Drop.** Dropping the stream drops every running call at once, then what is above it. Nothing is
-/// detached. An upstream that has ended is dropped at once.
+/// **Drop.** Dropping the stream drops every running call at once, then its upstream. Nothing is detached. An
+/// upstream that has ended is dropped at once.
 ///
-/// **Panics** in a function, a future or upstream come out of the poll that ran them. The call is
-/// dropped; the others are unharmed, and the stream can be polled on.
+/// **Panics** in a function, a future or upstream propagate out of the poll that ran them. The call is dropped,
+/// the others are unharmed, and the stream can still be polled.
 ///
-/// **Fused.** After `None` always `None`.
+/// **Fused.** After `None`, every poll returns `None`.
 ///
-/// **Cancel safety.** A stage keeps everything in itself, so dropping the future of
+/// **Cancel safety.** All state is kept in the stage, so dropping the future of
 /// [`next`](futures_lite::StreamExt::next) loses nothing.
 pub trait FlowExt: Stream {
-    /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what their
-    /// futures give.
+    /// Calls `f` on every item, with up to `limit` calls running at once, and yields what the calls resolve to.
     ///
-    /// The outputs come as the calls complete; `ordered(limit)` keeps the order of the items. See
-    /// [the trait](FlowExt) for what drop, panics and limits mean. For a blocking `f` there is
+    /// Outputs are yielded as the calls complete; `ordered(limit)` keeps the order of the items. See
+    /// [the trait](FlowExt) for what drop, panics and limits mean. If `f` blocks, wrap it in
     /// [`in_thread`](crate::in_thread).
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
@@ -106,18 +104,18 @@ pub trait FlowExt: Stream {
         MapConcurrent::new(self, limit.into(), f)
     }
 
-    /// Calls `f` on every item, one call of a key at a time and in the order of its items, with up to `limit`
-    /// calls running at once over all keys.
+    /// Calls `f` on every item, with one call per key at a time, in the order of the key's items, and up to
+    /// `limit` calls running at once across all keys.
     ///
-    /// `key` says to which key an item belongs. Outputs come as the calls complete, so those of one key come in
-    /// the order of its items; `ordered(limit)` keeps the order of all. More calls of a key at a time are had by
-    /// [`per_key`](MapConcurrentByKey::per_key), for a limit per host or per customer.
+    /// `key` returns the key of an item. Outputs are yielded as the calls complete, so the outputs of one key
+    /// keep the order of its items; `ordered(limit)` keeps the order of all items.
+    /// [`per_key`](MapConcurrentByKey::per_key) allows more calls per key, for a limit per host or per customer.
     ///
-    /// An item whose key is busy waits in the stage, and others are pulled meanwhile, so a hot key does not fill
-    /// the limit. How many items are between pulled and yielded is bounded by a
-    /// [window](Concurrency::window), which defaults to 16 times the limit: once as many items of hot keys
-    /// wait, the stage pulls no more. A key of which no item is left is forgotten. A call that panics or is
-    /// dropped lets the next of its key begin. See [the trait](FlowExt) for what drop, panics and limits mean.
+    /// An item whose key is busy waits in the stage while other items are pulled, so a hot key does not use up
+    /// the limit. A [window](Concurrency::window) bounds how many items are between pulled and yielded. It
+    /// defaults to 16 times the limit. Once the window is full of items that wait for hot keys, the stage pulls
+    /// no more. A key is forgotten when none of its items is left. If a call panics or is dropped, the next
+    /// call for its key can start. See [the trait](FlowExt) for what drop, panics and limits mean.
     ///
     /// # Panics
     ///
@@ -172,18 +170,18 @@ pub trait FlowExt: Stream {
         MapConcurrentByKey::new(self, limit.into(), key, f)
     }
 
-    /// Keeps the items for which `predicate` says `true`, with up to `limit` calls running at once.
+    /// Keeps the items for which `predicate` resolves to `true`, with up to `limit` calls running at once.
     ///
-    /// The predicate borrows the item, across awaits too. Items come as the calls complete;
-    /// `ordered(limit)` keeps their order, and then one that was refused counts against the limit
-    /// until its turn. See [the trait](FlowExt) for what drop, panics and limits mean.
+    /// The predicate borrows the item, even across awaits. Items are yielded as the calls complete;
+    /// `ordered(limit)` keeps their order, and then a rejected item counts against the limit until its turn.
+    /// See [the trait](FlowExt) for what drop, panics and limits mean.
     ///
-    /// The predicate is an `async fn(&T) -> bool` or an `async` closure. In a future that is spawned, or
-    /// that must be `Send` for another reason, the compiler refuses one that borrows its surroundings, and
-    /// [`filter_map_concurrent`](Self::filter_map_concurrent) takes its place: `async |item|
+    /// The predicate is an `async fn(&T) -> bool` or an `async` closure. In a future that must be `Send`, for
+    /// example because it is spawned, the compiler rejects a predicate that borrows its surroundings. Use
+    /// [`filter_map_concurrent`](Self::filter_map_concurrent) there: `async |item|
     /// app.is_alive(&item).await.then_some(item)`.
     ///
-    /// The future in the stream's type has no name, and borrows whatever `limit` borrows: where the
+    /// The stream's type contains a future without a name, which borrows whatever `limit` borrows. Where the
     /// stream must be `'static`, pass `semaphore.clone()` instead of `&semaphore`.
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
@@ -206,7 +204,7 @@ pub trait FlowExt: Stream {
     /// let alive: Vec<String> = pipe(links).filter_concurrent(8, is_alive).collect().await;
     /// assert_eq!(alive, ["/home"]);
     ///
-    /// // A closure can borrow its surroundings as well.
+    /// // A closure can borrow its surroundings.
     /// let banned = vec![2];
     /// let kept: Vec<u32> =
     ///     pipe([1, 2]).filter_concurrent(8, async |n: &u32| !banned.contains(n)).collect().await;
@@ -226,12 +224,12 @@ pub trait FlowExt: Stream {
         filter_concurrent(self, limit.into(), predicate)
     }
 
-    /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what is
+    /// Calls `f` on every item, with up to `limit` calls running at once, and yields the outputs that are
     /// `Some`.
     ///
-    /// Outputs come as the calls complete; `ordered(limit)` keeps the order of the items, and then a
-    /// `None` counts against the limit until its turn. See [the trait](FlowExt) for what drop,
-    /// panics and limits mean.
+    /// Outputs are yielded as the calls complete; `ordered(limit)` keeps the order of the items, and then a
+    /// `None` counts against the limit until its turn. See [the trait](FlowExt) for what drop, panics and
+    /// limits mean.
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
@@ -266,23 +264,22 @@ pub trait FlowExt: Stream {
         FilterMapConcurrent::new(self, limit.into(), f)
     }
 
-    /// Calls `f` on every item and hands on all that comes of it, with up to `limit` expansions open
-    /// at once.
+    /// Calls `f` on every item and yields the items of the iterables or streams it returns, with up to `limit`
+    /// of them open at once.
     ///
-    /// `f` gives an iterable, a stream, a future of an iterable or a future of a stream: see
-    /// [`Expand`]. A `Result` and an `Option` are iterables too, as they are for [`Iterator::flat_map`]: of
-    /// a function that returns one every `Err`, or every `None`, is dropped without a word. To keep
-    /// errors write [`try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent) for a function
-    /// that returns a `Result` of many, and [`map_concurrent`](Self::map_concurrent) for a `Result` of one.
+    /// `f` returns an iterable, a stream, or a future of either: see [`Expand`]. As with
+    /// [`Iterator::flat_map`], `Result` and `Option` are iterables: if `f` returns one of them, every `Err` or
+    /// `None` is silently dropped. To keep errors, use
+    /// [`try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent) for a function that returns a
+    /// `Result` of many items, and [`map_concurrent`](Self::map_concurrent) for a `Result` of one.
     ///
-    /// Open inner streams take turns, an output each, as long as others have some ready. An output is asked
-    /// for when it is to be yielded, so nothing is stored of an inner stream without end. Only under
-    /// backpressure does each of them go on until it has one output waiting, and no further. With a
-    /// [window](Concurrency::window), as in `Concurrency::new(4).window(64)`, they run ahead until that is full.
+    /// Open inner streams take turns, one output each, while others have outputs ready. They are polled on
+    /// demand, so endless inner streams are fine. Only under backpressure does each of them run ahead, until
+    /// one output is waiting. With a [window](Concurrency::window), as in `Concurrency::new(4).window(64)`, they
+    /// run ahead until the window is full.
     ///
-    /// With `ordered(limit)` expansions come out whole, in the order of their items, while the later
-    /// ones go on until they have their first output. See [the trait](FlowExt) for what drop, panics
-    /// and limits mean.
+    /// With `ordered(limit)`, inner streams are yielded whole, in the order of their items. Later ones run until
+    /// they have their first output. See [the trait](FlowExt) for what drop, panics and limits mean.
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
@@ -319,14 +316,14 @@ pub trait FlowExt: Stream {
         FlatMapConcurrent::new(self, limit.into(), f)
     }
 
-    /// Calls `f` with a reference to every item, with up to `limit` calls running at once, and yields the
-    /// item when its call is done.
+    /// Calls `f` with a reference to every item, with up to `limit` calls running at once, and yields each item
+    /// when its call completes.
     ///
-    /// The function borrows the item, across awaits too. Items come as the calls complete;
+    /// The function borrows the item, even across awaits. Items are yielded as the calls complete;
     /// `ordered(limit)` keeps their order. See [the trait](FlowExt) for what drop, panics and limits mean.
     ///
-    /// Where [`filter_concurrent`](Self::filter_concurrent) refuses a predicate that borrows its
-    /// surroundings, this refuses such a function. [`map_concurrent`](Self::map_concurrent) takes its place:
+    /// Where [`filter_concurrent`](Self::filter_concurrent) rejects a predicate that borrows its surroundings,
+    /// this stage rejects such a function. Use [`map_concurrent`](Self::map_concurrent) there:
     /// `async |item| { app.store(&item).await; item }`.
     ///
     /// # Panics
@@ -361,25 +358,27 @@ pub trait FlowExt: Stream {
         inspect_concurrent(self, limit.into(), f)
     }
 
-    /// Calls `f` on every item and on those that it finds, with up to `limit` calls running at once, and
-    /// yields the outputs.
+    /// Calls `f` on every item and on the new items that `f` returns, with up to `limit` calls running at once,
+    /// and yields the outputs.
     ///
-    /// `f` resolves to an output and more items, in any iterable: `(U, Vec<T>)`, or `(U, Option<T>)` where each
-    /// has one successor at most. They go back to `f`, until there are none. The stream ends when upstream has
-    /// ended, no call runs and no item waits. An item whose call panics has found nothing.
+    /// `f` resolves to an output and an iterable of new items: `(U, Vec<T>)`, or `(U, Option<T>)` where each item
+    /// has at most one successor. The new items go back to `f`. The stream ends when upstream has ended, no call
+    /// is running and no item is waiting. If a call panics, its item adds no new items.
     ///
-    /// Where it takes several stages to find the next items, there is [`frontier`](crate::frontier).
+    /// Use this when one function both does the work and finds the next items. When that takes several stages,
+    /// as in a crawl that fetches, parses and stores with a limit for each, use
+    /// [`frontier`](crate::frontier).
     ///
     /// # Order
     ///
-    /// Outputs are yielded as the calls complete; with `ordered(limit)` in the order in which the calls began.
-    /// Items that were found go before those of upstream, and are worked off in the order in which they were
-    /// found, breadth first; see [`depth_first`](crate::stage::ExpandConcurrent::depth_first).
+    /// Outputs are yielded as the calls complete, or with `ordered(limit)` in the order in which the calls began.
+    /// New items go before those of upstream, in the order in which they were found: breadth first. For the
+    /// other order see [`depth_first`](crate::stage::ExpandConcurrent::depth_first).
     ///
     /// # Bound
     ///
-    /// Never more than `limit` calls run or have their output waiting. How many items wait to be worked off
-    /// depends on what `f` finds. Meanwhile nothing is pulled from upstream.
+    /// At most `limit` calls are running or have an output waiting. The number of new items that wait is
+    /// unbounded: it depends on what `f` finds. While any wait, nothing is pulled from upstream.
     ///
     /// See [the trait](FlowExt) for what drop, panics and limits mean.
     ///
@@ -404,7 +403,7 @@ pub trait FlowExt: Stream {
     /// # });
     /// ```
     ///
-    /// Tasks, each of which is begun when all that it depends on are done:
+    /// Tasks that start when everything they depend on is done:
     ///
     /// ```
     /// use flowlet::prelude::*;
@@ -449,10 +448,10 @@ pub trait FlowExt: Stream {
         ExpandConcurrent::new(self, limit.into(), f)
     }
 
-    /// Collects items into batches of `size`, the last of which may be smaller, and never empty.
+    /// Collects items into batches of `size`. The last batch may be smaller, and is never empty.
     ///
-    /// A batch is handed on when it is full, or when the stream has ended. Items that wait for their
-    /// batch to fill are lost if the stream is dropped.
+    /// A batch is yielded when it is full, or when the stream has ended. Items in an unfinished batch are lost if
+    /// the stream is dropped.
     ///
     /// # Panics
     ///
@@ -476,25 +475,24 @@ pub trait FlowExt: Stream {
         Batched::new(self, size)
     }
 
-    /// Collects items into batches of `size`, and hands on what there is when `duration` has passed
-    /// since the first item of a batch came.
+    /// Collects items into batches of `size`, and yields a smaller batch when `duration` has passed since its
+    /// first item arrived.
     ///
-    /// A batch is never empty. It is handed on when it is full, when its time has come, or when the
-    /// stream has ended. The time of a batch goes on while the consumer or the stages below are busy;
-    /// if it comes meanwhile, the batch is what they get next. Items that wait for their batch are
-    /// lost if the stream is dropped.
+    /// A batch is never empty. It is yielded when it is full, when its time is up, or when the stream has ended.
+    /// The clock keeps running while the consumer or downstream stages are busy. If the time is up meanwhile,
+    /// the batch is the next thing they get. Items in an unfinished batch are lost if the stream is dropped.
     ///
-    /// While a later stage is full, a batch whose time has come waits here and is still filled, with
-    /// up to `size` items, so that the calls above can go on.
+    /// While a later stage is full, a batch whose time is up waits here. It is still filled, with up to `size`
+    /// items, so upstream calls can make progress.
     ///
-    /// The timer is one of `async-io`, which has a thread of its own and works on every runtime. It
-    /// may be late, and is never early. A duration that is too long for it has no end.
-    /// [`sleep`](BatchedWithin::sleep) replaces it by one of your own, such as tokio's, whose clock a
-    /// test can pause: `.batched_within(100, second).sleep(tokio::time::sleep)`.
+    /// The timer comes from `async-io`, which has a thread of its own and works on every runtime. It may fire
+    /// late, but never early. A duration that is too long for it never ends.
+    /// [`sleep`](BatchedWithin::sleep) replaces the timer with your own, such as tokio's, whose clock a test can
+    /// pause: `.batched_within(100, second).sleep(tokio::time::sleep)`.
     ///
     /// # Panics
     ///
-    /// Panics if `size` is 0, or `duration` is.
+    /// Panics if `size` or `duration` is 0.
     ///
     /// # Examples
     ///
@@ -521,16 +519,16 @@ pub trait FlowExt: Stream {
         BatchedWithin::new(self, size, duration)
     }
 
-    /// Collects items into batches that weigh `max` at most, by the sum of what `weight` says of each
-    /// item: its bytes, for example.
+    /// Collects items into batches that weigh at most `max`, where `weight` returns the weight of an item: its
+    /// size in bytes, for example.
     ///
-    /// An item that would make its batch too heavy is the first of the next one, and one that weighs
-    /// more than `max` comes alone. A batch is never empty. It is handed on when it weighs `max`, when
-    /// the next item does not fit, or when the stream has ended. Items that wait for their batch are
-    /// lost if the stream is dropped.
+    /// An item that would make its batch too heavy becomes the first of the next batch. An item that weighs more
+    /// than `max` is a batch by itself. A batch is never empty. It is yielded when it weighs `max`, when the next
+    /// item does not fit, or when the stream has ended. Items in an unfinished batch are lost if the stream is
+    /// dropped.
     ///
-    /// `weight` is called once for each item. Of items that weigh nothing, any number are in one
-    /// batch: `|item| item.len().max(1)` bounds their number too.
+    /// `weight` is called once per item. A batch can hold any number of items that weigh 0:
+    /// `|item| item.len().max(1)` bounds their number too.
     ///
     /// # Panics
     ///
@@ -557,21 +555,21 @@ pub trait FlowExt: Stream {
         BatchedByWeight::new(self, max, weight)
     }
 
-    /// Takes items until `stop` is ready, then ends: a graceful stop, right behind the source.
+    /// Yields items until `stop` is ready, then ends: a graceful stop, placed right after the source.
     ///
-    /// From the moment `stop` is ready no item is pulled from this stream, which is dropped. All that
-    /// was pulled before finishes and comes out: the stages below go on with their calls, batches are
-    /// flushed, and then the pipeline ends as it does when a source is exhausted. To stop at once
-    /// instead, drop the pipeline.
+    /// As soon as `stop` is ready, the stage drops its upstream and pulls nothing more. Everything pulled before
+    /// that is finished and yielded: downstream stages complete their calls, batches are flushed, and the
+    /// pipeline ends as if the source were exhausted. To stop at once, drop the pipeline instead.
     ///
-    /// Put it directly behind the source: stages above it are dropped with all their calls. `stop` is any
-    /// future; one that is shared by several pipelines can be the `recv` of a channel that is closed, or
-    /// the `listen` of an event. It is heard while the pipeline is polled, also while all stages are full or
-    /// [paused](crate::Semaphore::set_limit), or the consumer is [busy](crate::stage::Driven::alongside).
+    /// Place it directly after the source: stages upstream of it are dropped with all their calls. `stop` is any
+    /// future. To stop several pipelines, use the `recv` of a channel that gets closed, or the `listen` of an
+    /// event. `stop` is polled whenever the pipeline is, even while all stages are full or
+    /// [paused](crate::Semaphore::set_limit), or while the consumer is
+    /// [busy](crate::stage::Driven::alongside).
     ///
     /// At the end of a pipeline it sets a deadline: it drops what is still in flight, and
-    /// [`on_stop`](crate::stage::TakeUntilStopped::on_stop) is told how much that is. A
-    /// [`Remainder`](crate::Remainder) has items back that were not finished.
+    /// [`on_stop`](crate::stage::TakeUntilStopped::on_stop) reports how much that is. To get unfinished items
+    /// back, use a [`Remainder`](crate::Remainder).
     ///
     /// # Examples
     ///
@@ -603,12 +601,12 @@ pub trait FlowExt: Stream {
         TakeUntilStopped::new(self, stop)
     }
 
-    /// Has the stream seen at a [point](crate::Monitor::point) of a [`Monitor`](crate::Monitor): how many items pass, and
-    /// whether upstream or downstream was waited for.
+    /// Records at a [point](crate::Monitor::point) of a [`Monitor`](crate::Monitor) how many items pass, and
+    /// whether the pipeline waited for upstream or for downstream.
     ///
-    /// It is for what has no limit to ride on: a source, batches, [`prefetch`](Self::prefetch),
-    /// [`merge`](crate::merge), adaptors of other crates; at the end of a pipeline it shows how long the consumer takes.
-    /// The stream is the same otherwise.
+    /// Use it where there is no limit to attach a monitor to: after a source, batches,
+    /// [`prefetch`](Self::prefetch), [`merge`](crate::merge) or adaptors of other crates. At the end of a pipeline
+    /// it shows how long the consumer takes. The stream itself is unchanged.
     ///
     /// # Examples
     ///
@@ -631,10 +629,10 @@ pub trait FlowExt: Stream {
         crate::stage::Monitored::new(self, &point)
     }
 
-    /// Sends the stream through a [`Flow`](crate::Flow), a reference to one, or any function from
-    /// stream to stream.
+    /// Sends the stream through a [`Flow`](crate::Flow), a reference to one, or any function from stream to
+    /// stream.
     ///
-    /// A function may give anything, and may take and give what is `!Send` or borrowed.
+    /// A function may return anything, and its argument and result may be `!Send` or borrowed.
     ///
     /// # Examples
     ///
@@ -661,13 +659,13 @@ pub trait FlowExt: Stream {
         flow.send(self)
     }
 
-    /// Runs the pipeline to its end, for what its stages do, and discards what comes out.
+    /// Runs the pipeline to its end for its side effects, and discards the outputs.
     ///
-    /// Of a stream of `Result`s that is every `Err` too. For the first of them there is
+    /// On a stream of `Result`s this discards every `Err` too. To stop at the first error, use
     /// [`try_drain`](crate::TryFlowExt::try_drain).
     ///
-    /// This takes the stream. The `drain` of `futures_lite`, which takes `&mut` and gives what is
-    /// ready now, is `StreamExt::drain(&mut stream)` where both traits are in scope.
+    /// This method takes the stream by value. The `drain` of `futures_lite` takes `&mut self` and yields only what
+    /// is ready now; where both traits are in scope, call it as `StreamExt::drain(&mut stream)`.
     ///
     /// # Examples
     ///
@@ -689,14 +687,14 @@ pub trait FlowExt: Stream {
         Drain::new(self)
     }
 
-    /// Ends a pipeline that is consumed by a loop with awaits in its body, so that the calls can go
-    /// on meanwhile: see [`Driven::alongside`].
+    /// Keeps calls running while the body of a `while let` loop over the pipeline awaits something else: see
+    /// [`Driven::alongside`].
     ///
-    /// A pipeline is a stream, and streams do nothing unless polled. While the body of a loop awaits
-    /// something else, started calls stand still: their time-outs pass, and a lock that one of them
-    /// holds is not given back, for which the body may be waiting. `alongside` awaits and drives.
+    /// A pipeline is a stream, and streams do nothing unless polled. While a loop body awaits something else,
+    /// started calls stall: their timeouts pass, and a lock that one of them holds stays locked, even if the body
+    /// is waiting for it. `alongside` awaits a future and polls the pipeline meanwhile.
     ///
-    /// The pipeline is boxed, so that it need not be pinned.
+    /// The pipeline is boxed, so it need not be pinned.
     ///
     /// # Examples
     ///
@@ -724,52 +722,51 @@ pub trait FlowExt: Stream {
         Driven::new(self)
     }
 
-    /// Runs everything above as a task of its own, which pulls up to `limit` items ahead, so that
-    /// the stages above and those below run on several cores.
+    /// Runs everything upstream as a task of its own, which pulls up to `limit` items ahead.
     ///
-    /// A pipeline is polled by one task, and so shares one core. With a `prefetch` between two
-    /// stages it shares two, with another one three. Besides, what is above goes on while nobody
-    /// polls the pipeline. For one stage whose calls are to spread over many cores there is
-    /// [`in_task`](crate::in_task), which also says what `spawn` is for each executor; here it is
-    /// called once, and what it returns is kept until the end. Items keep their order. What is above goes to another thread, so it must be
-    /// `Send` and own what it uses; for what is not there is [`driven`](Self::driven), which needs
-    /// no task.
+    /// A pipeline is polled by one task, and so uses one core. With a `prefetch` between two stages it uses two,
+    /// with another one three. The task also keeps running while nobody polls the pipeline. To spread the calls
+    /// of a single stage over many cores, use [`in_task`](crate::in_task), which also says what `spawn` is for
+    /// each executor. Here `spawn` is called once, and what it returns is kept until the end. Items keep their
+    /// order.
+    ///
+    /// Everything upstream moves to another thread, so it must be `Send` and own what it uses. If it is not, use
+    /// [`driven`](Self::driven), which needs no task.
     ///
     /// # Bound
     ///
-    /// Never more than `limit` items are between "pulled from upstream" and "handed on". While that
-    /// many wait, the stages above go on with the calls they started.
+    /// At most `limit` items are between "pulled from upstream" and "yielded". While that many wait, upstream
+    /// stages continue the calls they have started.
     ///
     /// # Consumers that stop polling
     ///
-    /// A response body is not polled while its client does not read, nor is a stream that is forwarded to a
-    /// full sink. Without a task its calls stand still then, and keep the permits of a
-    /// [`Semaphore`](crate::Semaphore) that others wait for. With `prefetch(n, tokio::spawn)` at its end they go
-    /// on until they are over, and give their permits back. Their outputs wait: `limit` of them here, and in
-    /// each stage as many as its limit or its [window](crate::Concurrency::window) allows. Then nothing new
-    /// starts until the consumer polls again.
+    /// A response body is not polled while its client does not read, nor is a stream that is forwarded to a full
+    /// sink. Without a task, its calls then stall and keep the permits of a [`Semaphore`](crate::Semaphore) that
+    /// others wait for. With `prefetch(n, tokio::spawn)` at its end, the calls run to completion and release their
+    /// permits. Their outputs wait: `limit` of them here, and in each stage as many as its limit or its
+    /// [window](crate::Concurrency::window) allows. Then nothing new starts until the consumer polls again.
     ///
-    /// It has to come after the last concurrent stage, because the consumer polls what is below. Plain adaptors
-    /// may follow. The [guide](crate::guide::polling#consumers-that-stop-polling) has an example.
+    /// Place it after the last concurrent stage, because the consumer polls everything downstream of it. Plain
+    /// adaptors may follow. The [guide](crate::guide::polling#consumers-that-stop-polling) has an example.
     ///
     /// # Drop
     ///
-    /// Nothing is spawned before the first poll. Dropping the stream drops the items that wait, and
-    /// cancels the task: it is woken, and in its next turn on the executor drops all that is above
-    /// without polling it again. If the task has a thread at that moment it goes on until it would
-    /// have to wait, and pulls no more than one item.
+    /// Nothing is spawned before the first poll. Dropping the stream drops the waiting items and cancels the
+    /// task: the task is woken, and the next time the executor polls it, it drops everything upstream without
+    /// polling it again. If the task is being polled at that moment, that poll finishes and pulls at most one
+    /// more item.
     ///
     /// # Panics
     ///
     /// Panics if `limit` is 0.
     ///
-    /// A panic in what is above comes out of the stream, with its payload, after the items that were
-    /// pulled before it. The executor never sees it. Nothing is pulled until the panic has come out;
-    /// if the stream is polled again, the task goes on. Calls that run go on meanwhile, until 16 panics
-    /// wait: more of them hold up the task until one has come out.
+    /// An upstream panic propagates to the consumer with its payload, after the items that were pulled before it.
+    /// The executor never sees it. Nothing is pulled until the panic has reached the consumer; if the stream is
+    /// polled again, the task continues. Running calls continue meanwhile, until 16 panics are waiting: then the
+    /// task pauses until one has reached the consumer.
     ///
-    /// The stream also panics if `spawn` does; and if the task is dropped before it has reached the
-    /// end, by `spawn` or by an executor that is shut down, after the items that it had pulled.
+    /// The stream also panics if `spawn` does, and if the task is dropped before it has reached the end, by `spawn`
+    /// or by an executor that shuts down. The items pulled before that are yielded first.
     ///
     /// # Examples
     ///

@@ -1,9 +1,9 @@
-//! Transformers: functions that make a function from stream to stream.
+//! Transformers: functions that return a function from stream to stream.
 //!
-//! `functional::map_concurrent(20, fetch)` is a function that takes a stream and gives
-//! `stream.map_concurrent(20, fetch)`. [`chain!`](crate::chain) makes one of several. Nothing is
-//! boxed, so a chain costs what the methods cost, takes what is `!Send` or borrowed, and goes into
-//! [`through`](crate::FlowExt::through) as any function of streams does.
+//! `functional::map_concurrent(20, fetch)` returns a function that takes a stream and returns
+//! `stream.map_concurrent(20, fetch)`. [`chain!`](crate::chain) joins several into one. Nothing is boxed, so a
+//! chain costs no more than the methods, and works with `!Send` and borrowed data. Pass it to
+//! [`through`](crate::FlowExt::through) like any function of streams.
 //!
 //! ```
 //! use flowlet::{chain, functional};
@@ -31,12 +31,11 @@
 //! # });
 //! ```
 //!
-//! # Any number of times
+//! # Reuse
 //!
-//! A transformer can be applied again and again, to streams of one type: each time it clones its
-//! function, which has to be `Clone`. Functions are, and closures that capture references, `Arc`s
-//! and the like. One that is not, or that is to be applied to streams of many types, goes into a
-//! function of your own, which has all the methods:
+//! A transformer can be applied repeatedly, to streams of one type. Each time it clones its function, which must
+//! be `Clone`: functions are, and so are closures that capture references or `Arc`s. If yours is not, or must be
+//! applied to streams of many types, write a function of your own, which has all the methods:
 //!
 //! ```
 //! use flowlet::{chain, functional, prelude::*};
@@ -59,10 +58,10 @@ use crate::stage::{Drain, Driven, TryDrain};
 
 pub use crate::stage::functional::*;
 
-/// Makes one transformer of several: what the first gives goes into the second, and so on.
+/// Joins several transformers into one: the output of the first goes into the second, and so on.
 ///
-/// What it makes is a closure that takes an iterable or a stream. In the place of a transformer
-/// there can be any function from stream to stream, another chain included.
+/// The result is a closure that takes an iterable or a stream. Any function from stream to stream can be used as a
+/// transformer, including another chain.
 ///
 /// # Examples
 ///
@@ -99,7 +98,7 @@ macro_rules! chain {
     }};
 }
 
-/// A function from stream to stream: a transformer of which only the items are known.
+/// A function from stream to stream: a transformer, named only by its items.
 ///
 /// # Examples
 ///
@@ -117,7 +116,7 @@ macro_rules! chain {
 /// # });
 /// ```
 pub trait Transformer<S>: Fn(S) -> Self::Stream {
-    /// The stream it makes.
+    /// The stream it returns.
     type Stream: Stream;
 }
 
@@ -129,13 +128,13 @@ where
     type Stream = R;
 }
 
-/// Ends a pipeline whose calls are to go on while its consumer awaits something else: see
+/// Keeps the calls of a pipeline running while its consumer awaits something else: see
 /// [`FlowExt::driven`](crate::FlowExt::driven).
 pub fn driven<S: Stream>() -> impl Fn(S) -> Driven<S> {
     |stream| Driven::new(stream)
 }
 
-/// Collects all that comes of an iterable or a stream.
+/// Collects everything from an iterable or a stream.
 ///
 /// # Examples
 ///
@@ -156,8 +155,8 @@ where
     source.into_stream().collect()
 }
 
-/// Runs an iterable or a stream to its end, for what the stages above do, and discards what comes
-/// of it: [`FlowExt::drain`](crate::FlowExt::drain).
+/// Runs an iterable or a stream to its end for the side effects of its stages, and discards the outputs:
+/// [`FlowExt::drain`](crate::FlowExt::drain).
 ///
 /// # Examples
 ///

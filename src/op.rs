@@ -1,7 +1,7 @@
 //! Flows of one step, to be joined with `|`.
 //!
-//! `op::map(f)` is `Flow::identity().map(f)`, and so on: the methods of [`Flow`](crate::Flow) say what
-//! each step does. `pipe(source) | flow` is `pipe(source).through(flow)`, and a [`Pipe`](crate::Pipe) again.
+//! `op::map(f)` is `Flow::identity().map(f)`, and so on. The methods of [`Flow`](crate::Flow) document what each
+//! step does. `pipe(source) | flow` is the same as `pipe(source).through(flow)`, but returns a [`Pipe`](crate::Pipe).
 //!
 //! ```
 //! use flowlet::prelude::*;
@@ -28,7 +28,7 @@
 //! .await;
 //! assert_eq!(links, ["/about", "/team"]);
 //!
-//! // Without a source it is a flow to name, keep and use again.
+//! // Without a source it is a flow to name, store and reuse.
 //! let extract = op::flat_map(find_links) | op::filter(is_internal) | op::map(normalize);
 //! let links: Vec<String> = (pipe(pages) | &extract).collect().await;
 //! assert_eq!(links, ["/about", "/team"]);
@@ -37,8 +37,8 @@
 //!
 //! # Closures
 //!
-//! A closure says what it takes, as in `op::map(|page: Page| page.title)`: Rust looks into it
-//! before it looks at what is on the other side of the `|`. The methods of [`Flow`](crate::Flow), as in
-//! `Flow::<Page>::identity().map(|page| page.title)`, need no types.
+//! A closure needs a type for its argument, as in `op::map(|page: Page| page.title)`: Rust checks the closure before
+//! it looks at the other side of the `|`. The methods of [`Flow`](crate::Flow) need no types:
+//! `Flow::<Page>::identity().map(|page| page.title)`.
 
 pub use crate::stage::op::*;

@@ -15,10 +15,9 @@ use crate::{CallFuture, Concurrency, TryExpand, TryItem};
 
 /// The stages that stop at the first error, as methods of every [`Stream`] of `Result`s.
 ///
-/// A pipeline may begin with a stage that makes `Result`s, such as
-/// [`map_concurrent`](crate::FlowExt::map_concurrent) with a function that may fail, or with
-/// `map(Ok)`. (The methods are there on other streams too, so that the compiler can say so: see
-/// [`TryItem`].)
+/// A pipeline of `Result`s usually starts with a stage that produces them, such as
+/// [`map_concurrent`](crate::FlowExt::map_concurrent) with a function that may fail, or with `map(Ok)`. (The
+/// methods exist on other streams too, for the sake of a clear compiler message: see [`TryItem`].)
 ///
 /// ```
 /// use flowlet::prelude::*;
@@ -44,43 +43,42 @@ use crate::{CallFuture, Concurrency, TryExpand, TryItem};
 ///
 /// # What all of them have in common
 ///
-/// All that is said of [the stages that know no errors](crate::FlowExt#what-all-concurrent-stages-have-in-common)
-/// holds here too. And:
+/// Everything about [the stages without errors](crate::FlowExt#what-all-concurrent-stages-have-in-common) holds
+/// here too. In addition:
 ///
-/// **The first error ends the stage.** As soon as there is one the stage pulls nothing more, drops
-/// its other calls and all that is above it, and only then hands the error on: nothing of the
-/// pipeline above runs when the consumer sees it. Exactly one error comes out, then `None` for ever.
+/// **The first error ends the stage.** As soon as an error occurs, the stage pulls nothing more, and drops its
+/// other calls and everything upstream. Only then does it yield the error: when the consumer sees it, nothing
+/// upstream is running. Exactly one error is yielded, and after it always `None`.
 ///
-/// **Calls that must not be broken off**, such as writes, end first with [`finishing`](crate::finishing):
-/// their outputs come out, and then the error, with those that happened meanwhile behind it.
+/// **Calls that must not be interrupted**, such as writes, are completed first with
+/// [`finishing`](crate::finishing): their outputs are yielded, then the error, then any further errors that
+/// occurred meanwhile.
 ///
-/// **An error from upstream** is the stage's own: it goes ahead of calls that run, also if the stage
-/// is full, and ends the stage in the same way. The function is not called for it.
+/// **An error from upstream** counts as the stage's own. It goes ahead of running calls, even if the stage is
+/// full, and ends the stage in the same way. The function is not called for it.
 ///
-/// **Finished outputs** that were not taken yet, because the stages below were busy, are dropped.
-/// With [`errors_in_turn`](crate::errors_in_turn) they come out first. With
-/// [`ordered`](crate::ordered) an error takes its turn: the calls for earlier items go on until
-/// theirs, and an error of one of those comes out instead.
+/// **Finished outputs** that were not taken yet, because downstream was busy, are dropped. With
+/// [`errors_in_turn`](crate::errors_in_turn) they are yielded first. With [`ordered`](crate::ordered) an error
+/// waits for its turn: the calls for earlier items continue until then, and if one of those fails, its error
+/// is yielded instead.
 ///
-/// **What an error cannot stop**: a call in a thread that has begun, of
-/// [`in_thread`](crate::in_thread), finishes there, and its result is discarded. And of what the
-/// stages *below* have in hand nothing is touched until the error gets there: a batch comes out
-/// before it ([`try_batched`](Self::try_batched)), the calls of a `try_` stage are dropped, those of
-/// any other stage go on.
+/// **What an error cannot stop.** A call that [`in_thread`](crate::in_thread) has started in a thread finishes
+/// there, and its result is discarded. Stages *downstream* are unaffected until the error reaches them. Then a
+/// batch is yielded before it ([`try_batched`](Self::try_batched)), a `try_` stage drops its calls, and any
+/// other stage continues its calls.
 ///
-/// **Panics** of calls, outputs or upstream while they are dropped for an error: everything is
-/// dropped all the same, then the first panic comes out of the poll, and the error out of the next
-/// one. A panic in a call, on the other hand, is no error: it comes out, and the stage can be polled
-/// on.
+/// **Panics** of calls, outputs or upstream while they are dropped because of an error: everything is dropped
+/// all the same. The first panic propagates out of the poll, and the next poll yields the error. A panic in a
+/// call is not an error: it propagates, and the stage can still be polled.
 ///
-/// **Errors of one type.** All stages of a pipeline have the same. Where they do not,
-/// [`err_into`](crate::ResultStreamExt::err_into) or [`map_err`](crate::ResultStreamExt::map_err) goes in
-/// between, or a `?` in the function.
+/// **One error type.** All stages of a pipeline have the same error type. Where types differ, put
+/// [`err_into`](crate::ResultStreamExt::err_into) or [`map_err`](crate::ResultStreamExt::map_err) in between, or
+/// use `?` in the function.
 pub trait TryFlowExt: Stream {
-    /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what their
-    /// futures give, up to the first error.
+    /// Calls `f` on every item, with up to `limit` calls running at once, and yields what the calls resolve to,
+    /// up to the first error.
     ///
-    /// The outputs come as the calls complete; `ordered(limit)` keeps the order of the items. See
+    /// Outputs are yielded as the calls complete; `ordered(limit)` keeps the order of the items. See
     /// [the trait](TryFlowExt) for what an error does.
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
@@ -122,12 +120,11 @@ pub trait TryFlowExt: Stream {
         TryMapConcurrent::new(self, limit.into(), f)
     }
 
-    /// Calls `f` on every item, one call of a key at a time and in the order of its items, with up to `limit`
-    /// calls running at once over all keys, up to the first error.
+    /// Calls `f` on every item, with one call per key at a time, in the order of the key's items, and up to
+    /// `limit` calls running at once across all keys, up to the first error.
     ///
-    /// See [`map_concurrent_by_key`](crate::FlowExt::map_concurrent_by_key) for keys, and for how many items
-    /// wait for theirs, and [the trait](TryFlowExt) for what an error does: items that wait are dropped with the
-    /// calls.
+    /// See [`map_concurrent_by_key`](crate::FlowExt::map_concurrent_by_key) for keys, and for how many items wait
+    /// for theirs. See [the trait](TryFlowExt) for what an error does: it also drops the items that wait.
     ///
     /// # Panics
     ///
@@ -167,15 +164,14 @@ pub trait TryFlowExt: Stream {
         TryMapConcurrentByKey::new(self, limit.into(), key, f)
     }
 
-    /// Calls `f` on every `Ok`, with up to `limit` calls running at once, and passes every `Err`: errors
-    /// are items like others here, and end nothing.
+    /// Calls `f` on every `Ok`, with up to `limit` calls running at once, and passes every `Err` on: here errors
+    /// are ordinary items, and end nothing.
     ///
-    /// An `Err` passes as soon as it is pulled, without a call and without a permit; with
-    /// `ordered(limit)` it keeps its place. What `f` resolves to is the output, `Ok` or `Err`. It is
-    /// the stage for pipelines in which each item has its own outcome, all the way to the consumer. See
-    /// [`FlowExt`](crate::FlowExt#what-all-concurrent-stages-have-in-common) for what drop, panics and
-    /// limits mean, and [`try_map_concurrent`](Self::try_map_concurrent) for a stage that ends with the
-    /// first error.
+    /// An `Err` is passed on as soon as it is pulled, without a call and without a permit; with `ordered(limit)`
+    /// it keeps its place. What `f` resolves to is the output, `Ok` or `Err`. Use this stage where each item has
+    /// its own outcome, all the way to the consumer. See
+    /// [`FlowExt`](crate::FlowExt#what-all-concurrent-stages-have-in-common) for what drop, panics and limits
+    /// mean, and [`try_map_concurrent`](Self::try_map_concurrent) for a stage that ends with the first error.
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
@@ -220,12 +216,12 @@ pub trait TryFlowExt: Stream {
         MapOkConcurrent::new(self, limit.into(), f)
     }
 
-    /// Keeps the items for which `predicate` says `Ok(true)`, with up to `limit` calls running at
-    /// once, up to the first error.
+    /// Keeps the items for which `predicate` resolves to `Ok(true)`, with up to `limit` calls running at once, up
+    /// to the first error.
     ///
-    /// The predicate borrows the item, across awaits too. See
-    /// [`filter_concurrent`](crate::FlowExt::filter_concurrent) for the order of the items and for
-    /// the type of the stream, and [the trait](TryFlowExt) for what an error does.
+    /// The predicate borrows the item, even across awaits. See
+    /// [`filter_concurrent`](crate::FlowExt::filter_concurrent) for the order of the items and the type of the
+    /// stream, and [the trait](TryFlowExt) for what an error does.
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
@@ -272,11 +268,11 @@ pub trait TryFlowExt: Stream {
         try_filter_concurrent(self, limit.into(), predicate)
     }
 
-    /// Calls `f` on every item, with up to `limit` calls running at once, and hands on what is
-    /// `Some`, up to the first error.
+    /// Calls `f` on every item, with up to `limit` calls running at once, and yields the outputs that are `Some`,
+    /// up to the first error.
     ///
-    /// See [`filter_map_concurrent`](crate::FlowExt::filter_map_concurrent) for the order of the
-    /// outputs, and [the trait](TryFlowExt) for what an error does.
+    /// See [`filter_map_concurrent`](crate::FlowExt::filter_map_concurrent) for the order of the outputs, and
+    /// [the trait](TryFlowExt) for what an error does.
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
@@ -321,14 +317,15 @@ pub trait TryFlowExt: Stream {
         TryFilterMapConcurrent::new(self, limit.into(), f)
     }
 
-    /// Calls `f` on every item and hands on all that comes of it, with up to `limit` expansions open
-    /// at once, up to the first error.
+    /// Calls `f` on every item and yields the items of the iterables or streams it returns, with up to `limit`
+    /// of them open at once, up to the first error.
     ///
-    /// `f` returns a future of a `Result` of an iterable, a future of a `Result` of a stream of `Result`s,
-    /// or an iterable or a stream of `Result`s: see [`TryExpand`]. An error in the middle of a stream is
-    /// the stage's, as one of the future is. See [`flat_map_concurrent`](crate::FlowExt::flat_map_concurrent)
-    /// for how open inner streams take turns, and how far they go while the consumer is busy: until each has one
-    /// output waiting, or a [window](Concurrency::window) is full. See [the trait](TryFlowExt) for what an error does.
+    /// `f` returns a future of a `Result` of an iterable, a future of a `Result` of a stream of `Result`s, or an
+    /// iterable or a stream of `Result`s: see [`TryExpand`]. An error of an inner stream counts as the stage's
+    /// own, as does an error of the future. See [`flat_map_concurrent`](crate::FlowExt::flat_map_concurrent) for
+    /// how open inner streams take turns, and how far they run ahead while the consumer is busy: until each has
+    /// one output waiting, or a [window](Concurrency::window) is full. See [the trait](TryFlowExt) for what an
+    /// error does.
     ///
     /// If it does not compile, the [guide](crate::guide::when_it_does_not_compile) may have the message.
     ///
@@ -368,11 +365,11 @@ pub trait TryFlowExt: Stream {
         TryFlatMapConcurrent::new(self, limit.into(), f)
     }
 
-    /// Calls `f` with a reference to every value, with up to `limit` calls running at once, and yields the
-    /// values for which it resolves to `Ok`, up to the first error: a check.
+    /// Checks every item: calls `f` with a reference to it, with up to `limit` calls running at once, and yields
+    /// the items for which `f` resolves to `Ok`, up to the first error.
     ///
-    /// See [`inspect_concurrent`](crate::FlowExt::inspect_concurrent) for the order of the values and for
-    /// what the function may borrow, and [the trait](TryFlowExt) for what an error does.
+    /// See [`inspect_concurrent`](crate::FlowExt::inspect_concurrent) for the order of the items and for what the
+    /// function may borrow, and [the trait](TryFlowExt) for what an error does.
     ///
     /// # Panics
     ///
@@ -407,12 +404,12 @@ pub trait TryFlowExt: Stream {
         try_inspect_concurrent(self, limit.into(), f)
     }
 
-    /// Calls `f` on every item and on those that it finds, with up to `limit` calls running at once, and
-    /// yields the outputs, up to the first error.
+    /// Calls `f` on every item and on the new items that `f` returns, with up to `limit` calls running at once,
+    /// and yields the outputs, up to the first error.
     ///
-    /// `f` resolves to a `Result` of an output and more items. See
-    /// [`expand_concurrent`](crate::FlowExt::expand_concurrent) for the order and for the bound, and
-    /// [the trait](TryFlowExt) for what an error does: it drops the items that wait as well.
+    /// `f` resolves to a `Result` of an output and new items. See
+    /// [`expand_concurrent`](crate::FlowExt::expand_concurrent) for the order and the bound, and
+    /// [the trait](TryFlowExt) for what an error does: it also drops the items that wait.
     ///
     /// # Panics
     ///
@@ -449,11 +446,11 @@ pub trait TryFlowExt: Stream {
         TryExpandConcurrent::new(self, limit.into(), f)
     }
 
-    /// Collects items into batches of `size`, the last of which may be smaller, and never empty, up
-    /// to the first error.
+    /// Collects items into batches of `size`, up to the first error. The last batch may be smaller, and is never
+    /// empty.
     ///
-    /// An error loses nothing: the batch that it breaks off comes out first, then the error, then the
-    /// end. Upstream is dropped before any of this.
+    /// No item is lost to an error: the batch it interrupts is yielded first, then the error, then the end.
+    /// Upstream is dropped before any of this.
     ///
     /// # Panics
     ///
@@ -479,16 +476,16 @@ pub trait TryFlowExt: Stream {
         TryBatched::new(self, size)
     }
 
-    /// Collects items into batches of `size`, hands on what there is when `duration` has passed since
-    /// the first item of a batch came, and stops at the first error.
+    /// Collects items into batches of `size`, and yields a smaller batch when `duration` has passed since its
+    /// first item arrived, up to the first error.
     ///
-    /// See [`batched_within`](crate::FlowExt::batched_within) for when a batch is handed on. An error
-    /// does not wait for that: the batch that it breaks off comes out first, at once, then the error,
-    /// then the end. Upstream is dropped before any of this.
+    /// See [`batched_within`](crate::FlowExt::batched_within) for when a batch is yielded. An error does not wait
+    /// for that: the batch it interrupts is yielded at once, then the error, then the end. Upstream is dropped
+    /// before any of this.
     ///
     /// # Panics
     ///
-    /// Panics if `size` is 0, or `duration` is.
+    /// Panics if `size` or `duration` is 0.
     ///
     /// # Examples
     ///
@@ -517,12 +514,12 @@ pub trait TryFlowExt: Stream {
         TryBatchedWithin::new(self, size, duration)
     }
 
-    /// Collects items into batches that weigh `max` at most, by the sum of what `weight` says of each
-    /// item, up to the first error.
+    /// Collects items into batches that weigh at most `max`, where `weight` returns the weight of an item, up to
+    /// the first error.
     ///
-    /// See [`batched_by_weight`](crate::FlowExt::batched_by_weight) for what is in a batch. An error
-    /// loses nothing: the batch that it breaks off comes out first, then the error, then the end.
-    /// Upstream is dropped before any of this.
+    /// See [`batched_by_weight`](crate::FlowExt::batched_by_weight) for what goes into a batch. No item is lost to
+    /// an error: the batch it interrupts is yielded first, then the error, then the end. Upstream is dropped
+    /// before any of this.
     ///
     /// # Panics
     ///
@@ -554,12 +551,11 @@ pub trait TryFlowExt: Stream {
         TryBatchedByWeight::new(self, max, weight)
     }
 
-    /// Runs the pipeline to its end or its first error, for what its stages do, and discards what
-    /// comes out.
+    /// Runs the pipeline to its end or its first error for its side effects, and discards the outputs.
     ///
     /// # Errors
     ///
-    /// Gives the first error, after the pipeline was dropped.
+    /// Returns the first error, after the pipeline was dropped.
     ///
     /// # Examples
     ///

@@ -24,11 +24,11 @@ pub(crate) use self::picture::{MARK, one_line};
 pub(crate) use self::steps::Argument;
 use self::steps::{Step, Steps};
 
-/// A piece of a pipeline without a source: name it, keep it, use it again.
+/// A piece of a pipeline without a source, which can be named, stored and reused.
 ///
-/// A `Flow<T, U>` takes a stream of `T` and gives a stream of `U`. Begin with
-/// [`identity`](Self::identity) and add stages, or take the one-step flows of [`op`](crate::op) and
-/// join them with `|`, or put a function from stream to stream into [`Flow::new`]:
+/// A `Flow<T, U>` takes a stream of `T` and returns a stream of `U`. Begin with [`identity`](Self::identity) and
+/// add stages, or join one-step flows from [`op`](crate::op) with `|`, or pass a function from stream to stream
+/// to [`Flow::new`]:
 ///
 /// ```
 /// use flowlet::prelude::*;
@@ -59,26 +59,25 @@ use self::steps::{Step, Steps};
 ///
 /// # Stages
 ///
-/// The methods that add a step do what those of [`FlowExt`](crate::FlowExt),
-/// [`TryFlowExt`](crate::TryFlowExt) and [`StreamExt`] of the same name do to a stream. What they take is
-/// shared by all runs, which may be on several threads at once: functions are `Fn`, `Sync` and `'static`.
+/// The methods that add a step do what the methods of the same name do to a stream, in
+/// [`FlowExt`](crate::FlowExt), [`TryFlowExt`](crate::TryFlowExt) and [`StreamExt`]. Their arguments are shared by
+/// all runs, which may be on several threads at once. So functions must be `Fn`, `Sync` and `'static`.
 ///
 /// # Runs
 ///
-/// Each use is a run of its own: a flow can be applied any number of times, from any number of
-/// threads, also at once. Clones are the same flow. What its functions capture is shared by all
-/// runs, and a [`Semaphore`](crate::Semaphore) bounds them all together; a number bounds each run.
+/// Each use is a run of its own. A flow can be applied any number of times, from any number of threads, even at
+/// once. Clones are the same flow. All runs share what its functions capture. A [`Semaphore`](crate::Semaphore)
+/// bounds all runs together; a number bounds each run.
 ///
 /// # Cost
 ///
-/// Each step is a boxed stream: an allocation when a run begins, and a virtual call for each poll.
-/// What goes on in a stage is as fast as ever. All that is in one [`Flow::new`] is one step.
+/// Each step is a boxed stream: an allocation when a run begins, and a virtual call for each poll. Inside a stage
+/// nothing is slower. Everything in one [`Flow::new`] is a single step.
 ///
 /// # `!Send` and borrowed data
 ///
-/// Streams and functions in a flow are `Send + 'static`, so that a flow fits every executor. For
-/// all other data write a function from stream to stream, and give it to
-/// [`through`](crate::FlowExt::through) in the same way:
+/// Streams and functions in a flow are `Send + 'static`, so that a flow works on every executor. For other data,
+/// write a function from stream to stream, and pass it to [`through`](crate::FlowExt::through) in the same way:
 ///
 /// ```
 /// use flowlet::prelude::*;
@@ -99,9 +98,8 @@ use self::steps::{Step, Steps};
 ///
 /// # Examples
 ///
-/// It can be looked at: [`Debug`](fmt::Debug) gives the list of the steps,
-/// [`Display`](fmt::Display) draws them, and [`to_mermaid`](Self::to_mermaid) makes a graph for
-/// documents.
+/// [`Debug`](fmt::Debug) lists the steps, [`Display`](fmt::Display) draws them, and
+/// [`to_mermaid`](Self::to_mermaid) makes a graph for documents:
 ///
 /// ```
 /// use flowlet::{Flow, ordered};
@@ -138,10 +136,9 @@ pub struct Flow<T, U = T> {
 type Apply<T, U> = dyn Fn(Boxed<T>) -> Boxed<U> + Send + Sync;
 
 impl<T: 'static, U: 'static> Flow<T, U> {
-    /// Makes a flow of a function from stream to stream: one step, whatever is in it.
+    /// Creates a flow from a function from stream to stream. It is one step, whatever is in it.
     ///
-    /// `f` is called once a run. What it captures is shared by all runs; clone what a stage has to
-    /// own.
+    /// `f` is called once per run. All runs share what it captures; clone what a stage has to own.
     ///
     /// # Examples
     ///
@@ -171,7 +168,7 @@ impl<T: 'static, U: 'static> Flow<T, U> {
         Self { apply: Arc::new(move |stream| f(stream).boxed()), steps: Step::function().into() }
     }
 
-    /// Makes the flow of this one and, after it, `next`. The same as `self | next`.
+    /// Returns this flow followed by `next`. The same as `self | next`.
     ///
     /// # Examples
     ///
@@ -196,7 +193,7 @@ impl<T: 'static, U: 'static> Flow<T, U> {
         }
     }
 
-    /// Gives the flow a name, under which its steps are shown.
+    /// Names the flow. Its steps are shown under that name.
     ///
     /// # Examples
     ///
@@ -210,10 +207,9 @@ impl<T: 'static, U: 'static> Flow<T, U> {
         Self { steps: Step::Flow(name.into(), self.steps).into(), ..self }
     }
 
-    /// Begins a run: gives the stream that comes of sending `stream` through the flow.
+    /// Starts a run: returns `stream` sent through the flow.
     ///
-    /// The same as [`stream.through(&flow)`](crate::FlowExt::through), for where the flow comes
-    /// first.
+    /// The same as [`stream.through(&flow)`](crate::FlowExt::through), for where the flow comes first.
     ///
     /// # Examples
     ///
@@ -236,8 +232,8 @@ impl<T: 'static, U: 'static> Flow<T, U> {
         (self.apply)(stream.boxed())
     }
 
-    /// Draws the flow as a [Mermaid] graph, for documents: GitHub, rustdoc themes and many others
-    /// show what is in a `mermaid` block as a picture.
+    /// Draws the flow as a [Mermaid] graph. GitHub, rustdoc themes and many other tools render a `mermaid` block
+    /// as a picture.
     ///
     /// Named flows are subgraphs.
     ///
@@ -268,13 +264,13 @@ impl<T: 'static, U: 'static> Flow<T, U> {
         picture::mermaid(&self.steps, picture::NO_NOTES)
     }
 
-    /// Draws the flow with the numbers that a [`Monitor`](crate::Monitor) has seen of its stages.
+    /// Draws the flow with the numbers that a [`Monitor`](crate::Monitor) has recorded for its stages.
     ///
-    /// [`Display`](fmt::Display) gives the picture that the flow itself gives, and
-    /// [`to_mermaid`](FlowNumbers::to_mermaid) the graph, both with numbers.
+    /// [`Display`](fmt::Display) draws the same picture as for the flow itself, and
+    /// [`to_mermaid`](FlowNumbers::to_mermaid) the same graph, both with numbers.
     ///
-    /// Stages are found by the names that the monitor has for them. One whose name is not there, or more than once, is
-    /// drawn without numbers.
+    /// Stages are found by the names that the monitor has for them. A stage whose name is missing there, or occurs
+    /// more than once, is drawn without numbers.
     ///
     /// # Examples
     ///
@@ -298,7 +294,7 @@ impl<T: 'static, U: 'static> Flow<T, U> {
         FlowNumbers::new(&self.steps, seen)
     }
 
-    /// Adds a stage, by the name of its method and the values that it was given.
+    /// Adds a stage, described by the name of its method and its arguments.
     pub(crate) fn step<V, S>(
         self,
         name: &'static str,
@@ -318,8 +314,7 @@ impl<T: 'static, U: 'static> Flow<T, U> {
 }
 
 impl<T: 'static> Flow<T> {
-    /// Makes the flow that hands on what it is given: a start for the stages, and for
-    /// [`then`](Self::then).
+    /// Creates the flow that passes items on unchanged: a start for the stages, and for [`then`](Self::then).
     ///
     /// # Examples
     ///

@@ -6,8 +6,8 @@ use crate::monitor::Snapshot;
 
 /// A picture of a flow with numbers: see [`Flow::with_numbers`](super::Flow::with_numbers).
 ///
-/// A stage is followed by what a call takes in the middle, and what it did most of its time, in the words of
-/// [`Times`](crate::monitor::Times); and by what came out of it. The bottleneck is marked, if it is one of the stages.
+/// Each stage is followed by the median duration of its calls, what it spent most of its time on, in the words of
+/// [`Times`](crate::monitor::Times), and what it yielded. The bottleneck is marked, if it is one of the stages.
 ///
 /// # Examples
 ///
@@ -44,8 +44,8 @@ impl<'a> FlowNumbers<'a> {
         Self { steps, seen }
     }
 
-    /// Draws the flow as [`Flow::to_mermaid`](super::Flow::to_mermaid) does, with numbers at the stages and at the
-    /// edges that come from them. The bottleneck has a thick border.
+    /// Draws the flow as [`Flow::to_mermaid`](super::Flow::to_mermaid) does, with numbers on the stages and on the
+    /// edges that leave them. The bottleneck has a thick border.
     ///
     /// # Examples
     ///
@@ -68,7 +68,7 @@ impl<'a> FlowNumbers<'a> {
         picture::mermaid(self.steps, &|stage| self.note(stage))
     }
 
-    /// Returns what is said of a stage, if it is seen under a name of its own.
+    /// Returns the note on a stage, if it is monitored under a name of its own.
     fn note(&self, stage: &Stage) -> Option<Note> {
         let name = stage.monitored_as()?;
         let stages = self.seen.stages.iter().enumerate();

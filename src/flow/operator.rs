@@ -1,4 +1,4 @@
-//! `|`, of flows and references to flows.
+//! The operator `|` of flows and of references to flows.
 
 use std::ops::BitOr;
 
@@ -7,7 +7,7 @@ use futures_lite::Stream;
 use super::{Flow, Through};
 use crate::{Pipe, pipe, via};
 
-/// A flow, or a reference to one, that takes `T`: what a flow can be joined with by `|`.
+/// A flow, or a reference to one, that takes `T`: what can follow a flow after `|`.
 ///
 /// The trait is sealed.
 ///
@@ -27,10 +27,10 @@ use crate::{Pipe, pipe, via};
             becomes a flow by `Flow::new`"
 )]
 pub trait IntoFlow<T>: sealed::IntoFlow<T> {
-    /// What the flow gives.
+    /// What the flow yields.
     type Output: 'static;
 
-    /// Makes it a flow, which is shared.
+    /// Converts it into a flow. The flow itself is shared, not copied.
     fn into_flow(self) -> Flow<T, Self::Output>;
 }
 
@@ -78,8 +78,8 @@ where
     }
 }
 
-/// The same as [`through`](crate::FlowExt::through), as a [`Pipe`] again. Takes a flow, a reference
-/// to one, or a function from stream to stream.
+/// The same as [`through`](crate::FlowExt::through), but returns a [`Pipe`]. Takes a flow, a reference to one, or a
+/// function from stream to stream.
 impl<S, X> BitOr<X> for Pipe<S>
 where
     S: Stream,

@@ -1,10 +1,10 @@
-//! Pictures of a flow: the `Display`, and the Mermaid graph.
+//! Pictures of a flow: `Display`, and the Mermaid graph.
 
 use std::fmt::{self, Write};
 
 use super::steps::{Stage, Step, Steps};
 
-/// What is said of a stage in a picture besides what it is.
+/// What a picture adds to a stage.
 pub(super) struct Note {
     pub(super) text: String,
 
@@ -14,13 +14,13 @@ pub(super) struct Note {
     pub(super) is_bottleneck: bool,
 }
 
-/// Tells what is said of a stage.
+/// Returns the note on a stage.
 pub(super) type Notes<'a> = &'a dyn Fn(&Stage) -> Option<Note>;
 
-/// Nothing is said.
+/// There are no notes.
 pub(super) const NO_NOTES: Notes<'static> = &|_| None;
 
-/// Stands at the bottleneck.
+/// Marks the bottleneck.
 pub(crate) const MARK: &str = "▶ ";
 
 /// Draws the stream as a line from top to bottom, with the steps along it.
@@ -32,7 +32,7 @@ pub(super) fn tree(steps: &Steps, notes: Notes<'_>, f: &mut fmt::Formatter<'_>) 
     f.write_str("▼")
 }
 
-/// Draws a step: `joint` leads to it, and `line` passes by what is in it.
+/// Draws a step: `joint` leads to it, and `line` runs past its contents.
 fn branch(
     step: &Step,
     indent: &str,
@@ -83,7 +83,7 @@ struct Mermaid<'a> {
     notes: Notes<'a>,
     nodes: String,
 
-    /// What is said on the edge that comes from each step.
+    /// The label of the edge that leaves each step.
     outputs: Vec<String>,
     flows: usize,
 }
@@ -124,7 +124,7 @@ impl Mermaid<'_> {
     }
 
     fn line(&mut self, indent: &str, line: fmt::Arguments<'_>) {
-        writeln!(self.nodes, "{indent}{line}").expect("a `String` takes all that is written");
+        writeln!(self.nodes, "{indent}{line}").expect("writing to a `String` cannot fail");
     }
 }
 

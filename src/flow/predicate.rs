@@ -1,13 +1,13 @@
 use std::future::Future;
 
-/// What [`Flow::filter_concurrent`](crate::Flow::filter_concurrent),
-/// [`Flow::inspect_concurrent`](crate::Flow::inspect_concurrent) and their `try_` forms take: a function
-/// whose future borrows the item and is `Send`.
+/// The functions that [`Flow::filter_concurrent`](crate::Flow::filter_concurrent),
+/// [`Flow::inspect_concurrent`](crate::Flow::inspect_concurrent) and their `try_` forms take. Their futures borrow
+/// the item and are `Send`.
 ///
-/// It is there for every `async fn(&T) -> Output`, for asynchronous closures that capture nothing,
-/// and for closures whose futures own what they need. An asynchronous closure that captures gives
-/// futures that borrow it, of which Rust has no way yet to say that they are `Send`. It goes into a
-/// [`Flow::new`](crate::Flow::new), where the compiler sees what they are:
+/// It is implemented for every `async fn(&T) -> Output`, for async closures that capture nothing, and for closures
+/// whose futures own what they need. An async closure that captures something returns futures that borrow it. Rust
+/// has no way yet to say that these are `Send`. Use such a closure in [`Flow::new`](crate::Flow::new), where the
+/// compiler sees the concrete type:
 ///
 /// ```
 /// use flowlet::Flow;
@@ -25,7 +25,7 @@ use std::future::Future;
 /// # });
 /// ```
 ///
-/// The trait is sealed: what it is to be implemented for has to be a function.
+/// The trait is sealed: only functions can implement it.
 ///
 /// # Examples
 ///
@@ -58,7 +58,7 @@ pub trait FlowPredicate<'a, T: 'a, Output>:
     type Call: Future<Output = Output> + Send + 'a;
 }
 
-// So that the message above is given, and not what a future is.
+// So that the compiler shows the message above, and not that something is no future.
 #[diagnostic::do_not_recommend]
 impl<'a, T, Output, P, Fut> FlowPredicate<'a, T, Output> for P
 where

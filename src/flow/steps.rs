@@ -1,4 +1,4 @@
-//! What a flow is made of, to be shown.
+//! What a flow consists of, to be displayed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,18 +17,18 @@ pub(super) enum Step {
     /// A stage, by the name of its method.
     Stage(Stage),
 
-    /// A flow that was given a name.
+    /// A named flow.
     Flow(Cow<'static, str>, Steps),
 }
 
-/// Is displayed as it is written.
+/// Is displayed as in the source.
 #[derive(Clone)]
 pub(super) struct Stage {
     name: &'static str,
     arguments: Vec<Argument>,
 }
 
-/// A value that a stage was given.
+/// An argument of a stage.
 #[derive(Clone)]
 pub(crate) enum Argument {
     Size(usize),
@@ -88,7 +88,7 @@ impl From<Step> for Steps {
 }
 
 impl Step {
-    /// A function of streams, of which nothing more is known.
+    /// A function of streams, about which nothing more is known.
     pub(super) fn function() -> Self {
         Self::stage("function", Vec::new())
     }
@@ -100,7 +100,7 @@ impl Step {
 
 #[cfg(feature = "monitor")]
 impl Stage {
-    /// Returns the name that a monitor has for it, if one sees it.
+    /// Returns its name in a monitor, if it is monitored.
     pub(super) fn monitored_as(&self) -> Option<&str> {
         self.arguments.iter().find_map(|argument| match argument {
             Argument::Limit(limit) => limit.watched.as_ref().map(|watched| watched.name()),

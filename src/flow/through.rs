@@ -3,8 +3,8 @@ use futures_lite::stream::Boxed;
 
 use super::Flow;
 
-/// What [`through`](crate::FlowExt::through) takes: a [`Flow`], a reference to one, or a function
-/// from the stream to anything.
+/// What [`through`](crate::FlowExt::through) takes: a [`Flow`], a reference to one, or a function from a stream to
+/// anything.
 ///
 /// # Examples
 ///
@@ -25,7 +25,7 @@ use super::Flow;
             `Send + 'static`, or a function that takes the stream"
 )]
 pub trait Through<S> {
-    /// What comes of it.
+    /// The result.
     type Output;
 
     /// Sends `stream` through.

@@ -24,43 +24,41 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// A limit on what runs at once, shared by any number of stages and by code outside them.
 ///
-/// Give it to stages in place of a number, as `&semaphore` or `semaphore.clone()`: together their
-/// running calls never exceed the limit. It can be [read](Self::in_use) and
-/// [changed](Self::set_limit) while they run, and code outside the stages takes part with
-/// [`acquire`](Self::acquire). Clones are handles to the same semaphore. One that finds its limit by itself is
-/// [`Adaptive`](crate::Adaptive).
+/// Pass it to stages instead of a number, as `&semaphore` or `semaphore.clone()`: the running calls of all of
+/// them together never exceed the limit. It can be [read](Self::in_use) and [changed](Self::set_limit) while they
+/// run. Code outside the stages takes part with [`acquire`](Self::acquire). Clones are handles to the same
+/// semaphore. For a limit that adjusts itself, see [`Adaptive`](crate::Adaptive).
 ///
-/// A stage takes a permit when it starts a call and gives it back when the call is over; an inner stream
-/// of a flat map gives it back whenever it yielded an output, and takes one to go on. A stage also
-/// keeps no more than [`limit`](Self::limit) items between pulled and yielded, outputs that wait for the
-/// consumer included, as a stage with a limit of its own does.
+/// A stage takes a permit when it starts a call, and releases it when the call completes. An inner stream of a
+/// flat map releases its permit whenever it has yielded an output, and takes one again to continue. Like a stage
+/// with a limit of its own, a stage with a semaphore keeps at most [`limit`](Self::limit) items between pulled
+/// and yielded, including outputs that wait for the consumer.
 ///
 /// # Fairness
 ///
-/// Permits are taken first come, first served, by stages and [`acquire`](Self::acquire) alike, in one task
-/// or in many. A permit that is given back is reserved for whoever is next, and wakes nobody else. With more
-/// users than permits everyone gets an equal share, whether it is a stage, which asks for the next permit
-/// at once, or a loop that asks again when its call is over.
+/// Permits are granted first come, first served, to stages and [`acquire`](Self::acquire) alike, in one task or
+/// in many. A released permit is reserved for whoever is next, and wakes nobody else. If there are more users than
+/// permits, all get an equal share. It makes no difference whether the user is a stage, which asks for the next
+/// permit at once, or a loop that asks again when its call is done.
 ///
-/// A stage waits for a permit with an item in hand, never for an item with a permit in hand. So stages of
-/// one pipeline can share a semaphore of any limit, 1 included. (Adaptors between them that have items of
-/// their own to yield, as the plain `flat_map` has, can undo that, as with any lock:
-/// `flat_map_concurrent(1, f)` does not.)
+/// A stage waits for a permit while it holds an item, never for an item while it holds a permit. So stages of one
+/// pipeline can share a semaphore with any limit, even 1. (As with any lock, adaptors between them that hold
+/// items of their own, such as the plain `flat_map`, can undo that. `flat_map_concurrent(1, f)` does not.)
 ///
-/// For one call of a key at a time, in the order of its items, there is
-/// [`map_concurrent_by_key`](crate::FlowExt::map_concurrent_by_key). A semaphore of its own for each key, acquired in
-/// the calls, does not keep their order: calls that are woken together are polled in any order.
+/// To run one call per key at a time, in the order of the key's items, use
+/// [`map_concurrent_by_key`](crate::FlowExt::map_concurrent_by_key). A semaphore per key, acquired inside the
+/// calls, does not keep their order: calls that are woken together are polled in any order.
 ///
 /// # What can hang
 ///
-/// - **Nested use**: a call that takes a permit of the semaphore that it runs under, as by a stage inside
-///   of it, may wait for its own caller. As with a lock that is taken twice, it hangs. Use two semaphores.
-/// - **Nobody polls**: a call runs, and a turn is taken, when the pipeline is polled. A pipeline that is
-///   neither polled nor dropped keeps the permits of its running calls, even if they run
-///   [in tasks](crate::in_task) and are over, and so does one that was woken for its turn. One that has yielded
-///   and is not polled again keeps no turn from others. So a few responses whose clients do not read can hold
-///   up all others. End such a pipeline with `prefetch(n, tokio::spawn)`: a [task](crate::FlowExt::prefetch)
-///   polls it, so its calls end and give their permits back, whoever polls the response.
+/// - **Nested use**: a call that takes another permit of the semaphore it runs under, for example through a stage
+///   inside it, may wait for its own caller. That hangs, as locking a mutex twice does. Use two semaphores.
+/// - **Nobody polls**: calls run, and turns are taken, only when the pipeline is polled. A pipeline that is
+///   neither polled nor dropped keeps the permits of its running calls, even if they run [in tasks](crate::in_task)
+///   and have finished there. The same holds for a pipeline that was woken for its turn. One that has yielded and
+///   is not polled again blocks nobody's turn. So a few responses whose clients do not read can stall all others.
+///   End such a pipeline with `prefetch(n, tokio::spawn)`: a [task](crate::FlowExt::prefetch) polls it, so its
+///   calls complete and release their permits, no matter who polls the response.
 ///
 /// # Examples
 ///
@@ -90,22 +88,22 @@ pub struct Semaphore {
 pub(crate) struct Shared {
     line: Mutex<Line>,
 
-    /// The limit of the line once more, to be read without the lock.
+    /// A copy of the line's limit, to be read without the lock.
     limit: AtomicUsize,
 
-    /// Notified when the limit is raised: the stages that have as many items as it allows.
+    /// Notified when the limit is raised. Stages listen that hold as many items as it allows.
     raised: Event,
 
-    /// Who is told how permits are used, if anyone is.
+    /// Observes how permits are used, if there is an observer.
     watch: Option<Arc<dyn Watch>>,
 }
 
 impl Semaphore {
-    /// Makes a semaphore with `limit` permits.
+    /// Creates a semaphore with `limit` permits.
     ///
     /// # Panics
     ///
-    /// Panics if `limit` is 0. To begin with a pause, call [`set_limit`](Self::set_limit).
+    /// Panics if `limit` is 0. To start paused, call [`set_limit`](Self::set_limit).
     ///
     /// # Examples
     ///
@@ -119,7 +117,7 @@ impl Semaphore {
         Self::with_watch(limit, None)
     }
 
-    /// Makes a semaphore that tells someone how its permits are used.
+    /// Creates a semaphore that reports to `watch` how its permits are used.
     pub(crate) fn with_watch(limit: usize, watch: Option<Arc<dyn Watch>>) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -145,13 +143,13 @@ impl Semaphore {
 
     /// Changes how many permits can be in use at once, from now on.
     ///
-    /// A higher limit wakes who waits. A lower one takes no permit away: nothing new is started
-    /// until enough were given back.
+    /// A higher limit wakes those that wait. A lower one revokes no permit: nothing new starts until enough have
+    /// been released.
     ///
-    /// 0 pauses everything that is not running already, until the limit is raised again. A paused stage still
-    /// hears a stop, an error, and the end of its source, and ends if nothing is in flight. To hear the end of a plain
-    /// source it has to ask for an item: one at most, which waits for the pause to end. Behind a
-    /// [`take_until_stopped`](crate::FlowExt::take_until_stopped) it asks for none.
+    /// 0 pauses everything that is not already running, until the limit is raised again. A paused stage still
+    /// reacts to a stop, an error and the end of its source, and ends if nothing is in flight. To detect the end of
+    /// a plain source it has to pull an item: at most one, which waits for the pause to end. After a
+    /// [`take_until_stopped`](crate::FlowExt::take_until_stopped) it pulls none.
     ///
     /// # Examples
     ///
@@ -182,11 +180,11 @@ impl Semaphore {
         self.shared.line().in_use()
     }
 
-    /// Waits for a permit, in turn. It is given back when it is dropped.
+    /// Waits in line for a permit, which is released when it is dropped.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped before it resolves has taken nothing, and its turn goes to the next.
+    /// Dropping the future before it resolves takes no permit, and passes its turn to the next in line.
     ///
     /// # Examples
     ///
@@ -202,14 +200,14 @@ impl Semaphore {
         self.acquire_many(1)
     }
 
-    /// Waits for that many permits, in turn. They are given back when they are dropped.
+    /// Waits in line for `permits` permits, which are released when they are dropped.
     ///
-    /// A large request is not overtaken by small ones that come later: they wait until it is served. One for
-    /// more permits than there are is served when all are free, and nothing runs beside it.
+    /// A large request is not overtaken by later small ones: they wait until it is served. A request for more
+    /// permits than there are is served when all are free, and nothing runs beside it.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped before it resolves has taken nothing, and its turn goes to the next.
+    /// Dropping the future before it resolves takes no permit, and passes its turn to the next in line.
     ///
     /// # Examples
     ///
@@ -225,7 +223,7 @@ impl Semaphore {
         Acquire::new(self.clone(), permits)
     }
 
-    /// Takes a permit if one is free, and nobody waits for it.
+    /// Takes a permit if one is free and nobody is waiting.
     ///
     /// # Examples
     ///
@@ -239,9 +237,9 @@ impl Semaphore {
         self.try_acquire_many(1)
     }
 
-    /// Takes that many permits if they are free, and nobody waits for any.
+    /// Takes `permits` permits if they are free and nobody is waiting.
     ///
-    /// More permits than there are can be had when all are free.
+    /// A request for more permits than there are succeeds when all are free.
     ///
     /// # Examples
     ///
@@ -284,12 +282,12 @@ impl Shared {
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
-        // No code that could leave it half-changed runs under the lock.
+        // No code that could leave the line in an inconsistent state runs under the lock.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Grants permits to all that wait and fit, in their order, and wakes them. If a waker panics, its turn
-    /// goes to the next, and the panic goes on when all were woken.
+    /// Grants permits to all waiters that fit, in their order, and wakes them. If a waker panics, its turn
+    /// passes to the next, and the panic resumes when all have been woken.
     #[inline]
     fn grant_all<'a>(&'a self, line: MutexGuard<'a, Line>) {
         if line.anyone_waits() {

@@ -8,9 +8,9 @@ use super::line::CountedBy;
 use super::watch::{State, Use};
 use crate::panics::first_panic;
 
-/// One or more permits of a [`Semaphore`](crate::Semaphore), given back when they are dropped.
+/// One or more permits of a [`Semaphore`](crate::Semaphore), released on drop.
 ///
-/// It borrows nothing, so it can be kept anywhere and sent to other threads.
+/// It borrows nothing, so it can be stored anywhere and sent to other threads.
 ///
 /// # Examples
 ///
@@ -27,13 +27,13 @@ use crate::panics::first_panic;
 /// drop(connection);
 /// assert_eq!(semaphore.in_use(), 0);
 /// ```
-#[must_use = "a permit is given back when it is dropped"]
+#[must_use = "a permit is released when it is dropped"]
 pub struct Permit {
     shared: Arc<Shared>,
     permits: usize,
     counted_by: CountedBy,
 
-    /// What is told of it when it is given back, if anyone wants to know.
+    /// What is reported when it is released, if anyone is watching.
     used: Option<Use>,
 }
 
@@ -42,7 +42,7 @@ impl Permit {
         Self { shared, permits, counted_by, used: None }
     }
 
-    /// Notes when it was taken, and how many were in use then, if anyone wants to know.
+    /// Records when it was taken, and how many were in use then, if anyone is watching.
     #[inline]
     pub(super) fn watch(&mut self, in_use: usize) {
         if let Some(watch) = &self.shared.watch {
@@ -55,7 +55,7 @@ impl Permit {
         }
     }
 
-    /// Notes that the call of a stage came to its end, or gave an output.
+    /// Records that the stage's call completed, or yielded an output.
     #[inline]
     pub(crate) fn end(&mut self) {
         if let Some(used) = &mut self.used {
@@ -63,12 +63,10 @@ impl Permit {
         }
     }
 
-    /// Says that there was too much to do for what was called under the permit: it was refused, or not done in
-    /// time.
+    /// Reports an overload: what was called under the permit was rejected, or did not finish in time.
     ///
-    /// That is for the permits of an [`Adaptive`](crate::Adaptive), and changes nothing for others. In the call
-    /// of a stage, which has no permit in hand, it is
-    /// [`Adaptive::overloaded`](crate::Adaptive::overloaded).
+    /// This is for permits of an [`Adaptive`](crate::Adaptive), and has no effect on others. The call of a stage
+    /// does not hold its permit: it uses [`Adaptive::overloaded`](crate::Adaptive::overloaded) instead.
     ///
     /// # Examples
     ///
@@ -94,10 +92,10 @@ impl Permit {
         }
     }
 
-    /// Keeps an [`Adaptive`](crate::Adaptive) from learning anything from this permit.
+    /// Excludes this permit from what an [`Adaptive`](crate::Adaptive) learns from.
     ///
-    /// For what is held for other reasons than that a call takes so long, such as a connection that idles, or
-    /// a call that was given up. For the permits of other semaphores it changes nothing.
+    /// Use it where the time a permit is held says nothing about the load: for an idle connection, or a call that
+    /// was abandoned. It has no effect on permits of other semaphores.
     ///
     /// # Examples
     ///
@@ -115,7 +113,7 @@ impl Permit {
         self
     }
 
-    /// Returns how many permits these are.
+    /// Returns the number of permits.
     ///
     /// # Examples
     ///
@@ -127,7 +125,7 @@ impl Permit {
         self.permits
     }
 
-    /// Splits off that many permits, to be given back by themselves. `None` if these are fewer.
+    /// Splits off `permits` permits, to be released separately. Returns `None` if there are fewer.
     ///
     /// # Examples
     ///
@@ -141,15 +139,15 @@ impl Permit {
     /// ```
     pub fn split(&mut self, permits: usize) -> Option<Self> {
         self.permits = self.permits.checked_sub(permits)?;
-        // Who has both counts once.
+        // The two together count as one user.
         Some(Self::new(self.shared.clone(), permits, CountedBy::Line))
     }
 
-    /// Adds the permits of `other`, to be given back together.
+    /// Adds the permits of `other`, to be released together.
     ///
     /// # Panics
     ///
-    /// Panics if they are of different semaphores.
+    /// Panics if they belong to different semaphores.
     ///
     /// # Examples
     ///
@@ -168,7 +166,7 @@ impl Permit {
 }
 
 impl Permit {
-    /// Tells whether a call came to its end under it, and not by a panic.
+    /// Returns whether a call completed under it, and not by a panic.
     fn is_sample(&self, used: Use) -> bool {
         used.state != State::Running && self.permits > 0 && !thread::panicking()
     }
@@ -179,7 +177,7 @@ impl Permit {
         self.shared.grant_all(line);
     }
 
-    /// Tells how it was used, then gives it back, also if that panics.
+    /// Reports how it was used, then releases it, even if reporting panics.
     #[cold]
     fn tell(&self, used: Use) {
         let told = catch_unwind(AssertUnwindSafe(|| {

@@ -1,4 +1,4 @@
-//! Someone who takes permits one after the other, and waits in line for each.
+//! A user that takes permits one after the other, and waits in line for each.
 
 use std::task::Waker;
 
@@ -7,29 +7,29 @@ use event_listener::EventListener;
 use super::line::{CountedBy, Ticket};
 use super::{Permit, Semaphore};
 
-/// One that takes part in a semaphore: a stage, or an [`acquire`](Semaphore::acquire).
+/// A user of a semaphore: a stage, or an [`acquire`](Semaphore::acquire).
 ///
-/// It has one place in the line at a time. Dropped, it leaves the line, and its turn goes to the next.
+/// It has one place in the line at a time. On drop it leaves the line, and its turn passes to the next.
 pub(crate) struct Waiter {
     semaphore: Semaphore,
     counted_by: CountedBy,
     ticket: Option<Ticket>,
 
-    /// The ticket of the permits that it took last, if it had to wait for them.
+    /// The ticket of the last permits that it had to wait for.
     last: Option<Ticket>,
 
     patience: Option<Patience>,
 }
 
-/// How long a stage has waited for a grant to be taken.
+/// How long a stage has waited for a grant to be claimed.
 struct Patience {
-    /// How many grants there were when it began.
+    /// How many grants there were at the start.
     grants: u64,
     turns: u32,
 }
 
-/// For how many turns of its own a stage waits for a grant to be taken, until it is passed over: enough for one
-/// that is about to be polled on another thread.
+/// How many of its own turns a stage waits for a grant to be claimed before it passes the grant's owner over.
+/// Enough for an owner that is about to be polled on another thread.
 const PATIENCE: u32 = 32;
 
 impl Waiter {
@@ -41,7 +41,7 @@ impl Waiter {
         &self.semaphore
     }
 
-    /// How many permits there are.
+    /// Returns how many permits there are.
     #[inline]
     pub(crate) fn limit(&self) -> usize {
         self.semaphore.limit()
@@ -52,7 +52,7 @@ impl Waiter {
         let mut line = self.semaphore.shared.line();
         let left = line.take(self.ticket, permits, self.counted_by);
         let in_use = line.in_use();
-        // Made first, so that it is given back if someone who is woken panics.
+        // Created first, so that it is released if waking someone panics.
         let mut permit = left.as_ref().map(|_| {
             self.last = self.ticket.take().or(self.last);
             Permit::new(self.semaphore.shared.clone(), permits, self.counted_by)
@@ -65,9 +65,9 @@ impl Waiter {
         permit
     }
 
-    /// Waits in line, to be woken when it is its turn. Returns false if it is by now.
+    /// Waits in line, to be woken when its turn comes. Returns false if it has come already.
     pub(crate) fn wait(&mut self, permits: usize, waker: &Waker) -> bool {
-        // Before the lock, because it may run others' code.
+        // Cloned before locking, because cloning may run foreign code.
         let waker = waker.clone();
         let mut line = self.semaphore.shared.line();
         if line.is_turn(self.ticket, permits) {
@@ -75,7 +75,7 @@ impl Waiter {
             return false;
         }
         let ticket = *self.ticket.get_or_insert_with(|| line.draw(self.last));
-        // A new ticket may come before that of someone who waits for more than there are.
+        // A new ticket may come before that of a waiter that asks for more permits than there are.
         if line.is_turn(Some(ticket), permits) {
             drop(line);
             return false;
@@ -86,7 +86,7 @@ impl Waiter {
         true
     }
 
-    /// Gives its turn on to the next, and keeps its place for when it asks again.
+    /// Passes its turn to the next, and keeps its place for when it asks again.
     pub(crate) fn step_aside(&mut self) {
         if let Some(ticket) = self.ticket {
             let mut line = self.semaphore.shared.line();
@@ -96,8 +96,8 @@ impl Waiter {
         }
     }
 
-    /// Passes over whoever was granted permits and does not take them, turn after turn of this one: perhaps only
-    /// this one could poll it. Returns whether to look again in the next turn.
+    /// Passes over a user that was granted permits and has not claimed them for many turns of this one. Perhaps
+    /// only this one could poll that user. Returns whether to check again in the next turn.
     pub(crate) fn pass_over(&mut self) -> bool {
         let mut line = self.semaphore.shared.line();
         let grants = line.grants();
@@ -121,10 +121,10 @@ impl Waiter {
         self.ticket = None;
     }
 
-    /// Listens for a limit above `count`, unless it is by now.
+    /// Listens for a limit above `count`, unless it is above already.
     pub(crate) fn listen_above(&self, count: usize) -> Option<EventListener> {
         let listener = self.semaphore.shared.raised.listen();
-        // Between listening and waiting, look once more.
+        // Check once more after starting to listen, before waiting.
         (count >= self.semaphore.shared.line().limit()).then_some(listener)
     }
 }

@@ -1,23 +1,23 @@
-//! How permits are used, told to who finds a limit by that.
+//! How permits are used, reported to whatever derives a limit from it.
 //!
-//! A permit is told of when it is given back, if a call came to its end under it. So it notes when it was taken:
+//! A permit is reported when it is released, if a call completed under it. To this end it records when it was taken:
 //!
-//! - One of [`acquire`](super::Semaphore::acquire) is told of when it is dropped, except by a panic.
-//! - One of a stage only if its call gave an output, or ended: a call that is dropped says nothing of what it
-//!   would have taken.
+//! - A permit from [`acquire`](super::Semaphore::acquire) is reported when it is dropped, unless by a panic.
+//! - A permit of a stage is reported only if its call yielded an output, or completed: a call that is dropped says
+//!   nothing about how long it would have taken.
 //!
-//! Nobody's code is called under the lock of the line.
+//! No foreign code is called under the lock of the line.
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use super::Shared;
 
-/// Someone who is told how permits are used.
+/// An observer of how permits are used.
 pub(crate) trait Watch: Send + Sync + UnwindSafe + RefUnwindSafe {
-    /// The time, in nanoseconds since there is this one.
+    /// Returns the time in nanoseconds since the observer was created.
     fn now(&self) -> u64;
 
-    /// A call is over, and its permit about to be given back. The limit may be changed.
+    /// A call has completed, and its permit is about to be released. The limit may be changed.
     fn over(&self, shared: &Shared, used: Use);
 }
 
@@ -27,19 +27,19 @@ pub(crate) struct Use {
     /// When it was taken.
     pub(crate) since: u64,
 
-    /// How many permits were in use from then on: no more than fit, as a permit is to be small.
+    /// How many permits were in use just after it was taken. Saturates, as a permit has to be small.
     pub(crate) in_use: u32,
 
     pub(crate) state: State,
 }
 
-/// What there is to be told of a permit.
+/// What there is to report about a permit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Nothing: its call still runs.
+    /// Nothing: its call is still running.
     Running,
-    /// Its call came to its end.
+    /// Its call has completed.
     Over,
-    /// The same, and there was too much to do.
+    /// Its call has completed, and was an overload.
     Overloaded,
 }

@@ -1,12 +1,12 @@
 //! The stages as methods of `Flow`, as flows of one step, and as transformers.
 
-/// Each row is a stage in these three styles. It says
+/// Each row is a stage in these three styles. It states
 /// - its arguments: values, and how they are checked, then `;` and functions;
 /// - `flow`: the generics of the item, the item `=>` the generics of the method, the output;
 /// - `functional`: the generics of the function, the transformer.
 ///
-/// After `by` is what becomes of a stream. The arguments are clones there, as each run has its own; the
-/// functions of a flow are in `Arc`s. Bounds are written out, so that the compiler can show them.
+/// After `by` comes the stream that results. The arguments are clones there, as each run has its own; the functions
+/// of a flow are in `Arc`s. Bounds are written out, so that the compiler can show them.
 macro_rules! styles {
     ($(
         $(#[$attribute:meta])*
