@@ -1,5 +1,4 @@
-//! What the stages know of time, in one place, so that the tests can put a clock of their own in its
-//! stead.
+//! All that the stages know about time, in one place, so that tests can replace the clock.
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -7,13 +6,13 @@ use std::time::{Duration, Instant};
 use async_io::Timer;
 use futures_lite::FutureExt;
 
-/// Counts a duration down, as often as it is started.
+/// A countdown that can be restarted.
 #[derive(Debug, Default)]
 pub(crate) struct Countdown {
-    /// When it is over. `None` while it does not run, and if that is further than there is time.
+    /// When it is over. `None` while it is not running, or if that is too far in the future to represent.
     over: Option<Instant>,
 
-    /// Wakes the poller. Made only when there is one that waits.
+    /// Wakes the poller. Created only when a poller waits.
     timer: Option<Timer>,
 }
 
@@ -28,14 +27,14 @@ impl Countdown {
         self.timer = None;
     }
 
-    /// Tells whether it was started and is over.
+    /// Returns whether it was started and is over.
     pub(crate) fn is_over(&self) -> bool {
         self.over.is_some_and(|over| over <= Instant::now())
     }
 
     /// Waits until it is over.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Not the timer, which is ready no more than once.
+        // Check the time and not the timer, which is ready at most once.
         if self.is_over() {
             return Poll::Ready(());
         }

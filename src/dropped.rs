@@ -1,11 +1,11 @@
-//! What is dropped with a pipeline, counted.
+//! Counts of what is dropped with a pipeline.
 
 use std::cell::Cell;
 use std::fmt;
 
-/// What was dropped with a pipeline that was [stopped](crate::stage::TakeUntilStopped::on_stop).
+/// Counts of what was dropped with a pipeline that was [stopped](crate::stage::TakeUntilStopped::on_stop).
 ///
-/// It counts what flowlet's stages held. Adaptors of other crates tell nothing, and what
+/// They cover what flowlet's stages held. Adaptors of other crates report nothing. What
 /// [`prefetch`](crate::FlowExt::prefetch) runs in a task is dropped by that task, a little later.
 ///
 /// # Examples
@@ -18,19 +18,19 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Dropped {
-    /// Calls that had begun, and open inner streams. Those of pipelines inside of calls count as well.
+    /// Calls that had started, and open inner streams, including those of pipelines inside calls.
     pub calls: usize,
 
-    /// Items that waited before a call: for a permit, for their key, in a batch that was not full, or in a
+    /// Items that were waiting for a call: for a permit, for their key, in a batch that was not full, or in a
     /// [`frontier`](crate::frontier).
     pub items: usize,
 
-    /// Outputs of calls that were over, which no later stage had taken yet.
+    /// Outputs of completed calls that no later stage had taken yet.
     pub outputs: usize,
 }
 
 impl Dropped {
-    /// Tells whether nothing was in flight, so that nothing was lost.
+    /// Returns whether nothing was in flight, and so nothing was lost.
     ///
     /// # Examples
     ///
@@ -56,13 +56,13 @@ impl fmt::Display for Dropped {
 }
 
 thread_local! {
-    /// What was dropped so far, while someone counts.
+    /// What was dropped so far, while it is being counted.
     static COUNT: Cell<Option<Dropped>> = const { Cell::new(None) };
 }
 
 /// Counts what `drop` drops.
 pub(crate) fn count<R>(drop: impl FnOnce() -> R) -> (Dropped, R) {
-    /// Puts back what was there before, also after a panic.
+    /// Restores the previous count, even after a panic.
     struct Before(Option<Dropped>);
 
     impl Drop for Before {
@@ -76,7 +76,7 @@ pub(crate) fn count<R>(drop: impl FnOnce() -> R) -> (Dropped, R) {
     (COUNT.get().unwrap_or_default(), result)
 }
 
-/// Adds to what is counted, if someone counts.
+/// Adds to the count, if there is one.
 #[inline]
 pub(crate) fn note(add: impl FnOnce(&mut Dropped)) {
     if let Some(mut dropped) = COUNT.get() {

@@ -1,4 +1,4 @@
-// Its examples need the feature `threads`, and are no tests without.
+// The examples need the feature `threads`, and are not tested without it.
 #![cfg_attr(any(feature = "threads", not(doctest)), doc = include_str!("../README.md"))]
 #![doc = include_str!("where_to_look.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -59,11 +59,10 @@ pub use crate::stage::try_item::TryItem;
 pub use crate::try_ext::TryFlowExt;
 pub use crate::with::with;
 
-/// What a pipeline is usually written with, for `use flowlet::prelude::*`.
+/// What most pipelines need, for `use flowlet::prelude::*`.
 ///
-/// It brings [`pipe`], the stages as methods of every stream, and the methods of
-/// [`futures_lite::StreamExt`]. Where `futures::StreamExt` is used instead, whose methods have the
-/// same names, import `flowlet::{FlowExt, TryFlowExt, pipe}` by name.
+/// Exports [`pipe`], the stages as methods of every stream, and the methods of [`futures_lite::StreamExt`]. If you use
+/// `futures::StreamExt` instead, whose methods have the same names, import `flowlet::{FlowExt, TryFlowExt, pipe}`.
 ///
 /// # Examples
 ///

@@ -1,24 +1,24 @@
-//! What a panic said, and panics that nobody is left to tell of.
+//! The text of a panic, and panics with nobody left to report them to.
 //!
-//! This is for the crates beside this one, such as `flowlet-amqp`, which have the same to do as the core.
-//! It is hidden, and nobody else is promised that it stays. What it has may not change within a minor version
-//! all the same, as these crates take any patch of it.
+//! This module is for flowlet's sibling crates, such as `flowlet-amqp`, which need the same. It is hidden, and others
+//! must not rely on it. Still, it must not change within a minor version, because those crates accept any patch of this
+//! one.
 
 use std::any::Any;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
-/// Drops `value`, and a panic that comes of it, where there is nobody left to tell.
+/// Drops `value`, and ignores a panic from that, where there is nobody to report it to.
 pub fn discard<T>(value: T) {
     let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) else { return };
-    // Its own drop might panic as well, and so on without end: then it ends here.
+    // Dropping the panic might panic too, and so on forever: stop here.
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         mem::forget(panic);
     }
 }
 
-/// Keeps the first panic of two.
+/// Returns the first of two panics, and discards the other.
 pub fn first_panic(one: thread::Result<()>, other: thread::Result<()>) -> thread::Result<()> {
     match one {
         Ok(()) => other,
@@ -29,7 +29,7 @@ pub fn first_panic(one: thread::Result<()>, other: thread::Result<()>) -> thread
     }
 }
 
-/// Returns what a panic said, if that was a text.
+/// Returns the text of a panic, if it has one.
 ///
 /// ```
 /// let panic = std::panic::catch_unwind(|| panic!("no {}", "luck")).unwrap_err();

@@ -6,17 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Collects the items that a pipeline had not finished when it was dropped.
 ///
-/// [`guard`](Self::guard) makes an item one that comes back: if it is dropped before somebody has
-/// [taken](Guarded::take) it out of its guard, it is left here. So whatever a pipeline holds can be had back, for
-/// those who must give it back to a queue: items that wait for a permit, a batch that is not full, outputs that
-/// nobody took, what a channel or another crate's adaptor holds. It does not matter how the pipeline ended: by a
-/// stop, an error, a panic or a time-out.
+/// [`guard`](Self::guard) wraps an item. If the guard is dropped before the item has been [taken](Guarded::take) out of
+/// it, the item ends up here. So you can get back everything a pipeline holds, for example to return it to a queue: items
+/// that wait for a permit, a batch that is not full, outputs that nobody took, what a channel or another crate's adaptor
+/// holds. It does not matter how the pipeline ended: by a stop, an error, a panic or a timeout.
 ///
-/// When to take an item out is up to the call. One that does so at its beginning leaves those items that were not
-/// begun. One that does so after its work leaves those that it has not done as well, for which it may have been cut
-/// off in the middle.
+/// When to take an item out is up to the call. If the call takes it at its start, the items that come back are those
+/// that were not started. If it takes it after its work, unfinished items come back too, and their calls may have been
+/// dropped halfway through.
 ///
-/// Clones are handles to the same collection. It grows with what is left, and allocates only then.
+/// Clones are handles to the same collection. It grows with what comes back, and allocates only then.
 ///
 /// # Examples
 ///
@@ -33,7 +32,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 ///
 /// let done: Vec<u32> = batches.next().await.unwrap().into_iter().map(|job| job.take()).collect();
 /// batches.next().await;
-/// drop(batches); // or a stop, or a time-out
+/// drop(batches); // or a stop, or a timeout
 ///
 /// assert_eq!(done, [1, 2, 3]);
 /// assert!(left.take().starts_with(&[4, 5, 6])); // in their order
@@ -44,15 +43,15 @@ pub struct Remainder<T> {
 }
 
 struct Shared<T> {
-    /// What is left, each with its number.
+    /// Items that came back, each with its number.
     left: Vec<(u64, T)>,
 
-    /// How many items were guarded.
+    /// How many items have been guarded.
     guarded: u64,
 }
 
 impl<T> Remainder<T> {
-    /// Makes one with nothing in it.
+    /// Creates an empty remainder.
     ///
     /// # Examples
     ///
@@ -64,7 +63,7 @@ impl<T> Remainder<T> {
         Self { shared: Arc::new(Mutex::new(Shared { left: Vec::new(), guarded: 0 })) }
     }
 
-    /// Has an item come back, should it be dropped.
+    /// Wraps an item, which comes back here if it is dropped.
     ///
     /// # Examples
     ///
@@ -85,9 +84,9 @@ impl<T> Remainder<T> {
         Guarded { item: Some(item), number, remainder: self.clone() }
     }
 
-    /// Takes what is left so far, in the order in which it was guarded.
+    /// Takes the items that have come back so far, in the order in which they were guarded.
     ///
-    /// Guards that are alive are not here: take it when the pipeline is gone.
+    /// Items whose guards are alive are not among them: call this after the pipeline was dropped.
     ///
     /// # Examples
     ///
@@ -104,7 +103,7 @@ impl<T> Remainder<T> {
         left.into_iter().map(|(_, item)| item).collect()
     }
 
-    /// Returns how many items are left so far.
+    /// Returns how many items have come back so far.
     ///
     /// # Examples
     ///
@@ -117,7 +116,7 @@ impl<T> Remainder<T> {
         self.shared().left.len()
     }
 
-    /// Tells whether nothing is left so far.
+    /// Returns whether no items have come back so far.
     ///
     /// # Examples
     ///
@@ -131,7 +130,7 @@ impl<T> Remainder<T> {
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared<T>> {
-        // No code of others runs under the lock.
+        // No foreign code runs under the lock.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,7 +155,7 @@ impl<T> fmt::Debug for Remainder<T> {
 
 /// An item that goes back to its [`Remainder`] when it is dropped.
 ///
-/// It can be used as the item itself, by reference.
+/// It dereferences to the item.
 ///
 /// # Examples
 ///
@@ -171,14 +170,14 @@ impl<T> fmt::Debug for Remainder<T> {
 /// ```
 #[must_use = "an item that is dropped goes back to its remainder"]
 pub struct Guarded<T> {
-    /// There until it is taken out, or goes back.
+    /// `Some` until it is taken out, or goes back.
     item: Option<T>,
     number: u64,
     remainder: Remainder<T>,
 }
 
 impl<T> Guarded<T> {
-    /// Takes the item, which does not go back any more.
+    /// Takes the item, which will no longer go back.
     ///
     /// # Examples
     ///
@@ -192,7 +191,7 @@ impl<T> Guarded<T> {
     }
 }
 
-/// Only who has the guard by value takes the item.
+/// The item is taken only by those who own the guard.
 const HERE: &str = "a guard has its item";
 
 impl<T> Deref for Guarded<T> {

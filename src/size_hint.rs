@@ -3,7 +3,7 @@
 /// The bounds of a number of items.
 pub(crate) type SizeHint = (usize, Option<usize>);
 
-/// A number that is known.
+/// A number that is known exactly.
 pub(crate) fn exactly(number: usize) -> SizeHint {
     (number, Some(number))
 }
@@ -17,7 +17,7 @@ pub(crate) fn add_hints(one: SizeHint, other: SizeHint) -> SizeHint {
     (one.0.saturating_add(other.0), upper)
 }
 
-/// What a number of items comes to, if each comes to so much.
+/// Multiplies a number of items by what each contributes.
 pub(crate) fn times(items: SizeHint, each: SizeHint) -> SizeHint {
     let upper = match (items.1, each.1) {
         (Some(0), _) => Some(0),
@@ -27,7 +27,7 @@ pub(crate) fn times(items: SizeHint, each: SizeHint) -> SizeHint {
     (items.0.saturating_mul(each.0), upper)
 }
 
-/// Of a stream that may end early with an error, which takes the place of an item.
+/// Returns the hint of a stream that may end early with an error, which takes the place of an item.
 pub(crate) fn until_error(items: SizeHint) -> SizeHint {
     (items.0.min(1), items.1)
 }

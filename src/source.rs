@@ -10,8 +10,8 @@ use pin_project_lite::pin_project;
 
 /// Begins a pipeline with any iterable or any stream.
 ///
-/// Nothing is taken from the source before the pipeline is polled. Every [`FlowExt`] method is there
-/// on any stream, so `pipe` is needed for iterables only, and reads well for both.
+/// Nothing is taken from the source before the pipeline is polled. The [`FlowExt`] methods exist on every stream, so
+/// only iterables need `pipe`, but it reads well for both.
 ///
 /// [`FlowExt`]: crate::FlowExt
 ///
@@ -39,7 +39,7 @@ where
 pin_project! {
     /// Stream returned by [`pipe`].
     ///
-    /// `S` is the source if that is a stream. For an iterable it is
+    /// `S` is the source itself if that is a stream. For an iterable it is
     /// [`stream::Iter`](futures_lite::stream::Iter) of its iterator, as in
     /// `Pipe<stream::Iter<std::vec::IntoIter<u32>>>`.
     ///
@@ -86,9 +86,9 @@ impl<S: fmt::Debug> fmt::Debug for Pipe<S> {
     }
 }
 
-/// What a pipeline can begin with: an iterable or a stream.
+/// An iterable or a stream, with which a pipeline can begin.
 ///
-/// [`pipe`] takes one. `Via` says which it is; the compiler finds it out. The trait is sealed.
+/// [`pipe`] takes one. `Via` says which of the two it is, and is inferred. The trait is sealed.
 ///
 /// # Examples
 ///
@@ -118,10 +118,10 @@ pub trait Source<Via>: sealed::Source<Via> {
     /// What the source yields.
     type Item;
 
-    /// The source as a stream.
+    /// The type of the source as a stream.
     type Stream: Stream<Item = Self::Item>;
 
-    /// Makes the source a stream.
+    /// Converts the source into a stream.
     fn into_stream(self) -> Self::Stream;
 }
 
@@ -143,11 +143,11 @@ impl<S: Stream> Source<via::Stream> for S {
     }
 }
 
-/// Which kind of thing a [`Source`] or an [`Expand`](crate::Expand) is, for the compiler.
+/// The kinds of a [`Source`] or an [`Expand`](crate::Expand), for type inference.
 ///
 /// # Examples
 ///
-/// A function that takes streams only, though it gives them to [`pipe`]:
+/// A function that takes only streams, and passes them to [`pipe`]:
 ///
 /// ```
 /// use flowlet::{Pipe, Source, pipe, via};
@@ -166,7 +166,7 @@ pub mod via {
     #[derive(Debug)]
     pub enum Stream {}
 
-    /// A future of a thing of another kind.
+    /// A future of something of another kind.
     #[derive(Debug)]
     pub struct Future<Via>(std::convert::Infallible, std::marker::PhantomData<Via>);
 }

@@ -1,19 +1,17 @@
-/// Gives a function its state, cloned for each call.
+/// Returns a function that calls `f` with a clone of `state` and its argument.
 ///
-/// A pipeline that is returned, stored, put into a response body or spawned as it is must own what its
-/// functions use, and so must a function that goes to a thread or a task. An `async move` closure that owns
-/// its state will not do, because its futures borrow from the closure. By hand it takes a clone outside of
-/// an `async` block and a move into the block. This is short for that. It fits wherever a function of one
-/// item does: stages, [`Flow`](crate::Flow)s, [`in_task`](crate::in_task), [`in_blocking`](crate::in_blocking)
-/// and the others. (The predicate of a `filter_concurrent` borrows its item, which this cannot express:
-/// there is `filter_map_concurrent`.)
+/// A pipeline must own what its functions use if it is returned, stored, used as a response body or spawned as it is.
+/// So must a function that runs in a thread or a task. An `async move` closure that owns its state will not do, because
+/// its futures borrow from the closure. Without `with` you would clone the state outside an `async` block, and move it
+/// in. Use `with` wherever a function of one item is expected: in stages, [`Flow`](crate::Flow)s,
+/// [`in_task`](crate::in_task), [`in_blocking`](crate::in_blocking) and so on. (The predicate of a `filter_concurrent`
+/// borrows its item, which `with` cannot express. Use `filter_map_concurrent` instead.)
 ///
-/// The state should be cheap to clone: an [`Arc`](std::sync::Arc), a client that is a handle, a tuple of
-/// such. `f` takes it by value. For a method with `&self` write a closure: `async |app: Arc<App>, id|
-/// app.fetch(id).await`.
+/// The state should be cheap to clone: an [`Arc`](std::sync::Arc), a client that is a handle, or a tuple of these. `f`
+/// takes it by value. For a method with `&self`, write a closure: `async |app: Arc<App>, id| app.fetch(id).await`.
 ///
-/// Where the function may borrow, as in a pipeline that is awaited where it is written, a plain `async
-/// |item| app.fetch(item).await` is shorter.
+/// Where the function may borrow, as in a pipeline that is awaited where it is written, a plain
+/// `async |item| app.fetch(item).await` is shorter.
 ///
 /// # Examples
 ///
@@ -37,7 +35,7 @@
 ///     pipe(1..=3).map_concurrent(8, with(app, App::fetch))
 /// }
 ///
-/// /// The same with a closure, and with two things.
+/// /// The same with a closure, and with two values.
 /// fn counted(app: Arc<App>, prefix: Arc<str>) -> impl Stream<Item = usize> + Send + 'static {
 ///     pipe(1..=3).map_concurrent(
 ///         8,

@@ -1,8 +1,8 @@
-//! Adaptive limits, measured against servers that change, in a time of their own.
+//! Measures adaptive limits against servers that change, in simulated time.
 //!
-//! Pipelines with the real limits call a server in a world whose clock stands still while anything is to be
-//! done. So it takes seconds, and comes to the same each time. It writes the tables and the picture in the docs of
-//! `flowlet::adaptive`:
+//! Pipelines with the real limits call a server in a world whose clock stands still while there is anything to do. So
+//! the simulation takes seconds, and its results are always the same. It writes the tables and the picture in the docs
+//! of `flowlet::adaptive`:
 //!
 //! ```text
 //! cargo run --release --example adaptive

@@ -10,9 +10,9 @@ const HEIGHT: f64 = 120.0;
 const LEFT: f64 = 40.0;
 const GAP: f64 = 34.0;
 
-/// Draws a row above another: the workers dashed, the limit in colour.
+/// Draws rows below each other: the workers dashed, the limit in colour.
 ///
-/// It takes the colour of the text around it, so that it can be read on any background.
+/// It takes the colour of the surrounding text, so that it can be read on any background.
 pub(crate) fn picture(rows: &[Row]) -> String {
     let seconds = 3.0 * PHASE.as_secs_f64();
     let height = rows.len() as f64 * (HEIGHT + GAP) + 20.0;
@@ -28,7 +28,7 @@ pub(crate) fn picture(rows: &[Row]) -> String {
         let y = |limit: f64| top + HEIGHT - (limit / most).min(1.0) * HEIGHT;
         let bottom = top + HEIGHT;
         writeln!(svg, "<text x=\"{LEFT}\" y=\"{:.0}\">{}</text>", top - 6.0, row.scenario)
-            .expect("a string takes all");
+            .expect("writing to a string cannot fail");
         let mut path = |points: &[(f64, f64)], style: &str| {
             let mut line = String::new();
             for (index, (time, limit)) in points.iter().enumerate() {
@@ -39,7 +39,7 @@ pub(crate) fn picture(rows: &[Row]) -> String {
                 line += &step;
             }
             writeln!(svg, "<path d=\"{line}\" fill=\"none\" {style} />")
-                .expect("a string takes all");
+                .expect("writing to a string cannot fail");
         };
         path(&[(0.0, most), (0.0, 0.0), (seconds, 0.0)], "stroke=\"currentColor\"");
         let workers = |phase: usize| row.scenario.phase(phase).0 as f64;
@@ -60,7 +60,7 @@ pub(crate) fn picture(rows: &[Row]) -> String {
         for limit in [0.0, most / 2.0, most] {
             let (x, y) = (LEFT - 6.0, y(limit) + 4.0);
             writeln!(svg, "<text x=\"{x}\" y=\"{y:.0}\" text-anchor=\"end\">{limit}</text>")
-                .expect("a string takes all");
+                .expect("writing to a string cannot fail");
         }
         if index + 1 == rows.len() {
             for time in [0.0, phase, 2.0 * phase, seconds] {
@@ -70,7 +70,7 @@ pub(crate) fn picture(rows: &[Row]) -> String {
                     svg,
                     "<text x=\"{x:.0}\" y=\"{y:.0}\" text-anchor=\"{anchor}\">{time} s</text>"
                 )
-                .expect("a string takes all");
+                .expect("writing to a string cannot fail");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What the simulation has shown, for the docs of the module.
+//! What the simulation shows, for the docs of the module.
 
 use std::fmt::{Display, Write};
 use std::thread;
@@ -6,29 +6,29 @@ use std::time::Duration;
 
 use super::simulation::{ALL, Change, Limit, PHASE, Run, Scenario, Verdict, share};
 
-/// How many runs there are of everything, and their seeds.
+/// The seeds of the runs.
 pub(crate) const SEEDS: [u64; 3] = [1, 2, 3];
 
-/// What became of one server's pipelines.
+/// The outcome of one server's pipelines.
 pub(crate) struct Row {
     pub(crate) scenario: Scenario,
 
-    /// Of the default policy, for each seed.
+    /// With the default policy, for each seed.
     pub(crate) vegas: Vec<[Verdict; 3]>,
 
-    /// Of the others, with the first seed.
+    /// With the other policies, for the first seed.
     pub(crate) gradient: [Verdict; 3],
     pub(crate) aimd: [Verdict; 3],
 
-    /// The first run of the default policy.
+    /// The first run with the default policy.
     pub(crate) run: Run,
 }
 
-/// What became of two pipelines on one server.
+/// The outcome of two pipelines on one server.
 pub(crate) struct Shares {
     pub(crate) scenario: Scenario,
 
-    /// The parts of the server that they had, for each seed.
+    /// The shares of the server that they got, for each seed.
     pub(crate) shares: Vec<[f64; 2]>,
 }
 
@@ -41,7 +41,7 @@ impl Report {
     /// Runs everything.
     pub(crate) fn new() -> Self {
         thread::scope(|scope| {
-            // The largest first, as they take longest.
+            // The largest first, as they take the longest.
             let largest = |knee: &usize| usize::MAX - knee;
             let mut order: Vec<usize> = (0..ALL.len()).collect();
             order.sort_by_key(|index| largest(&ALL[*index].knee));
@@ -80,8 +80,8 @@ impl Report {
                 ],
             );
         }
-        text += "\nTwo pipelines with a limit each, of which one began two seconds after the other, over half a minute. \
-                 How much of its half the one had that had less:\n\n";
+        text += "\nTwo pipelines, each with a limit of its own, share a server for half a minute. One starts two seconds after the \
+                 other. The numbers are what the smaller user got, relative to half of the server:\n\n";
         text += "| server | in three runs | in all together | throughput |\n";
         text += "| --- | --- | --- | --- |\n";
         for shares in &self.shares {
@@ -135,7 +135,7 @@ impl Row {
         }
     }
 
-    /// The worst that the default policy came to in a phase.
+    /// The worst result of the default policy in a phase.
     pub(crate) fn worst(&self, phase: usize) -> Verdict {
         let all = self.vegas.iter().map(|phases| phases[phase]);
         let worse = |one: Verdict, other: Verdict| Verdict {
@@ -153,12 +153,12 @@ impl Shares {
         Self { scenario: scenario.clone(), shares }
     }
 
-    /// What each had in all runs together.
+    /// What each got in all runs together.
     pub(crate) fn total(&self) -> [f64; 2] {
         [0, 1].map(|which| self.shares.iter().map(|both| both[which]).sum())
     }
 
-    /// What both had together, in the worst run.
+    /// What both got together, in the worst run.
     pub(crate) fn throughput(&self) -> f64 {
         let both = self.shares.iter().map(|[one, other]| (one + other) / 2.0);
         both.fold(f64::MAX, f64::min)
@@ -182,14 +182,14 @@ impl Display for Scenario {
     }
 }
 
-/// How much the one that had less had of a fair share.
+/// What the one that got less got, relative to a fair share.
 pub(crate) fn smaller([one, other]: [f64; 2]) -> f64 {
     2.0 * one.min(other) / (one + other)
 }
 
 fn line<const N: usize>(text: &mut String, cells: [&dyn Display; N]) {
     for cell in cells {
-        write!(text, "| {cell} ").expect("a string takes all");
+        write!(text, "| {cell} ").expect("writing to a string cannot fail");
     }
     *text += "|\n";
 }

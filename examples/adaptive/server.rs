@@ -11,20 +11,20 @@ use std::time::Duration;
 use super::simulation::Scenario;
 use super::world::World;
 
-/// What calls there are, and who answers them.
+/// The calls, and who answers them.
 pub(crate) struct Server {
     world: World,
 
     /// How many calls are answered at once: the knee.
     pub(crate) workers: Cell<usize>,
 
-    /// How many times as long as at first an answer takes.
+    /// How many times as long an answer takes now as at first.
     pub(crate) slowness: Cell<u32>,
 
-    /// An answer takes from so many to so many microseconds.
+    /// The range of the duration of an answer, in microseconds.
     micros: Range<u64>,
 
-    /// How many calls may queue. The others are refused.
+    /// How many calls may queue. Others are rejected.
     longest_queue: usize,
 
     busy: Cell<usize>,
@@ -39,11 +39,11 @@ struct Turn {
     waker: Cell<Option<Waker>>,
 }
 
-/// What a call gets that is one too many.
+/// What a rejected call gets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused;
 
-/// How long it takes to be refused.
+/// How long a rejection takes.
 const REFUSAL: Duration = Duration::from_millis(1);
 
 impl Server {
@@ -87,7 +87,7 @@ impl Server {
         Ok(())
     }
 
-    /// Has workers that are free take calls from the queue.
+    /// Assigns queued calls to free workers.
     pub(crate) fn go_on(&self) {
         while self.busy.get() < self.workers.get() {
             let Some(turn) = self.queue.borrow_mut().pop_front() else { return };
@@ -99,7 +99,7 @@ impl Server {
         }
     }
 
-    /// How long the next answer takes: looks random, and is the same each time.
+    /// How long the next answer takes: pseudo-random, and the same each time.
     fn roll(&self) -> u64 {
         // SplitMix64.
         let dice = self.dice.get().wrapping_add(0x9e37_79b9_7f4a_7c15);

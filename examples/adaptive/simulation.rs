@@ -12,22 +12,22 @@ use flowlet::{Concurrency, Semaphore};
 use super::server::Server;
 use super::world::{Task, World};
 
-/// A server, with what becomes of it.
+/// A server, and what happens to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
-    /// How many calls it answers at once at first: its workers.
+    /// How many workers it has at first: as many calls as it answers at once.
     pub(crate) knee: usize,
 
-    /// How many calls may queue. The others are refused.
+    /// How many calls may queue. Others are rejected.
     pub(crate) longest_queue: usize,
 
-    /// An answer takes from so many to so many milliseconds.
+    /// The range of the duration of an answer, in milliseconds.
     pub(crate) millis: (u64, u64),
 
     pub(crate) change: Change,
 }
 
-/// What becomes of a server after the first phase, until the last one begins.
+/// What happens to a server in the second of the three phases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It has half as many workers.
@@ -36,45 +36,45 @@ pub(crate) enum Change {
     Slows,
 }
 
-/// Who sets the limit of a pipeline.
+/// What sets the limit of a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
-    /// Someone who knows how many workers the server has.
+    /// An oracle that knows how many workers the server has.
     Best,
     Vegas,
     Gradient,
     Aimd,
 }
 
-/// What became of a pipeline.
+/// The outcome of a pipeline.
 #[derive(Default)]
 pub(crate) struct Run {
-    /// When its calls were answered, and what they took.
+    /// When its calls were answered, and how long they took.
     pub(crate) calls: Vec<(Duration, Duration)>,
 
     pub(crate) refused: usize,
 
-    /// What its limit was, from when on.
+    /// Its limits, and from when on they applied.
     pub(crate) limits: Vec<(Duration, usize)>,
 }
 
-/// What an adaptive limit came to, from a second after a change until the next one.
+/// The results of an adaptive limit, from a second after a change until the next one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verdict {
-    /// Its throughput, as a part of what the best fixed limit has.
+    /// Its throughput, relative to the best fixed limit.
     pub(crate) throughput: f64,
 
-    /// Its median latency, as a multiple of what an idle server has.
+    /// Its median latency, relative to an idle server.
     pub(crate) latency: f64,
 
-    /// How long the limit took to come within a quarter of the server's workers.
+    /// How long it took until the limit was within a quarter of the server's workers.
     pub(crate) settled: Option<Duration>,
 }
 
-/// What is the range of the adaptive limits.
+/// The range of the adaptive limits.
 const RANGE: std::ops::RangeInclusive<usize> = 1..=512;
 
-/// How long a phase is, of three.
+/// How long each of the three phases is.
 pub(crate) const PHASE: Duration = Duration::from_secs(5);
 
 /// How long a limit may take to find the server's knee.
@@ -84,7 +84,7 @@ pub(crate) const SETTLING: Duration = Duration::from_secs(1);
 const SECOND: Duration = Duration::from_secs(2);
 const BOTH: Range<Duration> = Duration::from_secs(4)..Duration::from_secs(34);
 
-/// The servers: three sizes, three fates, and three of calls that differ much.
+/// The servers: three sizes, three kinds of change, and three with latencies that vary a lot.
 pub(crate) const ALL: [Scenario; 12] = {
     const fn new(knee: usize) -> Scenario {
         let (longest_queue, millis) = (usize::MAX, (20, 40));
@@ -116,7 +116,7 @@ pub(crate) const ALL: [Scenario; 12] = {
 };
 
 impl Scenario {
-    /// How many workers there are in a phase, and how many times as long as at first each takes.
+    /// How many workers there are in a phase, and how many times as long each takes as at first.
     pub(crate) fn phase(&self, phase: usize) -> (usize, u32) {
         match self.change {
             Change::Halves if phase == 1 => (self.knee / 2, 1),
@@ -149,14 +149,14 @@ impl Scenario {
         pipeline.run.take()
     }
 
-    /// What an answer takes in the mean, which is the median too.
+    /// The mean duration of an answer, which is also its median.
     fn mean(&self) -> Duration {
         Duration::from_millis(self.millis.0 + self.millis.1) / 2
     }
 
     /// Compares an adaptive limit with the best fixed one, in each phase.
     ///
-    /// That is as many calls as there are workers: fewer leave some idle, and more only queue.
+    /// The best allows as many calls as there are workers: fewer leave some idle, and more only queue.
     pub(crate) fn judge(&self, run: &Run, best: &Run) -> [Verdict; 3] {
         [0, 1, 2].map(|phase| {
             let (workers, slowness) = self.phase(phase);
@@ -179,7 +179,7 @@ impl Scenario {
 }
 
 /// Runs two pipelines with a limit each on one server. The second begins later. Returns how many calls of each were
-/// answered, as a part of half of what the server can do.
+/// answered, relative to half of what the server can do.
 pub(crate) fn share(scenario: &Scenario, seed: u64) -> [f64; 2] {
     let world = World::new();
     let server = Rc::new(Server::new(world.clone(), scenario, seed));
@@ -249,7 +249,7 @@ impl From<&Limited> for Concurrency {
     }
 }
 
-/// A pipeline that calls a server without end.
+/// A pipeline that calls a server endlessly.
 struct Pipeline {
     world: World,
     server: Rc<Server>,
@@ -285,7 +285,7 @@ impl Pipeline {
         }
     }
 
-    /// Notes the limit.
+    /// Records the limit.
     fn look(&self) {
         let limit = self.limited.semaphore().limit();
         let limits = &mut self.run.borrow_mut().limits;

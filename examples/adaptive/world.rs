@@ -1,4 +1,4 @@
-//! A world with a clock of its own, in which nothing takes any time but what is said to.
+//! A world with a clock of its own, in which only sleeping takes time.
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-/// A clock, and all that waits for it.
+/// A clock, and everything that waits for it.
 #[derive(Clone)]
 pub(crate) struct World {
     start: Instant,
@@ -21,7 +21,7 @@ pub(crate) struct World {
 
 #[derive(Default)]
 struct Alarms {
-    /// When each rings, in nanoseconds, and which one it is.
+    /// When each alarm rings, in nanoseconds, and its number.
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     wakers: VecDeque<Option<Waker>>,
 
@@ -37,12 +37,12 @@ impl World {
         Self { start: Instant::now(), now: Arc::default(), alarms: Rc::default() }
     }
 
-    /// How long the world has been going on.
+    /// Returns how long the world has existed.
     pub(crate) fn now(&self) -> Duration {
         Duration::from_nanos(self.now.load(Ordering::Relaxed))
     }
 
-    /// Its time for others, who may be on any thread.
+    /// Returns its clock, for use on any thread.
     pub(crate) fn clock(&self) -> impl Fn() -> Instant + Send + Sync + 'static {
         let (start, now) = (self.start, self.now.clone());
         move || start + Duration::from_nanos(now.load(Ordering::Relaxed))
@@ -55,7 +55,7 @@ impl World {
             if self.now() >= over {
                 return Poll::Ready(());
             }
-            // Nobody polls it with two wakers here.
+            // Nobody polls this with two wakers here.
             if !is_set {
                 is_set = true;
                 self.alarms.borrow_mut().set(over.as_nanos() as u64, cx.waker().clone());
@@ -65,7 +65,7 @@ impl World {
         .await;
     }
 
-    /// Runs the tasks for so long, and has someone look on whenever anything has happened.
+    /// Runs the tasks for `duration`, and calls `look` whenever anything has happened.
     pub(crate) fn run(&self, duration: Duration, mut tasks: Vec<Task<'_>>, mut look: impl FnMut()) {
         let woken: Vec<Arc<Woken>> = tasks.iter().map(|_| Arc::default()).collect();
         let wakers: Vec<Waker> = woken.iter().map(|woken| woken.clone().into()).collect();
@@ -111,7 +111,7 @@ impl Alarms {
     }
 }
 
-/// Whether a task is to be polled no more until it is woken.
+/// Whether a task must not be polled again until it is woken.
 #[derive(Default)]
 struct Woken(AtomicBool);
 

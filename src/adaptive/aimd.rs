@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use super::policy::{Policy, Sample};
 
-/// Additive increase, multiplicative decrease: the limit from failures alone.
+/// Additive increase, multiplicative decrease: a limit derived from failures alone.
 ///
-/// The limit grows by one for each round of calls that goes well, and falls by a tenth with the first one of a
-/// round that is [overloaded](super::Adaptive::overloaded), or takes longer than a [time-out](Self::timeout).
-/// Users of one server come to equal shares that way ([Chiu and Jain 1989]), and so TCP has always done it
-/// ([Jacobson 1988]).
+/// The limit grows by one for each round of calls without failures. It falls by a tenth with the first call of a round
+/// that is [overloaded](super::Adaptive::overloaded), or exceeds a [timeout](Self::timeout). This leads users of one
+/// server to equal shares ([Chiu and Jain 1989]), and TCP has always done it ([Jacobson 1988]).
 ///
-/// Choose it where a server refuses what is too much for it, and what calls take says little. Without refusals
-/// and without a time-out it goes to the upper end of its range: it sees no queue.
+/// Use it where a server rejects calls that are too much for it, and latency says little. Without rejections and without
+/// a timeout it goes to the upper end of its range, because it does not notice queues.
 ///
 /// [Chiu and Jain 1989]: https://doi.org/10.1016/0169-7552(89)90019-6
 /// [Jacobson 1988]: https://doi.org/10.1145/52324.52356
@@ -33,20 +32,20 @@ pub struct Aimd {
 
     timeout: Option<Duration>,
 
-    /// When the limit fell last. Calls that began before say nothing of the limit since.
+    /// When the limit last fell. Calls that began before say nothing about the limit since.
     fell: Duration,
 }
 
-/// What is left of the limit after a decrease.
+/// The share of the limit that is left after a decrease.
 const LEFT: f64 = 0.9;
 
 impl Aimd {
-    /// Makes a policy without a time-out.
+    /// Creates a policy without a timeout.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Has calls that take longer count as overloaded.
+    /// Counts calls that take longer as overloaded.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout: Some(timeout), ..self }
     }

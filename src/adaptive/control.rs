@@ -1,4 +1,4 @@
-//! What is between a semaphore and its policy.
+//! The connection between a semaphore and its policy.
 
 use std::collections::VecDeque;
 use std::ops::RangeInclusive;
@@ -12,10 +12,10 @@ use crate::semaphore::Shared;
 use crate::semaphore::watch::{State, Use, Watch};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 
-/// Makes samples of what a semaphore tells, and has the policy set its limit.
+/// Turns what a semaphore reports into samples, and has the policy set its limit.
 ///
-/// Whoever finds the policy at its desk takes it along, and has it work off what others leave there
-/// meanwhile. So it works on one sample at a time, no lock is held while it does, and it may use the semaphore.
+/// A thread that finds the policy at the desk takes it, and also lets it process what other threads leave there
+/// meanwhile. So the policy sees one sample at a time, no lock is held while it runs, and it may use the semaphore.
 pub(super) struct Control {
     pub(super) range: RangeInclusive<usize>,
 
@@ -23,21 +23,21 @@ pub(super) struct Control {
 
     start: Instant,
 
-    /// How many of the next samples are of calls for which there was too much to do.
+    /// How many of the next samples are overloads.
     overloads: AtomicUsize,
 
     desk: Mutex<Desk>,
 }
 
 struct Desk {
-    /// `None` while someone has it work.
+    /// `None` while a thread is running it.
     policy: Option<Box<dyn Policy>>,
 
-    /// What it has not seen yet.
+    /// Samples that it has not seen yet.
     waiting: VecDeque<Sample>,
 }
 
-// It is nowhere left half-changed by a panic, and says what becomes of one.
+// No panic leaves it in an inconsistent state, and it documents what happens to one.
 impl UnwindSafe for Control {}
 impl RefUnwindSafe for Control {}
 
@@ -62,15 +62,15 @@ impl Control {
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        // No code that could leave it half-changed runs under the lock.
+        // No code that could leave it in an inconsistent state runs under the lock.
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows the policy a sample, and sets the limit to what it says.
+    /// Passes a sample to the policy, and sets the limit that it returns.
     fn update(&self, policy: &mut dyn Policy, mut sample: Sample, shared: &Shared) {
         sample.limit = shared.limit();
         if sample.limit == 0 {
-            return; // It is paused, which only who has paused it ends.
+            return; // It is paused, and only whoever paused it resumes it.
         }
         let limit = policy.update(&sample).clamp(*self.range.start(), *self.range.end());
         if limit != sample.limit {

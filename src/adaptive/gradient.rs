@@ -1,16 +1,16 @@
-//! The limit from how latencies change.
+//! A limit derived from how latencies change.
 
 use super::policy::{Policy, Sample};
 
-/// A gradient: the limit from how what calls take now compares with what they took for long.
+/// Gradient: a limit derived from how the current latency compares with the long-term average.
 ///
-/// It is what Netflix's [concurrency-limits] calls `Gradient2`. While calls take no more than 1.5 times as long
-/// as in the long run the limit grows, by a part of the 4 calls that may queue; otherwise it shrinks in
-/// proportion, to a half at most. Overload takes a tenth.
+/// Netflix's [concurrency-limits] calls this `Gradient2`. While calls take no more than 1.5 times the long-term average,
+/// the limit grows, by a fraction of the 4 calls that may queue. Otherwise it shrinks in proportion, to no less than
+/// half. An overload lowers it by a tenth.
 ///
-/// Choose it where what calls take wanders for reasons of its own, and a queue now and then does no harm. As the
-/// long run learns of a queue that stays, so does the limit: it is the latency's *rise* that it stops, not the
-/// queue.
+/// Use it where latency drifts for reasons of its own, and an occasional queue does no harm. A queue that persists
+/// becomes part of the long-term average, so the limit gets used to it: this policy stops latency from *rising*. It does
+/// not remove the queue.
 ///
 /// [concurrency-limits]: https://github.com/Netflix/concurrency-limits
 ///
@@ -26,30 +26,30 @@ use super::policy::{Policy, Sample};
 pub struct Gradient {
     limit: f64,
 
-    /// What calls take in the long run, in seconds.
+    /// The long-term average latency, in seconds.
     long: f64,
 
-    /// How many calls that is of, up to [`LONG`].
+    /// How many calls it averages, up to [`LONG`].
     count: f64,
 
-    /// When the limit fell last because of overload.
+    /// When an overload last lowered the limit.
     fell: std::time::Duration,
 }
 
-/// Over how many calls the long run is averaged.
+/// How many calls the long-term average covers.
 const LONG: f64 = 600.0;
 
-/// By how much calls may take longer than in the long run.
+/// How much longer calls may take than the long-term average.
 const TOLERANCE: f64 = 1.5;
 
 /// How many calls may queue.
 const QUEUE: f64 = 4.0;
 
-/// How far the limit moves towards its new value with each sample, as a part of the difference.
+/// How far each sample moves the limit towards its new value, as a share of the difference.
 const SMOOTHING: f64 = 0.2;
 
 impl Gradient {
-    /// Makes a policy that has seen no call yet.
+    /// Creates a policy that has seen no call yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -69,7 +69,7 @@ impl Policy for Gradient {
         self.count = (self.count + 1.0).min(LONG);
         self.long += (short - self.long) / self.count;
         if self.long > 2.0 * short {
-            self.long *= 0.95; // It comes back from a time of overload sooner than by averages.
+            self.long *= 0.95; // Recovers from a time of overload sooner than by averaging.
         }
         if sample.in_use * 2 >= sample.limit {
             let gradient = (TOLERANCE * self.long / short).clamp(0.5, 1.0);

@@ -22,29 +22,29 @@ pub use self::vegas::Vegas;
 use crate::Concurrency;
 use crate::semaphore::{Acquire, Semaphore};
 
-/// The limit that an [`Adaptive`] begins with by default: few enough that most servers do not queue them, so
-/// that it is seen what a call takes when there is no queue.
+/// The default initial limit of an [`Adaptive`]: so few calls that most servers do not queue them, so their
+/// latency without a queue can be observed.
 const INITIAL: usize = 4;
 
-/// A limit that finds its own value from what calls take, and whether they fail.
+/// A limit that adapts to how long calls take, and whether they fail.
 ///
-/// Give it to stages in place of a number, as `&limit` or `limit.clone()`, or take a permit with
-/// [`acquire`](Self::acquire). It is a [`Semaphore`] whose limit a [`Policy`] sets after each call, within a
-/// range. The [module](self) says what it is good for, which policies there are, and what was measured.
+/// Pass it to stages instead of a number, as `&limit` or `limit.clone()`, or take a permit with
+/// [`acquire`](Self::acquire). It is a [`Semaphore`] whose limit is set by a [`Policy`] after each call, within a
+/// range. The [module](self) explains what it is good for, lists the policies, and shows measurements.
 ///
 /// Clones are handles to the same limit. Stages and tasks that call the same server should share one.
-/// [Fairness](Semaphore#fairness) and [what can hang](Semaphore#what-can-hang) are those of the semaphore.
+/// [Fairness](Semaphore#fairness) and [what can hang](Semaphore#what-can-hang) are as for the semaphore.
 ///
 /// # What counts
 ///
-/// A call counts when it is over: for how long it held its permit, and how many were in use when it got it.
-/// An inner stream of a flat map counts with each of its outputs. A call that is dropped before its end, or
-/// panics, does not count. A [`Permit`](crate::Permit) counts when it is dropped, unless it is
-/// [`unmeasured`](crate::Permit::unmeasured) or dropped by a panic. Several that were taken together count as one
-/// call, also if some are split off.
+/// A call counts when it completes: by how long it held its permit, and how many permits were in use when it got
+/// its own. An inner stream of a flat map counts with each of its outputs. A call that panics, or is dropped before
+/// it completes, does not count. A [`Permit`](crate::Permit) counts when it is dropped, unless it is
+/// [`unmeasured`](crate::Permit::unmeasured) or dropped by a panic. Permits that were taken together count as one
+/// call, even if some are split off.
 ///
-/// A call's own waiting counts with it. So wait for other limits, and between two tries, before the call or
-/// outside of it.
+/// Time that a call spends waiting counts too. So wait for other limits, or between retries, before the call or
+/// outside it.
 ///
 /// # Examples
 ///
@@ -75,9 +75,9 @@ pub struct Adaptive {
 }
 
 impl Adaptive {
-    /// Makes a limit within `range`, which [`Vegas`] finds.
+    /// Creates a limit within `range`, set by [`Vegas`].
     ///
-    /// It begins with 4, or what is next to that in the range. To say so, see [`builder`](Self::builder).
+    /// It starts at 4, or the nearest value in the range. To change that, use [`builder`](Self::builder).
     ///
     /// # Panics
     ///
@@ -94,7 +94,7 @@ impl Adaptive {
         Self::builder(range).build()
     }
 
-    /// Makes a limit within `range`, which that policy finds.
+    /// Creates a limit within `range`, set by the given policy.
     ///
     /// # Panics
     ///
@@ -113,7 +113,7 @@ impl Adaptive {
         Self::builder(range).policy(policy).build()
     }
 
-    /// Sets up a limit within `range`.
+    /// Returns a builder of a limit within `range`.
     ///
     /// # Panics
     ///
@@ -137,7 +137,7 @@ impl Adaptive {
         }
     }
 
-    /// Returns how many permits can be in use at once by now.
+    /// Returns how many permits can be in use at once now.
     ///
     /// # Examples
     ///
@@ -148,11 +148,11 @@ impl Adaptive {
         self.semaphore.limit()
     }
 
-    /// Waits for a permit, in turn. It is given back when it is dropped, and counts then.
+    /// Waits in line for a permit. It is released when it is dropped, and counts then.
     ///
     /// # Cancel safety
     ///
-    /// A future that is dropped before it resolves has taken nothing, and its turn goes to the next.
+    /// Dropping the future before it resolves takes no permit, and passes its turn to the next in line.
     ///
     /// # Examples
     ///
@@ -169,14 +169,14 @@ impl Adaptive {
         self.semaphore.acquire()
     }
 
-    /// Says that there was too much to do for a call: it was refused, or not done in time.
+    /// Reports an overload: a call was rejected, or did not finish in time.
     ///
-    /// Only you know. An HTTP status of 429 or 503 says so, as do most time-outs. A 404 does not, and lowers no
-    /// limit. Say it in the call, just before that is over: it is what the next call that is over counts as, and
-    /// in a stage that is the same one. The others count as they are, and what a refusal took says nothing of what
-    /// a call takes.
+    /// Only your code can tell. An HTTP status of 429 or 503 is an overload, and so are most timeouts. A 404 is not,
+    /// and must not lower the limit. Call this inside the call, just before it completes: the next call that completes
+    /// counts as overloaded, and in a stage that is the same one. Other calls are unaffected. The latency of an
+    /// overloaded call is ignored, because the duration of a rejection says nothing about the duration of a call.
     ///
-    /// With a permit in hand, say it [there](crate::Permit::overloaded).
+    /// If you hold a permit, use [`Permit::overloaded`](crate::Permit::overloaded).
     ///
     /// # Examples
     ///
@@ -202,10 +202,10 @@ impl Adaptive {
         self.control.overloaded();
     }
 
-    /// Returns the semaphore whose limit this one sets.
+    /// Returns the semaphore whose limit this sets.
     ///
-    /// A limit that is [set](Semaphore::set_limit) there applies until the policy sets another one, which it may
-    /// do after the next call. 0 pauses it: then the policy is not asked, until another limit is set there.
+    /// If you [set](Semaphore::set_limit) its limit, that applies until the policy sets another, which may be after the
+    /// next call. 0 pauses it: the policy is not consulted until you set another limit.
     ///
     /// # Examples
     ///
@@ -220,10 +220,10 @@ impl Adaptive {
     }
 }
 
-/// Takes over a limit that is not what the policy said: the first one, one that was clamped, or one that was set on
-/// the semaphore.
+/// Adopts a limit that differs from what the policy returned: the first one, a clamped one, or one that was set on the
+/// semaphore.
 ///
-/// Returns whether it did.
+/// Returns whether there was a difference.
 fn adopt(exact: &mut f64, limit: usize) -> bool {
     let differs = whole(*exact) != limit;
     if differs {
@@ -232,7 +232,7 @@ fn adopt(exact: &mut f64, limit: usize) -> bool {
     differs
 }
 
-/// The limit that stands for an exact one.
+/// Rounds an exact limit.
 fn whole(exact: f64) -> usize {
     exact.round() as usize
 }
@@ -258,7 +258,7 @@ impl fmt::Debug for Adaptive {
     }
 }
 
-/// Sets up an [`Adaptive`], which [`Adaptive::builder`] begins.
+/// Builder of an [`Adaptive`], returned by [`Adaptive::builder`].
 ///
 /// # Examples
 ///
@@ -269,7 +269,7 @@ impl fmt::Debug for Adaptive {
 /// let limit = builder.policy(Gradient::new()).initial(20).build();
 /// assert_eq!(limit.limit(), 20);
 /// ```
-#[must_use = "a builder makes nothing until `build` is called"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct AdaptiveBuilder {
     range: RangeInclusive<usize>,
     initial: usize,
@@ -278,7 +278,7 @@ pub struct AdaptiveBuilder {
 }
 
 impl AdaptiveBuilder {
-    /// Sets what finds the limit. It defaults to [`Vegas`].
+    /// Sets the policy. Defaults to [`Vegas`].
     ///
     /// # Examples
     ///
@@ -292,9 +292,9 @@ impl AdaptiveBuilder {
         Self { policy: Box::new(policy), ..self }
     }
 
-    /// Sets the limit to begin with, clamped to the range. It defaults to 4.
+    /// Sets the initial limit, clamped to the range. Defaults to 4.
     ///
-    /// Rather few than many: [`Vegas`] learns from the first calls what one takes while there is no queue.
+    /// Prefer a low value: [`Vegas`] learns from the first calls how long a call takes when there is no queue.
     ///
     /// # Examples
     ///
@@ -306,9 +306,9 @@ impl AdaptiveBuilder {
         Self { initial, ..self }
     }
 
-    /// Sets what tells the time. It defaults to [`Instant::now`].
+    /// Sets the clock. Defaults to [`Instant::now`].
     ///
-    /// It is asked whenever a permit is taken, and when a call is over.
+    /// It is read whenever a permit is taken, and whenever a call completes.
     ///
     /// # Examples
     ///
@@ -324,7 +324,7 @@ impl AdaptiveBuilder {
         Self { clock: Box::new(clock), ..self }
     }
 
-    /// Makes the limit.
+    /// Creates the limit.
     ///
     /// # Examples
     ///

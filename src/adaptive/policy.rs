@@ -1,10 +1,10 @@
-//! What decides the limit.
+//! What sets the limit.
 
 use std::time::Duration;
 
-/// What became of a call, for a [`Policy`].
+/// The outcome of a call, for a [`Policy`].
 ///
-/// More fields may come, so it is made from its default: in the tests of a policy of your own, say.
+/// More fields may be added, so create it from its default, for example in tests of your own policy.
 ///
 /// # Examples
 ///
@@ -23,30 +23,29 @@ pub struct Sample {
     /// How long the call held its permit.
     pub latency: Duration,
 
-    /// How many permits were in use when it got its own, that one included.
+    /// How many permits were in use when it got its own, including that one.
     pub in_use: usize,
 
     /// The limit that applies now.
     pub limit: usize,
 
-    /// Whether it was [said](super::Adaptive::overloaded) that there was too much to do.
+    /// Whether the call was reported as [overloaded](super::Adaptive::overloaded).
     pub overloaded: bool,
 
-    /// When the call was over, counted from when the limit was made.
+    /// When the call completed, as the time since the limit was created.
     pub now: Duration,
 }
 
-/// Finds a limit from what calls take, and whether they fail.
+/// Derives a limit from how long calls take, and whether they fail.
 ///
-/// [`Adaptive`](super::Adaptive) asks it after each call that came to its end. It is asked for one call at a
-/// time, and no lock is held meanwhile. It has no clock, so that it can be tested by itself: all that it
-/// knows of time comes with the samples.
+/// [`Adaptive`](super::Adaptive) calls it after each completed call, for one call at a time, while no lock is held. A
+/// policy has no clock: all it knows about time comes with the samples. So it can be tested on its own.
 ///
 /// # Panics
 ///
-/// A policy that panics changes nothing: the limit stays as it is, the permit is given back, and the panic
-/// comes out where the permit was dropped. For a stage that is its poll, after the output of the call was
-/// kept. The policy is asked again after the next call.
+/// A policy that panics changes nothing: the limit stays as it is, the permit is released, and the panic propagates
+/// where the permit was dropped. In a stage that is its poll, after the output of the call was kept. The policy is called
+/// again after the next call.
 ///
 /// # Examples
 ///
@@ -71,18 +70,18 @@ pub struct Sample {
 /// # });
 /// ```
 pub trait Policy: Send {
-    /// Takes in what became of a call. Returns the limit from now on, which is clamped to the range of the
+    /// Processes the outcome of a call. Returns the new limit, which is clamped to the range of the
     /// [`Adaptive`](super::Adaptive).
     fn update(&mut self, sample: &Sample) -> usize;
 }
 
 impl Sample {
-    /// When the call got its permit.
+    /// Returns when the call got its permit.
     pub(super) fn began(&self) -> Duration {
         self.now.saturating_sub(self.latency)
     }
 
-    /// Tells whether the limit was all used when the call got its permit.
+    /// Returns whether the limit was fully used when the call got its permit.
     pub(super) fn is_full(&self) -> bool {
         self.in_use >= self.limit
     }

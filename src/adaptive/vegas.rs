@@ -1,29 +1,29 @@
-//! The limit from the length of the queue.
+//! A limit derived from the length of the queue.
 
 use std::time::Duration;
 
 use super::policy::{Policy, Sample};
 
-/// Vegas: the limit from how many calls queue. It is the default.
+/// Vegas: a limit derived from how many calls queue. This is the default.
 ///
-/// It knows what a call takes when none queue. With that, what calls take now, and how many there are, tells how
-/// many of them queue, as [Little's law] has it: of 20 calls that take twice as long as they need, 10 do. So TCP
-/// Vegas finds how much it may send ([Brakmo and Peterson 1995]), and so does Netflix's [concurrency-limits].
+/// It knows how long a call takes without a queue. Together with how long calls take now, and how many are running, that
+/// tells how many of them queue, by [Little's law]: of 20 calls that take twice as long as they need, 10 are queued. TCP
+/// Vegas finds its sending rate this way ([Brakmo and Peterson 1995]), and so does Netflix's [concurrency-limits].
 ///
-/// - Calls are taken together in **windows** of about as many as there may be at once, more where they differ much.
-///   A window begins when the calls that began under the last limit are over, for the most part.
-/// - While none queue the limit **grows**: by doubling until it has found the server's knee, then by a little, and
-///   by more each time for as long as none queue. It does not grow unless it is all used.
-/// - If more queue than chance explains, it **falls** to the number of calls that did not. So the queue is drained,
-///   and users of one server come to equal shares, by the reasons of [Chiu and Jain 1989].
-/// - What a call takes without a queue is **learned** when there should be none: right after a fall, and every now
-///   and then, for one window, two thirds of that. [BBR] does so.
-/// - If calls take as long as before though half as many run, they do not queue: the server has become **slower**.
-///   Then the limit goes back to where it was.
-/// - With the first **overloaded** call of a window the limit falls by a tenth.
+/// - Calls are grouped into **windows** of about as many calls as may run at once, or more if their latencies vary a
+///   lot. A window begins when most calls that started under the previous limit have completed.
+/// - While no calls queue, the limit **grows**: it doubles until it has found the server's knee, then grows by a small
+///   step, and by a larger one each time while there is still no queue. It does not grow unless it is fully used.
+/// - If more calls queue than chance explains, it **falls** to the number of calls that did not queue. This drains the
+///   queue. It also leads users of one server to equal shares, for the reasons in [Chiu and Jain 1989].
+/// - The latency without a queue is **learned** when there should be none: right after a fall, and from time to time at
+///   two thirds of the limit for one window, as [BBR] does.
+/// - If calls take as long as before although half as many are running, there is no queue: the server has become
+///   **slower**. Then the limit returns to its previous value.
+/// - On the first **overloaded** call of a window the limit falls by a tenth.
 ///
-/// It fits calls that take about the same each time, or differ by chance. Where some take a hundred times as
-/// long as others, give each kind a limit of its own.
+/// It suits calls that take about the same time, or vary at random. If some take a hundred times as long as others, use
+/// a separate limit for each kind.
 ///
 /// [Little's law]: https://doi.org/10.1287/opre.9.3.383
 /// [Brakmo and Peterson 1995]: https://doi.org/10.1109/49.464716
@@ -42,7 +42,7 @@ use super::policy::{Policy, Sample};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Vegas {
-    /// The limit, with the fraction that it has to grow by before it is another one.
+    /// The limit, including the fraction by which it has grown towards the next whole number.
     limit: f64,
 
     base: Base,
@@ -51,50 +51,50 @@ pub struct Vegas {
 
     phase: Phase,
 
-    /// How many calls did not queue when the limit fell last.
+    /// How many calls did not queue when the limit last fell.
     knee: f64,
 
-    /// By how much the limit grew last, since it fell. 0 if it did not.
+    /// The last step by which the limit grew since it fell. 0 if it has not.
     step: f64,
 
-    /// The window in which the limit fell, and none since then was without a queue.
+    /// The window in which the limit fell, if there has been a queue in every window since.
     fallen: Option<Fallen>,
 
-    /// How many windows there were since the last probe.
+    /// How many windows there have been since the last probe.
     windows: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// No call was over yet.
+    /// No call has completed yet.
     New,
-    /// The first calls are over, of which the fast ones come first: so many still do not count.
+    /// The first calls complete, the fast ones before the others, so this many more are ignored.
     First(usize),
     /// The limit doubles.
     Starting,
     /// The limit follows the knee.
     Following,
-    /// The limit is far below the knee, for one window.
+    /// The limit is far below the knee for one window.
     Probing,
 }
 
-/// What a call takes when none queue.
+/// How long a call takes without a queue.
 #[derive(Clone, Copy, Debug, Default)]
 struct Base {
-    /// In seconds. 0 if that is not known.
+    /// In seconds. 0 if not known yet.
     latency: f64,
 
-    /// Of how many calls that is the mean.
+    /// How many calls it is the mean of.
     weight: f64,
 }
 
 /// The calls since the last decision.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    /// When the limit was changed. Calls that began earlier began under another one.
+    /// When the limit changed. Calls that began earlier began under another limit.
     changed: f64,
 
-    /// When calls that end count.
+    /// From when on completed calls count.
     begin: f64,
 
     /// Sums over the calls.
@@ -105,19 +105,19 @@ struct Window {
     full: f64,
 }
 
-/// What a window has shown.
+/// What a window shows.
 #[derive(Clone, Copy)]
 struct Shown {
     count: f64,
 
-    /// What a call took in the mean, and how far that may be off.
+    /// The mean latency, and its standard error.
     latency: f64,
     error: f64,
 
-    /// How many calls there were at once, in the mean.
+    /// The mean number of running calls.
     in_use: f64,
 
-    /// Whether the limit was all used.
+    /// Whether the limit was fully used.
     is_full: bool,
 }
 
@@ -126,44 +126,44 @@ struct Fallen {
     in_use: f64,
     latency: f64,
 
-    /// How many there were when calls took no longer than then: as many, or more if the limit fell in vain.
+    /// How many calls ran when the latency was no higher than that: the same, or more if the limit fell in vain.
     high: f64,
 }
 
-/// By how much longer calls may take than without a queue: in parts, and in standard errors.
+/// How much longer calls may take than without a queue: as a factor, and in standard errors.
 const TOLERATED: f64 = 1.075;
 const CHANCE: f64 = 1.5;
 
-/// The same until the limit has found the knee, and while it probes: what is learned then may be off.
+/// The factor until the limit has found the knee, and while it probes: what was learned by then may be inaccurate.
 const TOLERATED_AT_FIRST: f64 = 1.3;
 
-/// How many calls may queue at least. Fewer cannot be told from none.
+/// How many queued calls are tolerated. Fewer cannot be distinguished from none.
 const QUEUE: f64 = 0.65;
 
-/// Where the limit falls to, as a part of the calls that did not queue.
+/// How far the limit falls, as a share of the calls that did not queue.
 const FALL: f64 = 0.96;
 
-/// How far below the next whole number a limit may be that does not fall below that.
+/// A limit is rounded up to the next whole number if it is no further than this below it.
 const ROUNDING: f64 = 0.7;
 
-/// How many of its standard errors the estimate of a queue is lowered by, for the chance that brought it up.
+/// How many standard errors are subtracted from the estimate of a queue, since chance helped it to be noticed.
 const LOWERED: f64 = 0.3;
 
-/// The first step of growth, with the fourth root of the limit, and how much larger each one is than the last while
-/// calls take no longer than so.
+/// The first step of growth, times the fourth root of the limit; the factor from one step to the next; and the latency
+/// up to which that factor applies.
 const STEP: f64 = 0.75;
 const ACCELERATION: f64 = 1.8;
 const NO_QUEUE: f64 = 1.1;
 
-/// After how many windows the limit probes, and how far it goes.
+/// After how many windows the limit probes, and how low it goes.
 const WINDOWS: u32 = 18;
 const PROBE: f64 = 0.72;
 
-/// What counts as overload: the limit falls to this part.
+/// The share of the limit that is left after an overload.
 const LEFT: f64 = 0.9;
 
-/// A window is of so many calls at least, and until its error is small, but not of more than so many for each that
-/// may run. It is cut short if there is a queue beyond that many errors.
+/// A window has at least `CALLS` calls, and continues until its relative error is at most `ERROR`, but not beyond
+/// `ROUNDS` calls for each that may run. It is cut short if there is a queue by `CUT_SHORT` errors.
 const CALLS: f64 = 12.0;
 const CALLS_AT_FIRST: f64 = 24.0;
 const ERROR: f64 = 0.05;
@@ -171,11 +171,11 @@ const ROUNDS: f64 = 9.0;
 const FEWEST: f64 = 8.0;
 const CUT_SHORT: f64 = 4.0;
 
-/// How many windows what is known of the base counts as, at most, against the next one.
+/// How many windows the known base latency weighs, at most, against the next one.
 const MEMORY: f64 = 12.0;
 
 impl Vegas {
-    /// Makes a policy that has seen no call yet.
+    /// Creates a policy that has seen no call yet.
     pub fn new() -> Self {
         Self {
             limit: 0.0,
@@ -200,7 +200,7 @@ impl Vegas {
         }
     }
 
-    /// Tells whether a window may end here.
+    /// Returns whether a window may end here.
     fn is_enough(&self, shown: &Shown) -> bool {
         let starting = self.phase == Phase::Starting;
         let fewest = if starting { CALLS_AT_FIRST } else { CALLS };
@@ -212,7 +212,7 @@ impl Vegas {
         !starting && shown.count >= 0.7 * self.limit && longer > CUT_SHORT * shown.error
     }
 
-    /// Decides on the limit by what a window has shown.
+    /// Sets the limit according to what a window shows.
     fn decide(&mut self, shown: Shown) {
         self.windows += 1;
         if self.base.latency == 0.0 {
@@ -238,7 +238,7 @@ impl Vegas {
         } else if shown.in_use - shown.in_use / ratio < QUEUE {
             self.step = 0.0;
             let fallen = self.fallen.take();
-            // One call at a time does not queue behind any of ours.
+            // A single call does not queue behind any of ours.
             if shown.in_use < 1.5 {
                 self.go_back(&shown, fallen.map_or(shown.in_use, |fallen| fallen.high));
             } else {
@@ -270,7 +270,7 @@ impl Vegas {
         self.knee = in_use / (ratio - LOWERED * error / self.base.latency).max(1.0);
         let limit = self.knee * FALL;
         self.limit = limit.max((limit + ROUNDING).floor().min(in_use - 1.0));
-        // Not in the middle of a change.
+        // Not while a change is under way.
         if self.windows > WINDOWS && ratio < 1.4 {
             self.windows = 0;
             self.phase = Phase::Probing;
@@ -278,7 +278,7 @@ impl Vegas {
         }
     }
 
-    /// Learns from calls of which few were let run, and returns to as many as there should be.
+    /// Learns from a window with few calls, and returns to as many as there should be.
     fn end_probe(&mut self, shown: &Shown) {
         let former = self.base.latency;
         let longer = shown.latency - former;
@@ -292,7 +292,7 @@ impl Vegas {
         self.limit = self.knee * self.base.latency / former;
     }
 
-    /// Learns what a call takes when none queue, if none should.
+    /// Learns how long a call takes without a queue, if there should be none.
     fn learn(&mut self, shown: &Shown) {
         let longer = shown.latency - self.base.latency;
         let tolerable = shown.latency < TOLERATED_AT_FIRST * self.base.latency;
@@ -312,15 +312,15 @@ impl Vegas {
         }
     }
 
-    /// Tells whether the limit fell twice, and calls take as long as before. Then they do not queue.
+    /// Returns whether the limit fell twice while calls took as long as before. Then they do not queue.
     fn is_in_vain(&mut self, shown: &Shown) -> bool {
         let Some(fallen) = self.fallen else { return false };
         let left = shown.in_use / fallen.in_use;
         if left >= 0.9 {
-            return false; // That is too little to tell.
+            return false; // Too little to tell.
         }
         let change = shown.latency / fallen.latency;
-        // If they take longer still, something is just changing.
+        // If they take even longer, a change is under way.
         let in_vain = change > (1.0 + left) / 2.0 && change < 1.15;
         if in_vain && fallen.high > fallen.in_use {
             self.go_back(shown, fallen.high);
@@ -332,8 +332,7 @@ impl Vegas {
         false
     }
 
-    /// Takes what calls take now for what they take without a queue, and lets as many run as when they took no
-    /// longer.
+    /// Takes the current latency as that without a queue, and lets as many calls run as when latency was no higher.
     fn go_back(&mut self, shown: &Shown, high: f64) {
         self.base.set(shown);
         self.fallen = None;
@@ -380,7 +379,7 @@ impl Base {
         *self = Self { latency: shown.latency, weight: shown.count };
     }
 
-    /// Takes in one more window, as if it were of so many times as many calls.
+    /// Adds a window, with its calls counted `times` times.
     fn learn(&mut self, shown: &Shown, times: f64) {
         let count = shown.count * times;
         self.weight = self.weight.min(MEMORY * count.max(16.0)) + count;
@@ -389,18 +388,18 @@ impl Base {
 }
 
 impl Window {
-    /// Begins when most calls that began earlier are over.
+    /// Begins when most calls that started earlier have completed.
     fn new(now: Duration, latency: f64) -> Self {
         let changed = now.as_secs_f64();
         Self { changed, begin: changed + latency, ..Self::default() }
     }
 
-    /// Takes in a call. Returns what the window shows, if that is worth a look.
+    /// Adds a call. Returns what the window shows, once that is significant.
     fn add(&mut self, sample: &Sample) -> Option<Shown> {
         if sample.now.as_secs_f64() < self.begin {
             return None;
         }
-        // A clock may be coarse, and a call fast.
+        // The clock may be coarse, and the call fast.
         let latency = sample.latency.as_secs_f64().max(1e-9);
         self.count += 1.0;
         self.latency += latency;

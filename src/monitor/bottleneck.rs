@@ -1,9 +1,8 @@
-//! Which stage is the bottleneck, of numbers alone.
+//! Which stage is the bottleneck, derived from numbers alone.
 //!
-//! What a pipeline waits for can be seen on both sides of it: upstream of a bottleneck stages are held back, and
-//! downstream of it they wait for items. So what counts is which share of the time each stage spent on what it alone
-//! is to blame for: its own calls, its permits, its polls. Shares are of the whole run, so that what comes at its
-//! begin and its end is as small as it is short.
+//! A bottleneck shows on both sides: stages upstream of it are held back, and stages downstream of it wait for items. So
+//! what counts is the share of its time that each stage spent on what it alone is responsible for: its calls, its
+//! permits, its polls. Shares are of the whole run, so effects at its start and its end weigh as little as they last.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,10 +10,10 @@ use std::time::Duration;
 use super::snapshot::{Snapshot, StageSnapshot};
 use super::text::{duration, limited, percent, rate};
 
-/// What holds up a pipeline the most: see [`Snapshot::bottleneck`].
+/// What slows a pipeline down the most: see [`Snapshot::bottleneck`].
 ///
-/// [`Display`](fmt::Display) says it in words, with what can be done about it. The guide's page
-/// [which stage is slow](crate::guide::which_stage_is_slow) says more.
+/// [`Display`](fmt::Display) explains it, and what can be done about it. For more see the guide's page
+/// [which stage is slow](crate::guide::which_stage_is_slow).
 ///
 /// # Examples
 ///
@@ -39,98 +38,98 @@ use super::text::{duration, limited, percent, rate};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Bottleneck {
-    /// What kind it is.
+    /// The kind of bottleneck.
     pub kind: BottleneckKind,
 
     /// The name of the stage or point that is the bottleneck, or is next to it.
     pub stage: String,
 
-    /// Where it is in [`Snapshot::stages`].
+    /// Its index in [`Snapshot::stages`].
     pub index: usize,
 
-    /// Which share of the time it held up the pipeline, from 0 to 1.
+    /// The share of the time in which it held up the pipeline, from 0 to 1.
     pub share: f64,
 
-    /// How many calls of the stage ran, on average.
+    /// The average number of running calls of the stage.
     pub running: f64,
 
-    /// The limit of the stage. `None` of a point.
+    /// The limit of the stage. `None` for a point.
     pub limit: Option<usize>,
 
     /// The limit with which the stage would keep up with the next slowest part of the pipeline, by Little's law. It
-    /// assumes that calls take no longer when more of them run. `None` if a limit is no cure, or if all others are
-    /// more than 20 times as fast, so that they say nothing.
+    /// assumes that calls take no longer when more of them run. `None` if a higher limit would not help, or if
+    /// everything else is more than 20 times as fast, which is too far away to tell.
     pub needed: Option<usize>,
 
-    /// The name of the stage that would be the next bottleneck. `None` if it is the source, the consumer or the
-    /// thread, or too far away to tell.
+    /// The stage that would be the next bottleneck. `None` if that is the source, the consumer or the thread, or too far
+    /// away to tell.
     pub next: Option<String>,
 
-    /// Items a second that it pulled, over the whole run.
+    /// Items pulled per second, over the whole run.
     pub per_second: f64,
 
     /// The mean duration of its calls.
     pub mean: Duration,
 
-    /// How long it was polled for each item that it pulled, on average.
+    /// How long it was polled for each pulled item, on average.
     pub polled: Duration,
 }
 
-/// What a [`Bottleneck`] is.
+/// The kinds of [`Bottleneck`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BottleneckKind {
-    /// Upstream of the first stage: it waits for items. The pipeline keeps up with its source.
+    /// Upstream of the first stage, which waits for items. The pipeline keeps up with its source.
     Source,
 
-    /// The polls of the stage, which keep the thread busy. Meanwhile nothing else of its task goes on.
+    /// The polls of the stage, which keep the thread busy. Meanwhile nothing else in its task runs.
     Busy,
 
-    /// The limit of the stage: as many calls run as it allows.
+    /// The limit of the stage: as many calls are running as it allows.
     Limit,
 
-    /// Slow calls of the stage, behind which others have to wait: for their turn in order, for their key, for room
-    /// in the window or for weight; or for the last calls of all. It has no room, and few calls run.
+    /// Slow calls of the stage that others have to wait for: for their turn in order, for their key, for room in the
+    /// window or for weight, or at the very end. The stage has no room, but few of its calls run.
     HeadOfLine,
 
     /// A [`Semaphore`](crate::Semaphore) whose permits are used elsewhere, or by calls that weigh more than 1.
     SharedLimit,
 
-    /// A [`Semaphore`](crate::Semaphore) that is paused, as its limit is 0.
+    /// A [`Semaphore`](crate::Semaphore) that is paused: its limit is 0.
     Paused,
 
-    /// Something between this stage and the next that is not monitored: the one is held back, and the other waits
-    /// for items.
+    /// Something unmonitored between this stage and the next: this one is held back, and the next one waits for items.
     Unmonitored,
 
-    /// Downstream of the last stage: it has outputs, and is not asked for them.
+    /// Downstream of the last stage, which has outputs that nobody asks for.
     Consumer,
 }
 
-/// A part of this size says that something is the bottleneck beyond doubt.
+/// A part with this share is the bottleneck beyond doubt.
 const MOST: f64 = 0.5;
 
-/// What takes less is none, even if nothing takes more.
+/// A part with a smaller share is no bottleneck, even if no other share is larger.
 const LEAST: f64 = 0.25;
 
-/// What takes less of the time than this is so fast that nothing can be told of how fast.
+/// A part with a smaller share is so fast that nothing can be said about how fast.
 const NEGLIGIBLE: f64 = 0.05;
 
-/// To hand an item to another thread takes about as long as this.
+/// Passing an item to another thread takes about this long.
 const BARELY: Duration = Duration::from_micros(10);
 
-/// A pipeline that was seen for less says nothing.
+/// A pipeline that was observed for less time says nothing.
 const BRIEF: Duration = Duration::from_millis(1);
 
 impl Snapshot {
-    /// Tells what holds up the pipeline the most.
+    /// Finds what slows the pipeline down the most.
     ///
-    /// It goes by the shares of [`Times`](super::Times), over the whole time that the pipeline was seen. `None` if
-    /// that is too short, if nothing stands out, or if the monitor takes no time.
+    /// It compares the shares of [`Times`](super::Times) over the whole time in which the pipeline was observed. Returns
+    /// `None` if that is too short, if nothing stands out, or if the monitor takes no times.
     ///
-    /// The stages of one pipeline must have been named in its order, and those of other pipelines by another monitor.
-    /// A pipeline of several tasks, with a [`prefetch`](crate::FlowExt::prefetch) between them, is one, but what is
-    /// [busy](BottleneckKind::Busy) in one of them is taken to block those upstream of it in the others as well.
+    /// The stages of a pipeline must have been created in the order of the pipeline. Use a monitor of its own for each
+    /// kind of pipeline. If a pipeline has several tasks, with a [`prefetch`](crate::FlowExt::prefetch) between them, it
+    /// is still one, but a [busy](BottleneckKind::Busy) stage in one task is assumed to block upstream stages in other
+    /// tasks too.
     ///
     /// # Examples
     ///
@@ -159,18 +158,18 @@ impl Snapshot {
     }
 }
 
-/// The stages of a snapshot that have run, and how long.
+/// The stages of a snapshot that have run.
 struct Pipeline<'a> {
     stages: Vec<Stage<'a>>,
 
-    /// The time in which a thread computed, as a share of that of the pipeline.
+    /// The time for which the thread was busy, as a share of the pipeline's time.
     busy: f64,
 
-    /// The stage that computed most.
+    /// The stage that kept it busy the most.
     busiest: usize,
 }
 
-/// A stage, with the shares of its time.
+/// A stage, with its times as shares.
 struct Stage<'a> {
     index: usize,
     seen: &'a StageSnapshot,
@@ -180,10 +179,10 @@ struct Stage<'a> {
     calls: f64,
     downstream: f64,
 
-    /// How many of its calls ran, on average, in a pipeline.
+    /// The average number of its running calls in a pipeline.
     running: f64,
 
-    /// Items a second that it pulled.
+    /// Items pulled per second.
     per_second: f64,
 }
 
@@ -207,19 +206,19 @@ impl<'a> Pipeline<'a> {
         let (first, last) = (self.stages.first()?, self.stages.last()?);
         let busiest = &self.stages[self.busiest];
 
-        // While the consumer has the thread, the others are not polled, and seem to wait for whatever they waited for
-        // before.
+        // While the consumer occupies the thread, the stages are not polled, and seem to wait for whatever they waited
+        // for before.
         if last.downstream >= MOST {
             return Some(last.bottleneck(BottleneckKind::Consumer, last.downstream));
         }
-        // While a stage has the thread, so do those upstream of it. Those downstream of it poll it meanwhile, unless
-        // they are in another task.
+        // While a stage occupies the thread, upstream stages seem to wait too. Downstream stages poll it meanwhile,
+        // unless they are in another task.
         let after = &self.stages[self.busiest + 1..];
         if self.busy >= MOST && after.iter().all(|stage| stage.own() <= self.busy) {
             return Some(busiest.bottleneck(BottleneckKind::Busy, self.busy));
         }
 
-        // From the end to the source, as the later one counts of two that are as slow as each other.
+        // From the end to the source: if two are equally slow, the later one counts.
         let consumer = (last, BottleneckKind::Consumer, last.downstream);
         let own = self.stages.iter().rev().map(|stage| (stage, stage.held_by(), stage.own()));
         let between = self.stages.windows(2).rev().map(|pair| {
@@ -244,8 +243,8 @@ impl<'a> Pipeline<'a> {
 
     /// Returns the limit with which a stage would keep up with the next slowest one, and which one that is.
     ///
-    /// If each part of the pipeline takes a share of the time, it could do as many times as much as that share goes
-    /// into 1. For as many times as much the stage needs as many times the calls that run.
+    /// A part that is active for a given share of the time could do 1 / share times as much. For that the stage needs
+    /// 1 / share times as many running calls.
     fn needed(&self, of: &Stage<'_>) -> (Option<usize>, Option<String>) {
         let first =
             self.stages.first().filter(|first| first.index != of.index || first.upstream > 0.0);
@@ -261,9 +260,9 @@ impl<'a> Pipeline<'a> {
         if share < NEGLIGIBLE {
             return (None, None);
         }
-        // A hundredth of a call is none.
+        // A hundredth of a call does not count.
         let needed = (of.running / share - 0.01).ceil() as usize;
-        // If the other one is as slow, not even that much is gained.
+        // If the other one is just as slow, a higher limit does not even gain that much.
         let more = of.seen.limit.map(|limit| needed.max(limit.saturating_add(1)));
         (more, next.cloned())
     }
@@ -276,11 +275,11 @@ impl<'a> Stage<'a> {
         let worked = seen.calls.mean.as_secs_f64() * seen.calls.count as f64;
         let mut running = worked / all.as_secs_f64();
         if seen.calls.count <= seen.running {
-            // Most of them have not come to their end yet.
+            // Most of them have not completed yet.
             running = running.max(seen.running as f64 / seen.runs.max(1) as f64);
         }
         if seen.time.permit > Duration::ZERO && !snapshot.elapsed.is_zero() {
-            // Runs at the same time share a semaphore.
+            // Simultaneous runs share a semaphore.
             running = running.max(worked / snapshot.elapsed.as_secs_f64());
         }
         Self {
@@ -296,12 +295,12 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The share of the time in which it could not go on for reasons of its own.
+    /// Returns the share of the time in which it could not continue for reasons of its own.
     fn own(&self) -> f64 {
         self.permit + self.calls
     }
 
-    /// Tells why it could not.
+    /// Returns why it could not continue.
     fn held_by(&self) -> BottleneckKind {
         let limit = self.seen.limit.unwrap_or(usize::MAX);
         let used = self.running / limit.max(1) as f64;
@@ -317,13 +316,13 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// The share of what it could do that it does.
+    /// Returns how much of its capacity it used.
     fn used(&self) -> f64 {
         let Some(limit) = self.seen.limit else { return 0.0 };
         let used = self.running / limit.max(1) as f64;
         let StageSnapshot { yielded, refused, failed, waiting, dropped, calls, .. } = self.seen;
         let outputs = yielded + refused;
-        // An inner stream is open also while it is held back.
+        // An inner stream stays open while it is held back.
         let is_flat_map =
             outputs > calls.count || outputs + failed + waiting + dropped < calls.count;
         if is_flat_map { used.min(1.0 - self.downstream) } else { used.min(1.0) }
@@ -355,34 +354,34 @@ impl fmt::Display for Bottleneck {
         match self.kind {
             BottleneckKind::Source => write!(
                 f,
-                "The source is the bottleneck: `{stage}` waits for items {share} of the time, and gets {} a second. \
+                "The source is the bottleneck: `{stage}` waits for items {share} of the time, and gets {} per second. \
                  The stages keep up, so higher limits would change nothing.",
                 rate(self.per_second)
             ),
             BottleneckKind::Busy if self.limit.is_none() => write!(
                 f,
-                "What is upstream of `{stage}` is the bottleneck: polls keep the thread busy {share} of the time, most of \
-                 all its own, and block the task meanwhile. With `prefetch` it has a task to itself."
+                "The bottleneck is upstream of `{stage}`: polls keep the thread busy {share} of the time, mostly there, \
+                 and block the task meanwhile. `prefetch` would run it in a task of its own."
             ),
             BottleneckKind::Busy => {
                 let source = if self.index == 0 { " or its source's" } else { "" };
                 write!(
                     f,
-                    "`{stage}` is the bottleneck: polls keep the thread busy {share} of the time, most of all its \
+                    "`{stage}` is the bottleneck: polls keep the thread busy {share} of the time, mostly its \
                      own{source}, and block the task meanwhile. "
                 )?;
                 if self.polled < BARELY {
                     let polled = duration(self.polled);
                     return write!(
                         f,
-                        "An item takes but {polled}, so only batches are worth a thread of their own."
+                        "An item takes only {polled}, so only batches are worth a thread of their own."
                     );
                 }
-                f.write_str("Offload what it does with `in_thread`, or its calls with `in_task`.")
+                f.write_str("Offload its work with `in_thread`, or its calls with `in_task`.")
             }
             BottleneckKind::Limit => {
                 let each = match self.mean {
-                    Duration::ZERO => "and none is over yet".to_owned(),
+                    Duration::ZERO => "and none has completed yet".to_owned(),
                     mean => format!("{} each", duration(mean)),
                 };
                 let next =
@@ -398,36 +397,36 @@ impl fmt::Display for Bottleneck {
                         f,
                         "With a limit of {needed} it would keep up with {next}, if calls take no longer then."
                     ),
-                    None => f.write_str("Raise it as far as what is called can take it."),
+                    None => f.write_str("Raise it as far as the service that it calls can handle."),
                 }
             }
             BottleneckKind::HeadOfLine => write!(
                 f,
                 "`{stage}` is the bottleneck: it waits for slow calls {share} of the time, while {running} of {} run. \
-                 Others wait behind these: for their turn in order, where a `window` lets them run, or for their key \
-                 or weight.",
+                 Other items wait for these: for their turn in order, which a `window` can fix, or for their key or \
+                 weight.",
                 limited(limit)
             ),
             BottleneckKind::SharedLimit => write!(
                 f,
                 "The semaphore of `{stage}` is the bottleneck: it waits for permits {share} of the time, while \
-                 {running} of its calls run under a limit of {}. Others hold the rest: raise the limit, or give \
-                 `{stage}` one of its own.",
+                 {running} of its calls run under a limit of {}. Others hold the rest: raise the limit, or use a \
+                 separate one for `{stage}`.",
                 limited(limit)
             ),
             BottleneckKind::Paused => write!(
                 f,
-                "`{stage}` is paused: the limit of its semaphore is 0. `set_limit` has it go on."
+                "`{stage}` is paused: the limit of its semaphore is 0. `set_limit` resumes it."
             ),
             BottleneckKind::Unmonitored => write!(
                 f,
                 "The bottleneck comes after `{stage}`, and is not monitored: {share} of the time `{stage}` is held back \
-                 and the next stage waits for items. A point of the monitor behind what is there shows more."
+                 and the next stage waits for items. Add a point of the monitor after it to see more."
             ),
             BottleneckKind::Consumer => write!(
                 f,
-                "The consumer is the bottleneck: `{stage}` has an output {share} of the time and is not asked for it. \
-                 Make what it does with outputs a stage, with a limit above 1."
+                "The consumer is the bottleneck: `{stage}` has an output {share} of the time and nobody asks for it. \
+                 Turn the consumer's work into a stage with a limit above 1."
             ),
         }
     }
@@ -440,7 +439,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A stage that was seen for a second, with these per cents of it: polled, upstream, permit, calls, downstream.
+    /// A stage that was observed for a second, in percent: polled, upstream, permit, calls, downstream.
     fn stage(name: &str, limit: usize, percents: [u32; 5]) -> StageSnapshot {
         let [polled, upstream, permit, calls, downstream] =
             percents.map(|percent| SECOND / 100 * percent);
@@ -462,7 +461,7 @@ mod tests {
     }
 
     impl StageSnapshot {
-        /// So many calls of so many milliseconds each.
+        /// Adds `count` calls of `milliseconds` each.
         fn with_calls(self, count: u64, milliseconds: u64) -> Self {
             let mean = Duration::from_millis(milliseconds);
             Self {
@@ -476,7 +475,7 @@ mod tests {
         Snapshot { elapsed: SECOND, stages: stages.into() }
     }
 
-    /// The kind of the bottleneck, and the stage.
+    /// The kind of bottleneck, and the stage.
     fn found(stages: impl Into<Vec<StageSnapshot>>) -> Option<(BottleneckKind, String)> {
         snapshot(stages).bottleneck().map(|found| (found.kind, found.stage))
     }

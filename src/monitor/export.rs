@@ -7,10 +7,10 @@ use metrics::{Label, counter, describe_counter, describe_gauge, gauge};
 
 use super::{Durations, Monitor, StageSnapshot, Times};
 
-/// A number of a stage: its name, what it is, and how it is had.
+/// A metric of a stage: its name, its meaning, and how to get it.
 type Number = (&'static str, &'static str, fn(&StageSnapshot) -> u64);
 
-/// What only grows. The last one needs the time.
+/// The counters. The last one needs times.
 const COUNTERS: [Number; 8] = [
     ("flowlet_runs_total", "Pipelines that have had the stage.", |stage| stage.runs),
     ("flowlet_items_pulled_total", "Items that the stage pulled.", |stage| stage.pulled),
@@ -26,7 +26,7 @@ const COUNTERS: [Number; 8] = [
     ("flowlet_calls_timed_total", "Calls whose duration is known.", |stage| stage.calls.count),
 ];
 
-/// What is so as of now.
+/// The gauges.
 const GAUGES: [Number; 2] = [
     ("flowlet_calls_running", "Calls that run, and open inner streams.", |stage| stage.running),
     ("flowlet_items_waiting", "Items and outputs that wait.", |stage| stage.waiting),
@@ -37,7 +37,7 @@ const CALL_QUANTILES: &str = "flowlet_call_duration_seconds";
 const CALL_TIME: &str = "flowlet_call_duration_microseconds_total";
 const STAGE_TIME: &str = "flowlet_stage_time_microseconds_total";
 
-/// A label, and the duration that it stands for.
+/// A label, and the duration it stands for.
 type Labelled<T> = (&'static str, fn(&T) -> Duration);
 
 const QUANTILES: [Labelled<Durations>; 4] = [
@@ -56,13 +56,13 @@ const STATES: [Labelled<Times>; 5] = [
 ];
 
 impl Monitor {
-    /// Hands the numbers of each stage as of now to the recorder of the crate [`metrics`], and so to Prometheus and
+    /// Exports the current numbers of each stage to the recorder of the crate [`metrics`], and so to Prometheus and
     /// others. With the feature `metrics`.
     ///
-    /// To be called by a timer, or before a scrape is answered. Nothing is handed over in between, so a pipeline runs
-    /// as fast as without it. It does nothing where no recorder is installed.
+    /// Call it from a timer, or before a scrape is answered. Nothing is exported in between, so it does not slow the
+    /// pipeline down. If no recorder is installed, it does nothing.
     ///
-    /// Every metric has the label `stage`. Stages of one name are added up; of their quantiles the longest is taken.
+    /// Every metric has the label `stage`. Stages with the same name are added up; for quantiles the longest is taken.
     ///
     /// | metric | kind | |
     /// | --- | --- | --- |
@@ -73,27 +73,28 @@ impl Monitor {
     /// | `flowlet_outputs_yielded_total` | counter | [`yielded`](StageSnapshot::yielded) |
     /// | `flowlet_calls_failed_total` | counter | [`failed`](StageSnapshot::failed) |
     /// | `flowlet_calls_panicked_total` | counter | [`panicked`](StageSnapshot::panicked) |
-    /// | `flowlet_calls_limit` | gauge | [`limit`](StageSnapshot::limit), of a stage that has one |
+    /// | `flowlet_calls_limit` | gauge | [`limit`](StageSnapshot::limit), for stages that have one |
     /// | `flowlet_calls_running` | gauge | [`running`](StageSnapshot::running) |
     /// | `flowlet_items_waiting` | gauge | [`waiting`](StageSnapshot::waiting) |
     ///
-    /// A monitor that takes the time also has these:
+    /// A monitor that takes times also exports these:
     ///
     /// | metric | kind | |
     /// | --- | --- | --- |
-    /// | `flowlet_calls_timed_total` | counter | how many [`calls`](StageSnapshot::calls) came to their end |
-    /// | `flowlet_call_duration_microseconds_total` | counter | how long they took together |
+    /// | `flowlet_calls_timed_total` | counter | how many [`calls`](StageSnapshot::calls) have completed |
+    /// | `flowlet_call_duration_microseconds_total` | counter | their total duration |
     /// | `flowlet_call_duration_seconds` | gauge | with the label `quantile`: `0.5`, `0.9`, `0.99` or `1`, of all calls so far |
     /// | `flowlet_stage_time_microseconds_total` | counter | with the label `state`, a field of [`Times`] |
     ///
-    /// Times that only grow are in microseconds because a counter of `metrics` is a whole number. What they are good
-    /// for is a rate: in PromQL the share of its time in which a stage waited for its calls is
-    /// `rate(flowlet_stage_time_microseconds_total{state="calls"}[1m]) / 1e6`, and the mean duration of a call, in
-    /// microseconds, `rate(flowlet_call_duration_microseconds_total[1m]) / rate(flowlet_calls_timed_total[1m])`. There
-    /// is no metric of [`per_second`](StageSnapshot::per_second) because `rate(flowlet_outputs_yielded_total[10s])`
-    /// is the same.
+    /// Total times are in microseconds because a counter of `metrics` is an integer. Use them for rates: in PromQL,
+    /// `rate(flowlet_stage_time_microseconds_total{state="calls"}[1m]) / 1e6` is the share of its time in which a stage
+    /// waited for its calls, and
+    /// `rate(flowlet_call_duration_microseconds_total[1m]) / rate(flowlet_calls_timed_total[1m])` is the mean duration of
+    /// a call in microseconds. There is no metric for [`per_second`](StageSnapshot::per_second), because
+    /// `rate(flowlet_outputs_yielded_total[10s])` is the same.
     ///
-    /// Two monitors whose stages have the same names go by labels: see [`export_with`](Self::export_with).
+    /// If two monitors have stages with the same names, tell them apart with labels: see
+    /// [`export_with`](Self::export_with).
     ///
     /// # Examples
     ///
@@ -120,10 +121,9 @@ impl Monitor {
         self.export_with(&[]);
     }
 
-    /// Does what [`export`](Self::export) does, with more labels.
+    /// Does what [`export`](Self::export) does, with additional labels.
     ///
-    /// A label that tells pipelines apart keeps monitors from counting in each other's metrics if their stages have
-    /// the same names.
+    /// A label for the pipeline keeps two monitors with the same stage names from counting in each other's metrics.
     ///
     /// # Examples
     ///
@@ -172,7 +172,7 @@ fn counters(is_timed: bool) -> &'static [Number] {
     &COUNTERS[..COUNTERS.len() - usize::from(!is_timed)]
 }
 
-/// The stages of one name.
+/// The stages with the same name.
 struct Stage<'a> {
     stages: Vec<&'a StageSnapshot>,
     labels: Vec<Label>,
@@ -201,7 +201,7 @@ impl Stage<'_> {
         counter!(CALL_TIME, self.labels.clone()).absolute(sum);
         if self.stages.iter().any(|stage| stage.calls.count > 0) {
             for (quantile, of) in QUANTILES {
-                // Of several stages the longest, which is no less than that of all their calls together.
+                // The longest of several stages, which is no less than that of all their calls together.
                 let longest = self.stages.iter().map(|stage| of(&stage.calls)).max();
                 gauge!(CALL_QUANTILES, self.and("quantile", quantile))
                     .set(longest.unwrap_or_default().as_secs_f64());
@@ -217,7 +217,7 @@ impl Stage<'_> {
         self.stages.iter().fold(0, |sum, stage| sum.saturating_add(of(stage)))
     }
 
-    /// The labels and one more.
+    /// Returns the labels and one more.
     fn and(&self, key: &'static str, value: &'static str) -> Vec<Label> {
         let mut labels = self.labels.clone();
         labels.push(Label::from_static_parts(key, value));

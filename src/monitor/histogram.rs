@@ -2,16 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A power of two has so many buckets, so a duration is known to an eighth of itself, a middle to a sixteenth.
+/// The number of buckets per power of two. A duration is known to an eighth of itself, a median to a sixteenth.
 const STEPS: u32 = 8;
 
-/// As many as there are up to 2^42 ticks of some nanosecond, which is half an hour or more.
+/// Enough buckets for 2^42 ticks of about a nanosecond, which is half an hour or more.
 const BUCKETS: usize = 40 * STEPS as usize;
 
-/// How many durations there were of each size.
+/// Counts of durations by size.
 ///
-/// Memory is bounded, and whoever records takes no lock, while others read: that is why this is no histogram of the
-/// crate `hdrhistogram`, whose shared form locks. One thread at a time records.
+/// Memory is bounded, and recording takes no lock while others read. That is why this is no histogram of the crate
+/// `hdrhistogram`, whose shared form locks. One thread at a time records.
 pub(super) struct Histogram {
     buckets: [AtomicU64; BUCKETS],
     sum: AtomicU64,
@@ -27,7 +27,7 @@ impl Histogram {
         }
     }
 
-    /// Records a duration of so many ticks.
+    /// Records a duration in ticks.
     pub(super) fn record(&self, ticks: u64) {
         add(&self.buckets[bucket(ticks)], 1);
         add(&self.sum, ticks);
@@ -47,7 +47,7 @@ impl Histogram {
     }
 }
 
-/// Adds to a number that one thread at a time writes.
+/// Adds to a number that only one thread at a time writes.
 #[inline]
 pub(super) fn add(number: &AtomicU64, more: u64) {
     number.store(number.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
@@ -74,7 +74,7 @@ impl Recorded {
         self.max
     }
 
-    /// Returns the duration that so large a share of all do not exceed, to a sixteenth of it.
+    /// Returns the quantile `share` of the durations, to a sixteenth of it.
     pub(super) fn quantile(&self, share: f64) -> u64 {
         let rank = (self.count() as f64 * share).ceil().max(1.0) as u64;
         let mut below = 0;
@@ -99,7 +99,7 @@ fn bucket(ticks: u64) -> usize {
     (((power * STEPS) as u64 + step) as usize).min(BUCKETS - 1)
 }
 
-/// Returns the middle of what is counted in a bucket.
+/// Returns the middle of a bucket.
 fn middle(bucket: usize) -> u64 {
     let (power, step) = (bucket as u64 / u64::from(STEPS), bucket as u64 % u64::from(STEPS));
     if power == 0 {

@@ -1,6 +1,6 @@
-//! Seeing what the stages of a pipeline do.
+//! Observing what the stages of a pipeline do.
 //!
-//! A [`Monitor`] rides on the limit of a stage: `monitor.stage("fetch", 20)` is a limit as `20` is.
+//! A [`Monitor`] is attached to the limit of a stage: `monitor.stage("fetch", 20)` is a limit, just as `20` is.
 
 mod bottleneck;
 #[cfg(feature = "metrics")]
@@ -33,23 +33,21 @@ pub use self::snapshot::{Durations, Snapshot, StageSnapshot, Times};
 use crate::Concurrency;
 use crate::concurrency::Limit;
 
-/// Sees what the stages of a pipeline do: how much they have done, what they wait for, and which of them is the
-/// bottleneck.
+/// Observes the stages of a pipeline: how much they have done, what they wait for, and which of them is the bottleneck.
 ///
-/// It rides on the limit: [`stage`](Self::stage) makes a limit under which the stage is seen by a name, and takes
-/// whatever a limit can be. What has no limit, such as a source, batches or the consumer, is seen at a
-/// [`point`](Self::point). Name them in the order of the pipeline, which is that of the program as a rule.
+/// It is attached to limits. [`stage`](Self::stage) wraps any limit in one under which the stage is observed by name.
+/// What has no limit, such as a source, batches or the consumer, is observed at a [`point`](Self::point). Create stages
+/// and points in the order of the pipeline, which is usually their order in the program.
 ///
-/// Clones are handles to the same monitor, so another task can look while the pipeline runs. A stage that is in many
-/// pipelines, as those of a [`Flow`](crate::Flow) that is applied again and again are, counts for all of them
-/// together.
+/// Clones are handles to the same monitor, so another task can read it while the pipeline runs. If a stage is part of
+/// many pipelines, as in a [`Flow`](crate::Flow) that is applied repeatedly, its numbers cover all of them together.
 ///
 /// # Cost
 ///
-/// A stage that is not monitored pays nothing, but for some 20 instructions a call under a
-/// [`Semaphore`](crate::Semaphore). One that is monitored takes no lock, and allocates nothing per call. On a Xeon a call
-/// costs it 4 ns for counting, and 60 ns with the time, most of which goes to three readings of a clock. A monitor made
-/// by [`counting`](Self::counting) takes no time. Each run of a stage keeps 4 kB of numbers.
+/// A stage that is not monitored pays nothing, except for some 20 instructions per call under a
+/// [`Semaphore`](crate::Semaphore). A monitored stage takes no lock, and allocates nothing per call. On a Xeon it costs
+/// 4 ns per call to count, and 60 ns to take times too, most of it for three clock readings. A monitor created by
+/// [`counting`](Self::counting) takes no times. Each run of a stage keeps 4 kB of numbers.
 ///
 /// # Examples
 ///
@@ -89,14 +87,14 @@ struct Shared {
     stages: Mutex<Vec<Arc<Watched>>>,
     clock: quanta::Clock,
 
-    /// When it was made, in ticks.
+    /// When it was created, in ticks.
     began: u64,
 
-    /// Whether time is taken.
+    /// Whether it takes times.
     is_timed: bool,
 }
 
-/// A stage that a monitor sees, in all of its runs.
+/// A monitored stage, in all of its runs.
 pub(crate) struct Watched {
     name: String,
     limit: Option<Limit>,
@@ -107,16 +105,16 @@ pub(crate) struct Watched {
 /// The runs of a stage.
 #[derive(Default)]
 struct Runs {
-    /// What those that are over have counted.
+    /// What finished runs have counted.
     past: Counted,
     now: Vec<Arc<Run>>,
 
-    /// How many there were.
+    /// How many runs there have been.
     count: u64,
 }
 
 impl Monitor {
-    /// Makes a monitor.
+    /// Creates a monitor.
     ///
     /// # Examples
     ///
@@ -128,7 +126,7 @@ impl Monitor {
         Self::with_time(true)
     }
 
-    /// Makes a monitor that counts, and looks at no clock: it has no rates, durations and times.
+    /// Creates a monitor that only counts. It reads no clock, so it has no rates, durations and times.
     ///
     /// # Examples
     ///
@@ -153,13 +151,13 @@ impl Monitor {
         Self { shared: Arc::new(Shared { stages: Mutex::default(), clock, began, is_timed }) }
     }
 
-    /// Makes a limit under which a stage is seen by a name.
+    /// Returns a limit under which a stage is observed by name.
     ///
-    /// It is that limit otherwise: a number, a [`Semaphore`](crate::Semaphore), an [`Adaptive`](crate::Adaptive) one,
-    /// [`ordered`](crate::ordered), with a [window](Concurrency::window).
+    /// Otherwise it is the given limit: a number, a [`Semaphore`](crate::Semaphore), an [`Adaptive`](crate::Adaptive)
+    /// one, [`ordered`](crate::ordered), with a [window](Concurrency::window).
     ///
-    /// Each call of this is a stage of its own, whatever its name, and stays in the table. So make it once, and clone
-    /// it where many pipelines have the stage, as in a server that runs one for each request.
+    /// Each call of this method creates a stage of its own, whatever its name, which stays in the table. Where many
+    /// pipelines have the same stage, as in a server that runs one per request, call it once and clone the limit.
     ///
     /// # Examples
     ///
@@ -184,7 +182,7 @@ impl Monitor {
         Concurrency { watched: Some(watched), ..limit }
     }
 
-    /// Makes a point at which a stream is seen by a name: see [`FlowExt::monitored`](crate::FlowExt::monitored).
+    /// Creates a point at which a stream is observed by name: see [`FlowExt::monitored`](crate::FlowExt::monitored).
     ///
     /// # Examples
     ///
@@ -209,10 +207,10 @@ impl Monitor {
         watched
     }
 
-    /// Returns what was seen so far.
+    /// Returns what was observed so far.
     ///
-    /// It can be called at any time and from any thread, and holds up no pipeline. Numbers that are read while a
-    /// pipeline is polled on another thread may be of slightly different moments.
+    /// It can be called at any time and from any thread, and does not delay any pipeline. While a pipeline is polled on
+    /// another thread, the numbers may belong to slightly different moments.
     ///
     /// # Examples
     ///
@@ -234,11 +232,11 @@ impl Monitor {
         Snapshot { elapsed: self.shared.duration(now - began), stages }
     }
 
-    /// Returns what was seen of each pipeline that is there now, the oldest one first.
+    /// Returns what was observed of each pipeline that is running now, the oldest one first.
     ///
-    /// A [`Flow`](crate::Flow) that is applied again and again is many pipelines, often at once.
-    /// [`snapshot`](Self::snapshot) adds them up, and this tells them apart. Stages are taken for those of one
-    /// pipeline if they have been in as many before it, as those of one flow have.
+    /// A [`Flow`](crate::Flow) that is applied repeatedly makes many pipelines, often at once.
+    /// [`snapshot`](Self::snapshot) adds them up, and this method keeps them apart. Stages are assigned to the same
+    /// pipeline if they had the same number of earlier runs, as the stages of one flow have.
     ///
     /// # Examples
     ///
@@ -305,13 +303,13 @@ impl Watched {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what was seen in all runs.
+    /// Returns what was observed in all runs.
     fn snapshot(&self, shared: &Shared, now: u64) -> StageSnapshot {
         let runs = self.runs();
         self.seen(shared, now, runs.past.clone(), &runs.now, runs.count)
     }
 
-    /// Adds what is seen in some runs to `counted`.
+    /// Adds what was observed in some runs to `counted`.
     fn seen(
         &self,
         shared: &Shared,
@@ -321,7 +319,7 @@ impl Watched {
         count: u64,
     ) -> StageSnapshot {
         let to_duration = |ticks| shared.duration(ticks);
-        // As the clock goes: a tick is a nanosecond, or less.
+        // Depends on the clock: a tick is a nanosecond, or less.
         let ticks = 10 * (1 << 40) / shared.clock.delta_as_nanos(0, 1 << 40).max(1) * 1_000_000_000;
         let mut per_second = 0.0;
         for run in runs {

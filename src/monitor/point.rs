@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::{Recorder, Watched};
 
-/// A point of a pipeline that is seen by a name: see [`Monitor::point`](super::Monitor::point).
+/// A point of a pipeline that is observed by name: see [`Monitor::point`](super::Monitor::point).
 ///
 /// # Examples
 ///

@@ -1,21 +1,21 @@
-//! How many outputs there were of late.
+//! How many outputs there were recently.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::histogram::add;
 
-/// A span is so many ticks, as a power of two: a tenth of a second to a quarter, as clocks go.
+/// The ticks in a span, as a power of two: a tenth to a quarter of a second, depending on the clock.
 const SPAN: u32 = 28;
 
 /// How many spans are kept.
 const SPANS: usize = 128;
 
-/// Outputs, counted in the span in which they came. One thread at a time counts.
+/// Outputs, counted by the span in which they were yielded. One thread at a time counts.
 pub(super) struct Rate {
     spans: [AtomicU64; SPANS],
 
-    /// The first span, and the one that was counted in last.
+    /// The first span, and the last one that was counted in.
     first: AtomicU64,
     last: AtomicU64,
 }
@@ -56,8 +56,8 @@ impl Rate {
         self.last.store(span, Ordering::Relaxed);
     }
 
-    /// Returns how many outputs there were in the last so many ticks, or spans if that is less, and in how many
-    /// ticks these were.
+    /// Returns how many outputs there were in the last `ticks`, or in the spans that are kept if that is less, and how
+    /// many ticks that covers.
     pub(super) fn of_late(&self, now: u64, ticks: u64) -> (u64, u64) {
         let (first, last) = (self.first.load(Ordering::Relaxed), self.last.load(Ordering::Relaxed));
         if first == NEVER {
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(rate.of_late(now, 2 * SECOND), (18 + 19, 2 * SECOND));
         assert_eq!(rate.of_late(now, 90 * SECOND).0, (10..20).sum());
         assert_eq!(rate.of_late(now + 50 * SECOND, SECOND).0, 0);
-        // After so long a pause nothing of before is counted again.
+        // After such a long pause nothing older is counted again.
         rate.count(100 * SECOND);
         assert_eq!(rate.of_late(100 * SECOND, 30 * SECOND).0, 1);
     }

@@ -10,7 +10,7 @@ use super::{Runs, Watched};
 use crate::event::{Ended, Event, State};
 
 thread_local! {
-    /// How long the stages upstream took in the turn that is being taken.
+    /// How long upstream stages took in the current turn.
     static NESTED: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -23,25 +23,25 @@ pub(crate) struct Recorder {
     /// When the calls began, slot by slot.
     began: Vec<u64>,
 
-    /// When the call began that was made last.
+    /// When the most recent call began.
     beginning: u64,
 
-    /// When the turn began, and what the stages of the turn that it is part of had taken by then.
+    /// When the turn began, and how much time the stages of the enclosing turn had taken by then.
     turn: u64,
     outer: u64,
 
-    /// The time that was taken last.
+    /// The last reading of the clock.
     now: u64,
 
     /// Whether this turn yields an output.
     has_yielded: bool,
 
-    /// Whether a failure waits among the outputs, or did.
+    /// Whether a failure waits among the outputs, or has done so.
     has_failure: bool,
 }
 
 impl Watched {
-    /// Begins a run of the stage. If the monitor is gone no time is taken.
+    /// Begins a run of the stage. If the monitor is gone, no times are taken.
     pub(crate) fn recorder(self: &Arc<Self>) -> Recorder {
         let shared = self.shared.upgrade();
         let began = shared.as_ref().map_or(0, |shared| shared.clock.raw());
@@ -67,7 +67,7 @@ impl Watched {
 }
 
 impl Recorder {
-    /// Takes the time.
+    /// Reads the clock.
     #[inline]
     fn take_time(&mut self) -> u64 {
         if let Some(clock) = &self.clock {
@@ -108,11 +108,11 @@ impl Recorder {
         }
     }
 
-    /// Notes what the stage waits for from now on.
+    /// Records what the stage waits for from now on.
     #[inline]
     fn end_turn(&mut self, state: State, direct: bool) {
         if self.clock.is_some() {
-            // A call whose output is yielded at once took the time.
+            // If an output was yielded at once, its call has just read the clock.
             let now = if direct { self.now } else { self.take_time() };
             self.run.enter(state, now, NESTED.get());
             NESTED.set(self.outer + (now - self.turn));
@@ -150,7 +150,7 @@ impl Recorder {
         }
     }
 
-    /// Takes as panicked whatever is not left.
+    /// Counts everything that is no longer there as panicked.
     #[cold]
     fn panicked(&mut self, running: u64, waiting: u64) {
         let waiting = waiting.saturating_sub(u64::from(self.has_failure));
@@ -162,7 +162,7 @@ impl Recorder {
         self.end_turn(State::Downstream, false);
     }
 
-    /// Takes as dropped whatever is not left.
+    /// Counts everything that is no longer there as dropped.
     #[cold]
     fn left(&mut self, running: u64, waiting: u64) {
         let dropped = self.run.running() - running;
@@ -173,7 +173,7 @@ impl Recorder {
 }
 
 impl Drop for Recorder {
-    /// The run is over, and what was in it is dropped.
+    /// The run has ended, and what was in it is dropped.
     fn drop(&mut self) {
         self.left(0, 0);
         let now = self.take_time();

@@ -11,25 +11,25 @@ use crate::event::State;
 /// What is counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Count {
-    /// Items that were pulled, those that had failed upstream included.
+    /// Items pulled, including those that had failed upstream.
     Pulled,
-    /// Calls that were made.
+    /// Calls started.
     Begun,
-    /// Calls that came to their end, of whatever kind.
+    /// Calls that ended in any way.
     Over,
-    /// Of these, those that were over without an output, in a filter.
+    /// Of these, those that ended without an output, in a filter.
     Refused,
     /// Of these, those that failed the stage.
     Failed,
     /// Of these, those that panicked.
     Panicked,
-    /// Of these, those that were dropped as they ran.
+    /// Of these, those that were dropped while running.
     Cancelled,
-    /// Items and outputs that waited and were dropped.
+    /// Items and outputs that were dropped while waiting.
     Lost,
-    /// Outputs that calls had, failures not included.
+    /// Outputs that calls produced, excluding failures.
     Made,
-    /// Outputs that were yielded.
+    /// Outputs yielded.
     Yielded,
 }
 
@@ -39,7 +39,7 @@ pub(super) const STATES: usize = State::Downstream as usize + 1;
 
 /// One run of a stage: its pipeline writes, and anyone reads.
 pub(crate) struct Run {
-    /// Which run of the stage it is, and when it began, in ticks.
+    /// The number of the run among those of the stage, and when it began, in ticks.
     pub(super) number: u64,
     pub(super) began: u64,
 
@@ -50,7 +50,7 @@ pub(crate) struct Run {
     /// How long it was in each state, in ticks.
     times: [AtomicU64; STATES],
 
-    /// The state it is in, and since when.
+    /// The current state, and since when.
     state: AtomicU64,
     since: AtomicU64,
 }
@@ -78,19 +78,19 @@ impl Run {
         self.counts[count as usize].load(Ordering::Relaxed)
     }
 
-    /// Returns how many calls run.
+    /// Returns how many calls are running.
     pub(super) fn running(&self) -> u64 {
         self.count(Count::Begun) - self.count(Count::Over)
     }
 
-    /// Returns how many items and outputs wait.
+    /// Returns how many items and outputs are waiting.
     pub(super) fn waiting(&self) -> u64 {
         let come = self.count(Count::Pulled) + self.count(Count::Made);
         let gone = self.count(Count::Begun) + self.count(Count::Yielded) + self.count(Count::Lost);
         come - gone
     }
 
-    /// Leaves a state for another, at a time in ticks. Some of the time in the former one can be left out.
+    /// Changes the state, at a time in ticks. Part of the time in the previous state can be excluded.
     #[inline]
     pub(super) fn enter(&self, state: State, now: u64, left_out: u64) {
         let since = self.since.load(Ordering::Relaxed);
@@ -100,7 +100,7 @@ impl Run {
         self.since.store(now, Ordering::Relaxed);
     }
 
-    /// Adds what was counted so far to `counted`. The state that the run is in counts until `now`.
+    /// Adds what was counted so far to `counted`. The current state counts until `now`.
     pub(super) fn add_to(&self, counted: &mut Counted, now: Option<u64>) {
         for (sum, count) in counted.counts.iter_mut().zip(&self.counts) {
             *sum += count.load(Ordering::Relaxed);

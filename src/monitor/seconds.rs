@@ -1,4 +1,4 @@
-//! A duration as seconds, as it is written and read.
+//! A duration in seconds, as it is written and read.
 
 use std::time::Duration;
 

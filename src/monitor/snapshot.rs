@@ -12,20 +12,19 @@ pub(super) struct Counted {
     pub(super) durations: Recorded,
 }
 
-/// The same with what makes durations of ticks.
+/// The same, with a conversion from ticks to durations.
 pub(super) struct Totals<'a> {
     pub(super) counted: &'a Counted,
     pub(super) to_duration: &'a dyn Fn(u64) -> Duration,
 }
 
-/// What a [`Monitor`](super::Monitor) has seen up to a moment, as plain data.
+/// What a [`Monitor`](super::Monitor) has observed up to a moment, as plain data.
 ///
 /// # JSON
 ///
-/// With the feature `serde` it can be written and read, as JSON or whatever else serde has. Each field has its name,
-/// and a duration is its seconds as a number, such as `0.25`: that is what plots, spreadsheets and Prometheus take as
-/// it is. Up to some weeks it comes back to the nanosecond. A field that this version does not know is passed over, so
-/// snapshots of a later one can be read.
+/// With the feature `serde` it can be written and read, as JSON or in any other format of serde. Fields keep their
+/// names. Durations are numbers of seconds, such as `0.25`, as plots, spreadsheets and Prometheus expect. Up to some
+/// weeks they round-trip to the nanosecond. Unknown fields are ignored, so snapshots of later versions can be read.
 ///
 /// ```
 /// # #[cfg(feature = "serde")] {
@@ -49,44 +48,44 @@ pub(super) struct Totals<'a> {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// How long the monitor has been there.
+    /// How long the monitor has existed.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub elapsed: Duration,
 
-    /// The stages, in the order in which they were named: of one pipeline, from its source to its end.
+    /// The stages, in the order in which they were created: for one pipeline, from its source to its end.
     pub stages: Vec<StageSnapshot>,
 }
 
-/// What a [`Monitor`](super::Monitor) has seen of one stage, in all pipelines that have it.
+/// What a [`Monitor`](super::Monitor) has observed of one stage, in all pipelines that contain it.
 ///
-/// Items add up at every moment between two polls of a pipeline. Of a stage with one output a call:
+/// Between two polls of a pipeline the items always add up. For a stage with one output per call:
 /// `pulled = yielded + refused + failed + panicked + dropped + running + waiting`.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StageSnapshot {
-    /// Its name.
+    /// The name.
     pub name: String,
 
-    /// How many calls may run at once, as of now. `None` of a point, which runs none.
+    /// How many calls may run at once now. `None` for a point, which runs no calls.
     pub limit: Option<usize>,
 
-    /// How many pipelines have had it so far, one for each run of a flow.
+    /// How many pipelines have contained it so far: one for each run of a flow.
     pub runs: u64,
 
-    /// Items that it pulled.
+    /// Items pulled.
     pub pulled: u64,
 
-    /// Calls that run, and open inner streams.
+    /// Running calls and open inner streams.
     pub running: u64,
 
-    /// Items that wait before their calls, and outputs that wait to be yielded.
+    /// Items that wait for their calls, and outputs that wait to be yielded.
     pub waiting: u64,
 
-    /// Outputs that it yielded.
+    /// Outputs yielded.
     pub yielded: u64,
 
-    /// Items that a filter refused.
+    /// Items that a filter rejected.
     pub refused: u64,
 
     /// Calls that ended the pipeline with an error, and errors that came from upstream.
@@ -95,17 +94,17 @@ pub struct StageSnapshot {
     /// Calls that panicked.
     pub panicked: u64,
 
-    /// Calls that were dropped as they ran, and items and outputs that were dropped as they waited.
+    /// Calls that were dropped while running, and items and outputs that were dropped while waiting.
     pub dropped: u64,
 
-    /// Outputs a second over the last ten seconds, or since the first one if that is less, in pipelines that are not
-    /// over yet.
+    /// Outputs per second over the last ten seconds, or since the first output if that is more recent, in pipelines that
+    /// are still running.
     pub per_second: f64,
 
-    /// How long calls took that came to their end: from when they were made until they were over.
+    /// The durations of completed calls, from their start to their end.
     pub calls: Durations,
 
-    /// What the stage did with its time.
+    /// How the stage spent its time.
     pub time: Times,
 }
 
@@ -114,57 +113,57 @@ pub struct StageSnapshot {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Durations {
-    /// How many there were.
+    /// How many calls completed.
     pub count: u64,
     /// The mean.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub mean: Duration,
-    /// What half of them did not exceed. This and the others below are exact to an eighth.
+    /// The median. Like the quantiles below, it is accurate to an eighth.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub p50: Duration,
-    /// What 90 % of them did not exceed.
+    /// The 90th percentile.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub p90: Duration,
-    /// What 99 % of them did not exceed.
+    /// The 99th percentile.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub p99: Duration,
-    /// The longest one.
+    /// The longest.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub max: Duration,
 }
 
-/// What a stage did with its time, from its first poll on.
+/// How a stage spent its time, from its first poll on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Times {
-    /// It was polled: it, its calls, and what is upstream of it and not monitored itself.
+    /// Being polled: the stage itself, its calls, and everything upstream that is not monitored itself.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub polled: Duration,
-    /// It had room for a call, and waited for an item.
+    /// It had room for a call, and was waiting for an item.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub upstream: Duration,
-    /// It had an item, and waited for a permit of a semaphore.
+    /// It had an item, and was waiting for a permit of a semaphore.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub permit: Duration,
-    /// It had as many calls as its limit allows, and waited for them.
+    /// It had as many calls as its limit allows, and was waiting for them.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub calls: Duration,
-    /// It had an output, and downstream did not ask for more.
+    /// It had an output, and downstream did not ask for it.
     #[cfg_attr(feature = "serde", serde(with = "super::seconds"))]
     pub downstream: Duration,
 }
 
 impl Snapshot {
-    /// Returns how long a run took, on average, of the stage for which that was longest.
+    /// Returns the average duration of a run, for the stage for which it is longest.
     pub(super) fn longest_run(&self) -> Option<Duration> {
         let run = |stage: &StageSnapshot| stage.time.total().div_f64(stage.runs.max(1) as f64);
         self.stages.iter().map(run).max()
     }
 
-    /// Returns the time of which the times of a stage are shares: that of its pipelines together.
+    /// Returns the total of which the times of a stage are shares: the time of all its pipelines together.
     ///
-    /// It is more than they are together if the stage was over before others, and if it polled others that are
+    /// That exceeds the sum of its own times if the stage finished before others, and if it polled stages that are
     /// monitored themselves.
     pub(super) fn time_of(&self, stage: &StageSnapshot) -> Duration {
         let same_runs = self.stages.iter().filter(|other| other.runs == stage.runs);
@@ -172,18 +171,18 @@ impl Snapshot {
         longest.max(self.longest_run()).unwrap_or_default()
     }
 
-    /// Returns how many a second that many are which a stage had over all its runs.
+    /// Returns `number` as a rate per second over all runs of a stage.
     pub(super) fn rate_of(&self, stage: &StageSnapshot, number: u64) -> f64 {
-        // Runs at the same time take more together.
+        // Runs that overlap add up to more than the elapsed time.
         let time = self.time_of(stage).min(self.elapsed).as_secs_f64();
         if time > 0.0 { number as f64 / time } else { 0.0 }
     }
 }
 
 impl Times {
-    /// Returns all of it together.
+    /// Returns the sum of all times.
     ///
-    /// That is how long the stage was seen, over all its runs, but for the polls of stages upstream of it that are
+    /// That is how long the stage was observed, over all its runs, except while it polled upstream stages that are
     /// monitored themselves.
     ///
     /// # Examples
@@ -222,7 +221,7 @@ impl StageSnapshot {
             limit,
             runs,
             pulled,
-            // They are not all of one moment while a pipeline runs elsewhere.
+            // While a pipeline runs on another thread, the counts are not from one moment.
             running: begun.saturating_sub(over),
             waiting: (pulled + made).saturating_sub(begun + yielded + lost),
             yielded,

@@ -8,7 +8,7 @@ use super::snapshot::{Snapshot, StageSnapshot};
 use super::text::{count, duration, limited, percent, rate};
 use crate::flow::{MARK, one_line};
 
-/// The columns after the name, with their widths. The last of them are shares of the time.
+/// The columns after the name, with their widths. The last ones are shares of the time.
 const COLUMNS: [(&str, usize); 12] = [
     ("running", 8),
     ("in", 6),
@@ -27,18 +27,18 @@ const COLUMNS: [(&str, usize); 12] = [
 /// How many columns are shares.
 const SHARES: usize = 5;
 
-/// Longer names are cut.
+/// Longer names are truncated.
 const LONGEST_NAME: usize = 24;
 
-/// What is before the name of a stage that is not the bottleneck.
+/// The prefix of a stage that is not the bottleneck.
 const PLAIN: &str = "  ";
 
-/// A table of the stages, and below it the [bottleneck](Snapshot::bottleneck) in words.
+/// A table of the stages, followed by the [bottleneck](Snapshot::bottleneck) in words.
 ///
-/// A line is a stage: the calls that run of those that may, items in and out, those that wait, outputs a second, the
-/// duration of calls that half and 99 % of them do not exceed, and what the stage did with its time, in the words of
-/// [`Times`](super::Times). The bottleneck is marked. Outputs a second are those of late, or those of the whole run if
-/// that is over. A wide terminal is not needed: lines have 100 characters, unless names have more than 10.
+/// Each row is a stage: running calls and their limit, items in and out, waiting items and outputs, outputs per second,
+/// the median and 99th percentile of call durations, and how the stage spent its time, in the words of
+/// [`Times`](super::Times). The bottleneck is marked. Outputs per second are recent ones, or those of the whole run if
+/// it has ended. Lines are 100 characters wide, or more if names have more than 10.
 ///
 /// # Examples
 ///
@@ -56,7 +56,7 @@ const PLAIN: &str = "  ";
 ///   check     0/4  1.2k   800       0     -      -      -      -        -      -     -          -
 ///   check: 400 refused
 ///
-/// No time was taken, so nothing can be said of a bottleneck."
+/// No times were taken, so the bottleneck is unknown."
 /// );
 /// # });
 /// ```
@@ -91,9 +91,9 @@ impl fmt::Display for Snapshot {
         match bottleneck {
             Some(bottleneck) => write!(f, "\n{bottleneck}"),
             None if self.stages.iter().all(|stage| stage.time.total().is_zero()) => {
-                f.write_str("\nNo time was taken, so nothing can be said of a bottleneck.")
+                f.write_str("\nNo times were taken, so the bottleneck is unknown.")
             }
-            None => f.write_str("\nNo bottleneck: nothing stands out, or too little was seen."),
+            None => f.write_str("\nNo bottleneck: nothing stands out, or the run was too short."),
         }
     }
 }
@@ -118,7 +118,7 @@ enum Mark {
     Consumer,
 }
 
-/// Returns what is marked at a stage.
+/// Returns the mark at a stage.
 fn mark(bottleneck: Option<&Bottleneck>, index: usize) -> Option<Mark> {
     let found = bottleneck.filter(|found| found.index == index)?;
     Some(match found.kind {
@@ -170,17 +170,17 @@ fn row(snapshot: &Snapshot, stage: &StageSnapshot, f: &mut fmt::Formatter<'_>) -
     writeln!(f)
 }
 
-/// What there is none of.
+/// An empty cell.
 const NOTHING: &str = "-";
 
-/// Outputs a second of late, or of the whole run if it is over.
+/// Recent outputs per second, or those of the whole run if it has ended.
 fn per_second(snapshot: &Snapshot, stage: &StageSnapshot) -> String {
     let is_over = stage.per_second == 0.0 && stage.running == 0 && stage.waiting == 0;
     let number = if is_over { snapshot.rate_of(stage, stage.yielded) } else { stage.per_second };
     if stage.time.total().is_zero() { NOTHING.to_owned() } else { rate(number) }
 }
 
-/// Writes what did not come out, if anything did not.
+/// Writes how many items were not yielded, if there were any.
 fn losses(stage: &StageSnapshot, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let losses = [
         (stage.refused, "refused"),

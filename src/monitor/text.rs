@@ -1,4 +1,4 @@
-//! Numbers as they are shown to people, in six characters at most.
+//! Numbers as they are shown to people, in at most six characters.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(super) fn limited(limit: usize) -> String {
     if limit == usize::MAX { "∞".to_owned() } else { limit.to_string() }
 }
 
-/// How many a second: `0.5`, `20`, `12k`.
+/// A rate per second: `0.5`, `20`, `12k`.
 pub(super) fn rate(number: f64) -> String {
     match number {
         0.0 => "0".to_owned(),

@@ -6,20 +6,20 @@ use tracing::{Level, enabled, event};
 
 use super::{Monitor, StageSnapshot};
 
-/// What a filter knows the events by.
+/// The target by which filters select the events.
 const TARGET: &str = "flowlet::monitor";
 
 impl Monitor {
-    /// Emits an event of the crate [`tracing`] for each stage, with its numbers as of now, and one that says which of
-    /// them is the [bottleneck](crate::monitor::Snapshot::bottleneck). With the feature `tracing`.
+    /// Emits an event of the crate [`tracing`] for each stage, with its current numbers, and one that names the
+    /// [bottleneck](crate::monitor::Snapshot::bottleneck). With the feature `tracing`.
     ///
-    /// To be called by a timer, or when a pipeline is over. Nothing is emitted in between, so a pipeline runs as fast
-    /// as without it, and where no subscriber wants the events nothing is done here either.
+    /// Call it from a timer, or when a pipeline has ended. Nothing is emitted in between, so it does not slow the
+    /// pipeline down. If no subscriber is interested in the events, it does nothing.
     ///
-    /// The target is `flowlet::monitor`, the level `INFO`, and the message "numbers of a stage". The fields are
-    /// those of a [`StageSnapshot`], its name as `stage` and those in it as in `time.upstream` and `calls.p99`, times
-    /// in seconds. What a stage has not is left out: a limit, times if the monitor takes none, durations before a call
-    /// came to its end.
+    /// The target is `flowlet::monitor`, the level `INFO`, and the message "numbers of a stage". The fields are those of
+    /// a [`StageSnapshot`]: its name as `stage`, nested fields as `time.upstream` and `calls.p99`, times in seconds.
+    /// Missing values are left out: the limit of a point, times if the monitor takes none, durations before a call has
+    /// completed.
     ///
     /// # Examples
     ///
