@@ -10,7 +10,7 @@ use super::styles::styles;
 use crate::size_hint::{SizeHint, add_hints, exactly};
 use crate::{FlowExt, TryFlowExt};
 
-/// The room that a batch is given at first, at most: sizes may be huge.
+/// The initial capacity of a batch is at most this: sizes may be huge.
 const INITIAL_CAPACITY: usize = 1024;
 
 shell! {
@@ -59,13 +59,13 @@ impl<S: Stream<Item = Result<T, E>>, T, E> TryBatched<S, T, E> {
     }
 }
 
-/// A batch of so many items.
+/// A batch of a given size.
 pub(super) struct Batch<T> {
     pub(super) size: usize,
     items: Started<T>,
 }
 
-/// Refuses a size that no batch could have.
+/// Rejects a size that no batch could have.
 #[track_caller]
 pub(super) fn checked_size(size: usize) -> usize {
     assert!(size > 0, "the size of a batch must be at least 1");
@@ -78,7 +78,7 @@ impl<T> Batch<T> {
         Self { size: checked_size(size), items: Started::new() }
     }
 
-    /// Adds an item to a batch that grows as it is filled. Takes it if it is full.
+    /// Adds an item to a batch that grows as it is filled. Returns the batch if it is full.
     pub(super) fn push(&mut self, item: T) -> Option<Vec<T>> {
         self.items.push(item);
         if self.items.len() == self.size { self.items.take() } else { None }

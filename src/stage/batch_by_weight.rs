@@ -69,17 +69,17 @@ where
     }
 }
 
-/// A batch of items that weigh so much together.
+/// A batch of items up to a total weight.
 pub(super) struct Weighed<T, F> {
     max: usize,
     weight: F,
     items: Started<T>,
 
-    /// What the items weigh: more than the maximum only if there is no more than one.
+    /// The total weight: more than the maximum only if there is a single item.
     sum: usize,
 }
 
-/// Refuses a weight that no batch could have.
+/// Rejects a weight that no batch could have.
 #[track_caller]
 fn checked_max(max: usize) -> usize {
     assert!(max > 0, "the maximum weight of a batch must be at least 1");
@@ -118,7 +118,7 @@ impl<T, F: FnMut(&T) -> usize> Collect for Weighed<T, F> {
         self.take()
     }
 
-    /// The first item may fill its batch, and come together with the batch before.
+    /// The first item may fill its batch, and arrive together with the batch before.
     fn is_due(&mut self, _cx: &mut Context<'_>) -> bool {
         self.is_full()
     }
@@ -130,7 +130,7 @@ impl<T, F> Count for Weighed<T, F> {
     }
 
     fn size_hint(&self, items: SizeHint) -> SizeHint {
-        // At the least, all that come fit in one batch, but nothing fits in a full one.
+        // In the minimum, everything fits into one batch, but nothing fits into a full one.
         let first = usize::from(self.started() > 0);
         let more = usize::from(items.0 > 0);
         let lower = if self.is_full() { first + more } else { first.max(more) };
@@ -151,7 +151,7 @@ impl<T, F> Count for Weighed<T, F> {
 }
 
 styles! {
-    /// Collects items into batches that weigh `max` at most: see [`FlowExt::batched_by_weight`].
+    /// Collects items into batches that weigh at most `max`: see [`FlowExt::batched_by_weight`].
     fn batched_by_weight(max: usize = checked_max(max); weight: F);
 
     flow [U: Send + 'static] U => [F] Vec<U>
@@ -162,7 +162,7 @@ styles! {
     where [S: Stream, F: FnMut(&S::Item) -> usize + Clone]
     by |stream| stream.batched_by_weight(max, weight);
 
-    /// Collects values into batches that weigh `max` at most, up to the first error: see
+    /// Collects values into batches that weigh at most `max`, up to the first error: see
     /// [`TryFlowExt::try_batched_by_weight`].
     fn try_batched_by_weight(max: usize = checked_max(max); weight: F);
 

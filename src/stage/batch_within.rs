@@ -17,7 +17,7 @@ use crate::{FlowExt, TryFlowExt};
 shell! {
     /// Stream returned by [`FlowExt::batched_within`].
     ///
-    /// `S` is the upstream and `Timer` what tells the time. The items `T` follow from the upstream.
+    /// `S` is the upstream and `Timer` the timer. The items `T` follow from the upstream.
     ///
     /// # Examples
     ///
@@ -48,9 +48,8 @@ impl<S: Stream<Item = T>, T> BatchedWithin<S, DefaultTimer, T> {
 impl<S: Stream<Item = T>, C: Timer, T> BatchedWithin<S, C, T> {
     /// Waits with `sleep` instead of the timers of `async-io`.
     ///
-    /// `sleep` is called with the duration when the first item of a batch has come, and the batch's
-    /// time has come when the future that it returns is ready. So tokio's paused clock can drive the
-    /// batches of a test:
+    /// `sleep` is called with the duration when the first item of a batch arrives. The batch's time is up when the
+    /// returned future is ready. So tokio's paused clock can drive the batches of a test:
     ///
     /// ```
     /// use flowlet::prelude::*;
@@ -59,7 +58,7 @@ impl<S: Stream<Item = T>, C: Timer, T> BatchedWithin<S, C, T> {
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
     /// #     .block_on(async {
-    /// // In a `#[tokio::test(start_paused = true)]`: this takes no time.
+    /// // In a `#[tokio::test(start_paused = true)]` this takes no time.
     /// let mut clock = interval(Duration::from_secs(60));
     /// let minutes = futures_lite::stream::poll_fn(move |cx| clock.poll_tick(cx).map(Some));
     /// let hour = Duration::from_secs(3600);
@@ -85,7 +84,7 @@ impl<S: Stream<Item = T>, C: Timer, T> BatchedWithin<S, C, T> {
 shell! {
     /// Stream returned by [`TryFlowExt::try_batched_within`].
     ///
-    /// `S` is the upstream of values `T` and errors `E`, and `Timer` what tells the time.
+    /// `S` is the upstream of values `T` and errors `E`, and `Timer` the timer.
     pub struct TryBatchedWithin<S, T, E, Timer = DefaultTimer> {
         inner: Batching<S, Within<T, Timer>, E, Result<Vec<T>, E>>,
     }
@@ -132,7 +131,7 @@ where
     }
 }
 
-/// A batch of so many items, that is due so long after its first.
+/// A batch of a given size, which is due a given time after its first item.
 pub(super) struct Within<T, C> {
     batch: Batch<T>,
     duration: Duration,
@@ -141,7 +140,7 @@ pub(super) struct Within<T, C> {
     timer: C,
 }
 
-/// Refuses a duration in which no item could come.
+/// Rejects a duration in which no item could arrive.
 #[track_caller]
 fn checked_duration(duration: Duration) -> Duration {
     assert!(!duration.is_zero(), "the duration of a batch must be more than 0");
@@ -182,7 +181,7 @@ impl<T, C: Timer> Collect for Within<T, C> {
         if full.is_some() {
             self.timer.stop();
         } else if !self.timer.is_started() {
-            // The item is the first, or `sleep` panicked when the first came.
+            // The item is the first one, or `sleep` panicked when the first one arrived.
             self.timer.start(self.duration);
         }
         full
@@ -209,7 +208,7 @@ impl<T, C> Count for Within<T, C> {
 
     fn size_hint(&self, items: SizeHint) -> SizeHint {
         let (lower, _) = self.batch.size_hint(items);
-        // It may be that all that come are late.
+        // All items might arrive late.
         let started = exactly(usize::from(self.batch.started() > 0));
         (lower, add_hints(items, started).1)
     }

@@ -1,4 +1,4 @@
-//! What all stages that make batches have in common: how batches, the end and an error come out.
+//! What all batching stages have in common: how batches, the end and an error are yielded.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -15,17 +15,16 @@ use crate::size_hint::{SizeHint, add_hints, exactly, until_error};
 pub(super) trait Collect {
     type Item;
 
-    /// Whether a poll must end after so many items, as something has to happen elsewhere for the batch
-    /// to be due.
+    /// Whether a poll must end after a number of items, because a batch becomes due through something elsewhere.
     const GIVES_WAY: bool = false;
 
-    /// Adds an item. Takes the batch that it completes: the one it is in, or the one before it.
+    /// Adds an item. Returns the batch that it completes: the one it is in, or the one before it.
     fn add(&mut self, item: Self::Item) -> Option<Vec<Self::Item>>;
 
     /// Takes the batch as it is, unless it is empty.
     fn take_rest(&mut self) -> Option<Vec<Self::Item>>;
 
-    /// Tells whether the batch is complete without another item. It is not empty then.
+    /// Returns whether the batch is complete without another item. It is not empty then.
     fn is_due(&mut self, _cx: &mut Context<'_>) -> bool {
         false
     }
@@ -36,15 +35,15 @@ pub(super) trait Collect {
     }
 }
 
-/// What can be told of a batch, whatever fills it.
+/// Facts about a batch, whatever fills it.
 pub(super) trait Count {
-    /// How many items it has.
+    /// Returns how many items it has.
     fn started(&self) -> usize;
 
-    /// Bounds the number of batches that come of so many more items.
+    /// Bounds the number of batches from that many more items.
     fn size_hint(&self, items: SizeHint) -> SizeHint;
 
-    /// Writes a stage that fills it.
+    /// Writes the stage that fills it.
     fn fmt_as(
         &self,
         name: &str,
@@ -64,14 +63,14 @@ pin_project! {
         #[pin]
         stream: Option<S>,
         batch: B,
-        // Comes after the batch that it broke off.
+        // Yielded after the batch that it interrupted.
         error: Option<E>,
         // A value, as in a `Stage` of the engine, and for the same reason.
         poll: PollBatch<S, B, E, U>,
     }
 }
 
-/// Of items that are no errors.
+/// For items that are not errors.
 impl<S, B, T> Batching<S, B, Infallible, Vec<T>> {
     pub(super) fn new(stream: S, batch: B) -> Self
     where
@@ -81,7 +80,7 @@ impl<S, B, T> Batching<S, B, Infallible, Vec<T>> {
         Self { stream: Some(stream), batch, error: None, poll: Self::poll_items }
     }
 
-    /// The same with the batch in another form.
+    /// Converts the batch.
     #[cfg(feature = "time")]
     pub(super) fn map_batch<C>(self, f: impl FnOnce(B) -> C) -> Batching<S, C, Infallible, Vec<T>>
     where
@@ -115,7 +114,7 @@ impl<S, B, T> Batching<S, B, Infallible, Vec<T>> {
     }
 }
 
-/// Of items that may be errors, the first of which ends the stream.
+/// For items that may be errors, the first of which ends the stream.
 impl<S, B, T, E> Batching<S, B, E, Result<Vec<T>, E>> {
     pub(super) fn of_results(stream: S, batch: B) -> Self
     where
@@ -125,7 +124,7 @@ impl<S, B, T, E> Batching<S, B, E, Result<Vec<T>, E>> {
         Self { stream: Some(stream), batch, error: None, poll: Self::poll_results }
     }
 
-    /// The same with the batch in another form.
+    /// Converts the batch.
     #[cfg(feature = "time")]
     pub(super) fn map_batch<C>(self, f: impl FnOnce(B) -> C) -> Batching<S, C, E, Result<Vec<T>, E>>
     where
@@ -165,11 +164,11 @@ impl<S, B, T, E> Batching<S, B, E, Result<Vec<T>, E>> {
 }
 
 impl<S, B, E, U> Batching<S, B, E, U> {
-    /// Collects items until a batch is complete. `split` tells items from errors.
+    /// Collects items until a batch is complete. `split` separates items from errors.
     ///
-    /// Upstream is polled in every poll until it has ended, also if there is a batch to hand on: it
-    /// has to answer the stage below. And a batch that is due is no reason to keep that stage from
-    /// advancing those above, so it waits here for a pull.
+    /// Upstream is polled in every poll until it has ended, even if there is a batch to yield: it has to answer the
+    /// downstream stage. A batch that is due waits here for a pull, as it is no reason for the downstream stage to stop
+    /// advancing those upstream.
     #[inline]
     fn poll_batch<T>(
         self: Pin<&mut Self>,
@@ -201,7 +200,7 @@ impl<S, B, E, U> Batching<S, B, E, U> {
                     }
                 }
                 Poll::Ready(end) => {
-                    // First, so that it is not lost if upstream panics when it is dropped.
+                    // Stored first, so that it is not lost if dropping upstream panics.
                     *this.error = end.and_then(Result::err);
                     this.stream.set(None);
                 }
@@ -221,7 +220,7 @@ impl<S, B, E, U> Batching<S, B, E, U> {
         (self.poll)(self, cx)
     }
 
-    /// Tells whether all batches were yielded, and the error if there is one.
+    /// Returns whether all batches were yielded, and the error if there is one.
     pub(super) fn is_over(&self) -> bool
     where
         B: Count,

@@ -10,7 +10,7 @@ use crate::engine::{Asks, Call, Polls, Stage};
 pub(super) struct Borrowing<F, T, Fut, W = ()> {
     pub(super) f: Arc<F>,
 
-    /// Makes the future of a call, for whoever does not know what it is.
+    /// Creates the future of a call, for code that does not know its type.
     pub(super) call: fn(T, Arc<F>) -> Fut,
 
     pub(super) weight: W,
@@ -23,7 +23,7 @@ impl<F, T, Fut> Borrowing<F, T, Fut> {
 }
 
 impl<S, I, C, F, T, Fut, U> Stage<S, I, C, Borrowing<F, T, Fut>, U> {
-    /// Has the limit count what `weight` says.
+    /// Weighs the calls by `weight`.
     #[track_caller]
     pub(super) fn borrowing_weighed<W>(
         self,

@@ -1,9 +1,9 @@
 use std::future::Future;
 
-/// What the function of a concurrent stage gives: any [`Future`].
+/// What the function of a concurrent stage returns: any [`Future`].
 ///
-/// It is implemented for all futures and for nothing else. The stages ask for it, rather than for a
-/// `Future`, so that the compiler can say what to write where a function is not asynchronous.
+/// It is implemented for all futures and for nothing else. The stages require it instead of `Future`, so that the
+/// compiler can explain what to write if a function is not asynchronous.
 ///
 /// # Examples
 ///
@@ -11,7 +11,7 @@ use std::future::Future;
 /// use flowlet::CallFuture;
 /// use flowlet::prelude::*;
 ///
-/// /// A stage of ours, for any function that the stages of flowlet take.
+/// /// A stage of our own, for any function that the stages of flowlet take.
 /// fn four_at_once<S: Stream, Fut: CallFuture>(
 ///     items: S,
 ///     f: impl FnMut(S::Item) -> Fut,

@@ -89,7 +89,7 @@ where
             match ready!(polled) {
                 Some(Ok(_)) => {}
                 end => {
-                    // First, so that it is not lost if the stream panics when it is dropped.
+                    // Stored first, so that it is not lost if dropping the stream panics.
                     *this.error = end.and_then(Result::err);
                     this.stream.set(None);
                 }

@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use super::fused::fused;
 use crate::engine::{self, InARow, Poller, Purpose, Signals, Upstream};
 
-/// Stream returned by [`FlowExt::driven`](crate::FlowExt::driven), whose calls can go on
+/// Stream returned by [`FlowExt::driven`](crate::FlowExt::driven). Its calls can keep running
 /// [alongside](Self::alongside) the consumer's own code.
 ///
 /// The items `T` follow from the upstream `S`.
@@ -50,14 +50,14 @@ impl<S: Stream<Item = T>, T> Driven<S, T> {
         }
     }
 
-    /// Awaits `future`, while the calls of the pipeline go on.
+    /// Awaits `future` while the calls of the pipeline keep running.
     ///
-    /// The stages do what they do while a later stage is full: they go on with the calls they
-    /// started, start new ones up to their limits, and keep the outputs for [`next`]. No output is
-    /// lost and no limit exceeded. A pipeline that was not polled before begins.
+    /// The stages behave as they do while a later stage is full: they continue the calls they have started, start new
+    /// ones up to their limits, and keep the outputs for [`next`]. No output is lost, and no limit is exceeded. A
+    /// pipeline that has not been polled before is started.
     ///
-    /// `future` may borrow anything but the pipeline. Where both are fields of `self`, a method of `self` borrows
-    /// too much: take the fields apart with `let Self { rows, database } = self`, and call a method of
+    /// `future` may borrow anything but the pipeline. If the pipeline and what the future uses are fields of `self`, a
+    /// method of `self` borrows too much: destructure `let Self { rows, database } = self`, and call a method of
     /// `database`. The [guide](crate::guide::when_it_does_not_compile#a-loop-over-a-pipeline) has an example.
     ///
     /// [`next`]: futures_lite::StreamExt::next
@@ -147,7 +147,7 @@ impl<S: Stream, Fut: Future, T> Future for Alongside<'_, S, Fut, T> {
         let polled = this.future.poll(cx);
         if polled.is_pending() {
             let driven = this.driven;
-            // An item that comes is kept.
+            // An item that arrives is kept.
             let upstream = driven.upstream.as_mut();
             let budget = &mut { engine::BUDGET };
             let _ = (driven.poll)(upstream, &mut driven.poller, Purpose::Begin, budget, cx);

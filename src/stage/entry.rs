@@ -1,7 +1,7 @@
 //! Entries, and what a frontier and its entries share.
 //!
-//! All of it is under one lock, under which no code runs that is not ours: items and wakers are dropped, cloned
-//! and woken outside. Whoever makes the stream ready takes its waker, so that a wake is never for nothing.
+//! All of it is behind one lock, under which no foreign code runs: items and wakers are dropped, cloned and woken
+//! outside it. Whoever makes the stream ready takes its waker, so no wake is spurious.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,15 +13,14 @@ use crate::dropped;
 use crate::size_hint::{SizeHint, exactly};
 use crate::sync::{Mutex, MutexGuard};
 
-/// What an item of a [`frontier`](crate::frontier) comes with: while it lives the frontier does not end, and
-/// it can add more items.
+/// The handle that comes with each item of a [`frontier`](crate::frontier): it keeps the frontier from ending, and can
+/// add more items.
 ///
-/// Take it along with what becomes of the item, through as many stages as it takes to know what else there
-/// is to do. Dropping it says that the item is done. So an item that a filter drops is done, and one whose call
-/// panics, fails or is cancelled.
+/// Pass it along with the item, through as many stages as it takes to find the next items. Dropping it means that the
+/// item is done. So items are also done if a filter drops them, or if their calls panic, fail or are cancelled.
 ///
-/// A clone is one more entry, for an item that becomes many on its way. An entry can be sent to any thread if
-/// the items can.
+/// A clone is one more entry, for an item that is split into several. Entries are `Send` and `Sync` if the items are
+/// `Send`.
 ///
 /// # Examples
 ///
@@ -46,16 +45,15 @@ pub struct Entry<T> {
 }
 
 impl<T> Entry<T> {
-    /// Adds items, all at once, and is done.
+    /// Adds items, all at once, and marks this entry's item as done.
     ///
-    /// It never waits. In a frontier that is worked off depth first, they are the next ones to be yielded, the
-    /// first one first.
+    /// It never waits. Depth first, these are the next items to be yielded, in their order.
     ///
-    /// If the frontier was dropped, as by a stop, the items are dropped.
+    /// If the frontier was dropped, for example by a stop, the items are dropped.
     ///
     /// # Panics
     ///
-    /// If `items` panics, nothing is added, and the entry is done.
+    /// If `items` panics, nothing is added, and the entry's item is done.
     ///
     /// # Examples
     ///
@@ -83,17 +81,16 @@ impl<T> Entry<T> {
         self.shared.add(found);
     }
 
-    /// Adds an item, and is not done yet.
+    /// Adds an item, without marking this entry's item as done.
     ///
-    /// It never waits. In a frontier that is worked off depth first the item is the next one to be yielded.
+    /// It never waits. Depth first, this is the next item to be yielded.
     ///
-    /// If the frontier was dropped, as by a stop, the item is dropped. [`try_push`](Self::try_push) gives it
-    /// back.
+    /// If the frontier was dropped, for example by a stop, the item is dropped. [`try_push`](Self::try_push) returns it
+    /// instead.
     ///
     /// # Examples
     ///
-    /// A list of pages, each of which names the next. The next one is asked for while the lines of this one
-    /// are read:
+    /// Pages that name the next one. The next page is fetched while the lines of this one are being read:
     ///
     /// ```
     /// use flowlet::frontier;
@@ -115,18 +112,18 @@ impl<T> Entry<T> {
     /// # });
     /// ```
     pub fn push(&self, item: T) {
-        // Whatever is not taken is dropped here, outside of the lock.
+        // An item that was not added is dropped here, outside the lock.
         drop(self.try_push(item, usize::MAX));
     }
 
     /// Adds an item if fewer than `bound` are waiting.
     ///
-    /// There is no form of this that waits for room: what waits can only become less if those who find items
-    /// go on. Whoever gets an item back can work it off at once, put it on a disk, or give it up.
+    /// There is no form that waits for room: room is freed only if those who add items continue. If you get an item
+    /// back, process it at once, write it to disk, or give it up.
     ///
     /// # Errors
     ///
-    /// Gives the item back if `bound` or more are waiting, or if the frontier was dropped.
+    /// Returns the item if `bound` or more are waiting, or if the frontier was dropped.
     ///
     /// # Examples
     ///
@@ -177,24 +174,24 @@ pub(super) struct Shared<T> {
 }
 
 struct State<T> {
-    /// What waits. The next item is the first one, or the last one if `depth_first`.
+    /// Waiting items. The next one is the first, or the last if `depth_first`.
     items: VecDeque<T>,
 
     depth_first: bool,
 
-    /// How many entries there are.
+    /// How many entries are alive.
     alive: usize,
 
-    /// Whether items come from elsewhere too, so that it does not end with the last entry.
+    /// Whether items come from elsewhere too, so that the end is not reached with the last entry.
     more_to_come: bool,
 
-    /// Whether nothing more is taken, as nobody would ask for it.
+    /// Whether nothing is accepted any more, because nobody would ask for it.
     closed: bool,
 
-    /// That of the stream, if it waits.
+    /// The waker of the stream, if it waits.
     waker: Option<Waker>,
 
-    /// Where the next items are gathered, which is empty.
+    /// An empty buffer, in which the next items are collected.
     spare: Vec<T>,
 }
 
@@ -221,13 +218,13 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Makes an entry.
+    /// Creates an entry.
     pub(super) fn entry(self: &Arc<Self>) -> Entry<T> {
         self.state().alive += 1;
         Entry { shared: self.clone() }
     }
 
-    /// Takes an item that waits, or waits for one. It ends, for good, if nobody can add any.
+    /// Takes a waiting item, or waits for one. Ends for good if nobody can add any.
     pub(super) fn poll_pop(
         self: &Arc<Self>,
         cx: &Context<'_>,
@@ -235,7 +232,7 @@ impl<T> Shared<T> {
     ) -> Poll<Option<(T, Entry<T>)>> {
         let mut waker = None;
         loop {
-            // Let go of before the waker, if that is to be dropped.
+            // Released before the waker is dropped, if it is.
             let mut state = self.state();
             state.more_to_come = more_to_come;
             if let Some(item) = state.pop() {
@@ -257,12 +254,12 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Tells whether an item waits.
+    /// Returns whether an item is waiting.
     pub(super) fn any_waiting(&self) -> bool {
         !self.state().items.is_empty()
     }
 
-    /// Adds what was gathered.
+    /// Adds the collected items.
     fn add(&self, mut found: Vec<T>) {
         let mut state = self.state();
         if !state.closed {
@@ -280,7 +277,7 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Takes nothing more from now on, and drops what waits.
+    /// Accepts nothing from now on, and drops what is waiting.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -290,7 +287,7 @@ impl<T> Shared<T> {
         drop(left);
     }
 
-    /// Tells whether it has ended.
+    /// Returns whether it has ended.
     pub(super) fn is_closed(&self) -> bool {
         self.state().closed
     }
@@ -301,38 +298,38 @@ impl<T> Shared<T> {
         if state.closed || state.is_idle() { exactly(0) } else { (state.items.len(), None) }
     }
 
-    /// How many items wait, and how many entries there are.
+    /// Returns how many items are waiting, and how many entries are alive.
     pub(super) fn counts(&self) -> (usize, usize) {
         let state = self.state();
         (state.items.len(), state.alive)
     }
 
     fn state(&self) -> MutexGuard<'_, State<T>> {
-        // No code that could leave it half-changed runs under the lock.
+        // No code that could leave it in an inconsistent state runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T> State<T> {
-    /// Takes an item that waits, for which there is to be an entry.
+    /// Takes a waiting item, for which the caller creates an entry.
     fn pop(&mut self) -> Option<T> {
         let item = if self.depth_first { self.items.pop_back() } else { self.items.pop_front() }?;
         self.alive += 1;
         Some(item)
     }
 
-    /// Tells whether nothing waits, and no entry can add anything.
+    /// Returns whether nothing is waiting and no entry is alive.
     fn is_idle(&self) -> bool {
         self.items.is_empty() && self.alive == 0
     }
 
-    /// Tells whether nobody can add anything.
+    /// Returns whether nobody can add anything.
     fn is_over(&self) -> bool {
         self.is_idle() && !self.more_to_come
     }
 }
 
-/// Lets go of the state, and wakes the stream if it waits.
+/// Releases the lock, and wakes the stream if it waits.
 fn wake<T>(mut state: MutexGuard<'_, State<T>>) {
     let waker = state.waker.take();
     drop(state);

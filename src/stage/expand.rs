@@ -8,10 +8,10 @@ use pin_project_lite::pin_project;
 
 use crate::source::{Source, via};
 
-/// An expansion: an iterable, a stream, a future of an iterable or a future of a stream.
+/// What a function returns for many outputs: an iterable, a stream, or a future of either.
 ///
-/// [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent) takes a function that
-/// gives one. `Via` says which it is; the compiler finds it out. The trait is sealed.
+/// [`FlowExt::flat_map_concurrent`](crate::FlowExt::flat_map_concurrent) takes a function that returns one. `Via` says
+/// which of these it is, and is inferred. The trait is sealed.
 ///
 /// # Examples
 ///
@@ -38,13 +38,13 @@ use crate::source::{Source, via};
             future of one output there is `map_concurrent`"
 )]
 pub trait Expand<Via>: sealed::Expand<Via> {
-    /// What the expansion yields.
+    /// What the inner stream yields.
     type Item;
 
-    /// The expansion as a stream.
+    /// The type of the inner stream.
     type Stream: Stream<Item = Self::Item>;
 
-    /// Makes the expansion a stream.
+    /// Converts it into the inner stream.
     fn expand(self) -> Self::Stream;
 }
 
@@ -80,8 +80,8 @@ where
 }
 
 pin_project! {
-    /// Stream of an [`Expand`]sion, or a [`TryExpand`](crate::TryExpand)sion, that is a future: what the
-    /// future gives.
+    /// Inner stream of an [`Expand`] or a [`TryExpand`](crate::TryExpand) that is a future: yields the items of what the
+    /// future resolves to.
     ///
     /// # Examples
     ///

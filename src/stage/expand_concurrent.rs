@@ -75,9 +75,9 @@ where
 }
 
 impl<S: Stream, F, Fut, U, T> ExpandConcurrent<S, F, Fut, U, T> {
-    /// Goes on with the items that were found last.
+    /// Processes the items first that were found last.
     ///
-    /// Of those that were found together, the first one comes first. See
+    /// Items that were found together keep their order. See
     /// [`Frontier::depth_first`](crate::stage::Frontier::depth_first) for how many items wait.
     ///
     /// # Examples
@@ -174,7 +174,7 @@ where
 }
 
 impl<S: TryStream, F, Fut, U, E, T> TryExpandConcurrent<S, F, Fut, U, E, T> {
-    /// Goes on with the items that were found last: see
+    /// Processes the items first that were found last: see
     /// [`ExpandConcurrent::depth_first`](crate::stage::ExpandConcurrent::depth_first).
     ///
     /// # Examples
@@ -198,12 +198,12 @@ impl<S: TryStream, F, Fut, U, E, T> TryExpandConcurrent<S, F, Fut, U, E, T> {
 }
 
 pin_project! {
-    /// A call with one output, and items that go back.
+    /// A call with one output, and new items.
     struct Expanding<Fut, T> {
         #[pin]
         future: Fut,
 
-        // There until the call is over.
+        // `Some` until the call has ended.
         entry: Option<Entry<T>>,
     }
 }
@@ -238,7 +238,7 @@ pin_project! {
         #[pin]
         future: Fut,
 
-        // There until the call is over.
+        // `Some` until the call has ended.
         entry: Option<Entry<T>>,
     }
 }
@@ -270,7 +270,7 @@ where
 }
 
 styles! {
-    /// Calls `f` on every item and on those that it finds, with up to `limit` calls running at once: see
+    /// Calls `f` on every item and on the new items that it returns, with up to `limit` calls running at once: see
     /// [`FlowExt::expand_concurrent`].
     fn expand_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
 
@@ -292,8 +292,8 @@ styles! {
     ]
     by |stream| stream.expand_concurrent(limit, f);
 
-    /// Calls `f` on every value and on those that it finds, with up to `limit` calls running at once, up to the
-    /// first error: see [`TryFlowExt::try_expand_concurrent`].
+    /// Calls `f` on every value and on the new ones that it returns, with up to `limit` calls running at once, up to
+    /// the first error: see [`TryFlowExt::try_expand_concurrent`].
     fn try_expand_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
 
     flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [F, Fut, W, I] Result<W, E>

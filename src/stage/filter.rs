@@ -58,7 +58,7 @@ where
     }
 }
 
-/// Makes the stage. Only here the future of its calls is known.
+/// Creates the stage. The future of its calls is known only here.
 #[track_caller]
 pub(crate) fn filter_concurrent<S, P, T>(
     stream: S,
@@ -80,8 +80,8 @@ where
     FilterConcurrent { inner }
 }
 
-/// A call. The predicate's future borrows the predicate and the item, so it owns a share of the one and
-/// all of the other. Generic over the item's type, and not over the stream's: see [`Engine`](crate::engine::Engine).
+/// A call. The predicate's future borrows the predicate and the item, so it owns a share of the predicate and all of
+/// the item. Generic over the item's type, and not over the stream's: see [`Engine`](crate::engine::Engine).
 async fn test<T, P>(item: T, predicate: Arc<P>) -> Option<T>
 where
     P: AsyncFn(&T) -> bool,
@@ -129,7 +129,7 @@ where
     }
 }
 
-/// Makes the stage. Only here the future of its calls is known.
+/// Creates the stage. The future of its calls is known only here.
 #[track_caller]
 pub(crate) fn try_filter_concurrent<S, P, T, E>(
     stream: S,

@@ -21,7 +21,7 @@ shell! {
     ///
     /// `S` is the upstream, `F` the function, `X` what it returns, and `Via` is a type of
     /// [`via`](crate::via) that says what `X` is. The items `T`, the inner streams `I` and the outputs
-    /// `U` follow from them. To keep one in a struct it is simpler to box it.
+    /// `U` follow from them. To store one in a struct, it is simpler to box it.
     ///
     /// # Examples
     ///
@@ -29,7 +29,7 @@ shell! {
     /// use flowlet::prelude::*;
     ///
     /// # futures_lite::future::block_on(async {
-    /// // Open expansions take turns, so those without end are fine.
+    /// // Open inner streams take turns, so endless ones are fine.
     /// let stage = pipe([1, 2]).flat_map_concurrent(2, futures_lite::stream::repeat);
     /// let first: Vec<u32> = stage.take(4).collect().await;
     /// assert!(first.contains(&1) && first.contains(&2));
@@ -64,7 +64,7 @@ shell! {
     ///
     /// `S` is the upstream, `F` the function, `X` what it returns, and `Via` is a type of
     /// [`via`](crate::via) that says what `X` is. The values `T`, the errors `E`, the inner streams `I`
-    /// and the outputs `U` follow from them. To keep one in a struct it is simpler to box it.
+    /// and the outputs `U` follow from them. To store one in a struct, it is simpler to box it.
     pub struct TryFlatMapConcurrent<
         S: TryStream,
         F,
@@ -91,7 +91,7 @@ shell! {
 }
 
 pin_project! {
-    /// A call with any number of outputs: an open expansion.
+    /// A call with any number of outputs: an open inner stream.
     pub(super) struct Many<S> {
         #[pin]
         stream: S,
@@ -109,7 +109,7 @@ impl<S: Stream> Call for Many<S> {
 
     const MANY: bool = true;
 
-    // An item may expand to anything.
+    // An inner stream can have any number of outputs.
     const OUTPUTS: SizeHint = (0, None);
 
     fn size_hint(&self) -> SizeHint {
@@ -126,10 +126,10 @@ impl<S: Stream> Call for Many<S> {
 }
 
 styles! {
-    /// Calls `f` on every item and yields all that comes of it, one inner stream after the other.
+    /// Calls `f` on every item and yields the items of the inner streams, one inner stream after the other.
     ///
-    /// It is [`flat_map_concurrent(1, f)`](FlowExt::flat_map_concurrent), and not the plain `flat_map`
-    /// of streams, in which the calls of the stages upstream stand still while an inner stream is open.
+    /// This is [`flat_map_concurrent(1, f)`](FlowExt::flat_map_concurrent), not the plain `flat_map` of streams, in
+    /// which the calls of upstream stages stall while an inner stream is open.
     fn flat_map(; f: F);
 
     flow [U: Send + 'static] U => [F, X, Via] X::Item
@@ -144,8 +144,8 @@ styles! {
     where [S: Stream, F: FnMut(S::Item) -> X + Clone, X: Expand<Via>]
     by |stream| stream.flat_map_concurrent(1, f);
 
-    /// Calls `f` on every item and yields all that comes of it, with up to `limit` inner streams open
-    /// at once: see [`FlowExt::flat_map_concurrent`].
+    /// Calls `f` on every item and yields the items of the inner streams, with up to `limit` of them open at once: see
+    /// [`FlowExt::flat_map_concurrent`].
     fn flat_map_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
 
     flow [U: Send + 'static] U => [F, X, Via] X::Item
@@ -160,8 +160,8 @@ styles! {
     where [S: Stream, F: FnMut(S::Item) -> X + Clone, X: Expand<Via>]
     by |stream| stream.flat_map_concurrent(limit, f);
 
-    /// Calls `f` on every value and yields all that comes of it, with up to `limit` inner streams open
-    /// at once, up to the first error: see [`TryFlowExt::try_flat_map_concurrent`].
+    /// Calls `f` on every value and yields the items of the inner streams, with up to `limit` of them open at once, up
+    /// to the first error: see [`TryFlowExt::try_flat_map_concurrent`].
     fn try_flat_map_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
 
     flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [F, X, Via] Result<X::Ok, E>

@@ -9,42 +9,42 @@ use super::entry::{Entry, Shared};
 use super::fused::fused;
 use crate::size_hint::SizeHint;
 
-/// Begins a pipeline that finds more items on its way, and ends when all of them are done: a crawl, a walk
-/// through directories, pages that name the next one, tasks that others wait for.
+/// Creates a stream of items that lead to more items, which ends when all of them are done: a crawl, a directory walk,
+/// pagination, tasks with dependencies.
 ///
-/// Each item comes with an [`Entry`]. Pass it on with what becomes of the item, to where the next items are
-/// found, and hand them to it: [`entry.expand(items)`](Entry::expand). An item is done when its entry is
-/// dropped: after it was expanded, or by a filter, an error, a panic, a cancelled call. The stream ends when no
-/// item waits and no entry is alive. So the end is never missed. And as only an entry can add items, it never
-/// comes too early.
+/// Use this when it takes **several stages** to find the next items, as in a crawl that fetches, parses and stores with
+/// a limit for each. When a **single function** does the work and also returns the new items, use
+/// [`expand_concurrent`](crate::FlowExt::expand_concurrent), which needs no entries.
 ///
-/// For a single stage that finds its own items there is
-/// [`expand_concurrent`](crate::FlowExt::expand_concurrent).
+/// Each item comes with an [`Entry`]. Pass it along with the item, up to the stage that knows the next items, and add
+/// them there: [`entry.expand(items)`](Entry::expand). An item is done when its entry is dropped: after it was expanded,
+/// or by a filter, an error, a panic or a cancelled call. The stream ends when no item is waiting and no entry is alive.
+/// So the end is never missed, and never comes too early, because only entries can add items.
 ///
 /// # Order
 ///
-/// Items are yielded in the order in which they were added: breadth first.
-/// [`depth_first`](Frontier::depth_first) is the other way, in which fewer items wait.
+/// Items are yielded in the order in which they were added: breadth first. With
+/// [`depth_first`](Frontier::depth_first) the last ones are yielded first, and fewer items wait.
 ///
 /// # Bound
 ///
-/// The limits of the stages bound how many items are worked on. Nothing bounds how many wait. Those who find
-/// items are those who take them, so if they waited for room, they would wait for themselves.
-/// [`Entry::try_push`] gives an item back where too many wait.
+/// The limits of the stages bound how many items are in progress. Nothing bounds how many are waiting: the calls that add
+/// items are the ones that free room, so if they waited for room, they would wait for themselves. Where too many wait,
+/// [`Entry::try_push`] returns the item instead of adding it.
 ///
-/// The frontier does not know which items there were before. Where one can be found twice, keep a set.
+/// The frontier does not remember items. If an item can be found twice, keep a set.
 ///
 /// # Where an entry must not stay
 ///
-/// In whatever waits for more items or for the end: a batch that is not full, a `collect`, a variable outside of
-/// the pipeline. The stream waits for the entry, and the entry for the stream. Neither can tell: an entry in a
-/// batch looks like one whose call is slow. So expand the entry, or drop it, before the batch.
-/// [`expand`](Entry::expand) takes the entry for this reason.
+/// Do not keep an entry in anything that waits for more items or for the end: a batch that is not full, a `collect`, a
+/// variable outside the pipeline. The stream would wait for the entry, and the entry for the stream. This cannot be
+/// detected, because an entry in a batch looks like one whose call is slow. So expand or drop the entry before the batch.
+/// That is why [`expand`](Entry::expand) consumes it.
 ///
 /// # Drop
 ///
-/// Dropping the stream, as [`take_until_stopped`](crate::FlowExt::take_until_stopped) does, drops the items
-/// that wait. What is added later is dropped at once.
+/// Dropping the stream, as [`take_until_stopped`](crate::FlowExt::take_until_stopped) does, drops the items that are
+/// waiting. Items that are added later are dropped at once.
 ///
 /// # Examples
 ///
@@ -86,7 +86,7 @@ use crate::size_hint::SizeHint;
 /// # });
 /// ```
 ///
-/// Directories, the files of which are read while others are still being looked for:
+/// A directory walk, in which files are read while others are still being found:
 ///
 #[cfg_attr(feature = "threads", doc = "```")]
 #[cfg_attr(not(feature = "threads"), doc = "```ignore")]
@@ -133,7 +133,7 @@ where
 /// let mut numbers: Frontier<u32> = frontier([1]);
 /// let (number, entry) = numbers.next().await.unwrap();
 /// assert_eq!(number, 1);
-/// drop(entry); // or the next line would wait for ever
+/// drop(entry); // or the next line would wait forever
 /// assert!(numbers.next().await.is_none());
 /// # });
 /// ```
@@ -143,11 +143,10 @@ pub struct Frontier<T> {
 }
 
 impl<T> Frontier<T> {
-    /// Yields the items that were added last first.
+    /// Yields the items first that were added last.
     ///
-    /// Of those that were added together, the first one comes first. About as many items wait as there are
-    /// between the first item and the deepest one, times the number that one expands to, times the limit of the
-    /// stage. Breadth first, it is as many as there are at one depth.
+    /// Items that were added together keep their order. At most about `depth * items per expansion * limit` items wait.
+    /// Breadth first, as many items wait as there are at one depth.
     ///
     /// # Examples
     ///
@@ -172,9 +171,9 @@ impl<T> Frontier<T> {
         self
     }
 
-    /// Makes an entry that belongs to no item, to add items from elsewhere.
+    /// Creates an entry that belongs to no item, for adding items from outside the pipeline.
     ///
-    /// As long as it lives the stream does not end. Once the stream has ended, the entry adds nothing.
+    /// While it is alive the stream does not end. Once the stream has ended, the entry adds nothing.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! Every stage says whether it has ended, so that `futures::select!` takes it as it is.
+//! Every stage reports whether it has ended, so that `futures::select!` takes it as it is.
 
 /// Implements [`FusedStream`](futures_core::FusedStream) for a stage with these generics, by an
 /// expression in its fields.

@@ -1,8 +1,8 @@
-//! An upstream that grows while it is worked off.
+//! An upstream that grows while it is processed.
 //!
-//! It answers as a stage does: its own upstream goes on in every poll, also while what was found is taken
-//! and nothing is pulled. An error that comes out then goes first. In an advance any item does: it is up to the
-//! stage below what a kept item means.
+//! It answers as a stage does: its own upstream is polled in every poll, even while found items are taken and nothing is
+//! pulled. An error that arrives then goes first. In an advance any item goes first: the downstream stage decides what a
+//! kept item means.
 
 use std::fmt;
 use std::pin::Pin;
@@ -17,12 +17,12 @@ use super::frontier::{Frontier, frontier};
 use crate::engine::{Poller, Purpose, Signals, Upstream, answer};
 use crate::size_hint::SizeHint;
 
-/// An item, and what adds those that it finds.
+/// An item, and the entry that adds the items it leads to.
 pub(super) type Grown<T> = (T, Entry<T>);
 
 pin_project! {
-    /// An upstream with items `I`, and the items `T` that were found in its own, which go first. They come as
-    /// `O`.
+    /// An upstream of items `I`, and the items `T` that were found while processing them, which go first. Both are
+    /// yielded as `O`.
     pub(super) struct Growth<S, T, I, O> {
         #[pin]
         upstream: Upstream<S, I>,
@@ -32,12 +32,12 @@ pin_project! {
     }
 }
 
-/// How items become those of a growth.
+/// How items of either kind become those of a growth.
 pub(super) struct Kind<T, I, O> {
     of_upstream: fn(I, &Frontier<T>) -> O,
     of_found: fn(Grown<T>) -> O,
 
-    /// Tells whether an item of upstream goes before what was found.
+    /// Returns whether an item of upstream goes before those that were found.
     failed: fn(&I) -> bool,
 }
 
@@ -70,12 +70,12 @@ impl<S: Stream<Item = I>, T, I, O> Growth<S, T, I, O> {
         Self { upstream, poller: Poller::new(signals), found: frontier([]), kind }
     }
 
-    /// Returns where items go that are found.
+    /// Returns where found items go.
     pub(super) fn found(&self) -> &Arc<Shared<T>> {
         self.found.shared()
     }
 
-    /// Takes what was found, or else an item of upstream. If that is not asked for one, its stages go on.
+    /// Takes a found item, or else an item of upstream. If upstream is not asked for one, its stages still continue.
     fn turn(
         self: Pin<&mut Self>,
         purpose: Purpose,
@@ -96,7 +96,7 @@ impl<S: Stream<Item = I>, T, I, O> Growth<S, T, I, O> {
         if let Poll::Ready(Some(item)) = polled {
             return Poll::Ready(Some(of_upstream(item, this.found)));
         }
-        // What was found waits for a pull, but the end does not.
+        // A found item waits for a pull, but the end does not.
         if advanced && (waiting || polled.is_pending()) {
             return Poll::Pending;
         }
@@ -119,7 +119,7 @@ impl<S: Stream<Item = I>, T, I, O> Stream for Growth<S, T, I, O> {
         let (waiting, none) = self.found.size_hint();
         match self.upstream.size_hint() {
             (_, Some(0)) => (waiting, none),
-            // Whatever comes may expand to anything.
+            // Every item may lead to any number of items.
             (lower, _) => (waiting.saturating_add(lower), None),
         }
     }

@@ -45,7 +45,7 @@ where
     }
 }
 
-/// Makes the stage. Only here the future of its calls is known.
+/// Creates the stage. The future of its calls is known only here.
 #[track_caller]
 pub(crate) fn inspect_concurrent<S, F, T>(
     stream: S,
@@ -65,7 +65,7 @@ where
     InspectConcurrent { inner }
 }
 
-/// A call. It owns the item that it lends, and a share of the function, as that of a filter does.
+/// A call. Like a call of a filter, it owns the item that it lends, and a share of the function.
 async fn look<T, F: AsyncFn(&T)>(item: T, f: Arc<F>) -> T {
     f(&item).await;
     item
@@ -111,7 +111,7 @@ where
     }
 }
 
-/// Makes the stage. Only here the future of its calls is known.
+/// Creates the stage. The future of its calls is known only here.
 #[track_caller]
 pub(crate) fn try_inspect_concurrent<S, F, T, E>(
     stream: S,

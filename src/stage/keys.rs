@@ -6,16 +6,16 @@ use hashbrown::HashTable;
 
 use crate::engine::Key;
 
-/// Keys, numbered as long as items in flight have them.
+/// Keys, numbered while items in flight have them.
 pub(super) struct Keys<K> {
     hasher: RandomState,
 
-    /// Where keys are in `entries`, by their hash.
+    /// The indices of keys in `entries`, by hash.
     numbers: HashTable<u32>,
 
     entries: Vec<Option<Entry<K>>>,
 
-    /// The entries that are empty.
+    /// The indices of empty entries.
     vacant: Vec<u32>,
 }
 
@@ -34,20 +34,20 @@ impl<K> Keys<K> {
         }
     }
 
-    /// Forgets a key, as no item in flight has it.
+    /// Forgets a key that no item in flight has.
     pub(super) fn forget(&mut self, Key(number): Key) {
         let Some(entry) = self.entries[number as usize].take() else { return };
         if let Ok(found) = self.numbers.find_entry(entry.hash, |found| *found == number) {
             found.remove();
         }
         self.vacant.push(number);
-        // Last, as it may panic.
+        // Last, because it may panic.
         drop(entry);
     }
 }
 
 impl<K: Hash + Eq> Keys<K> {
-    /// Returns what stands for a key until it is [forgotten](Self::forget).
+    /// Returns the number of a key, which is valid until it is [forgotten](Self::forget).
     pub(super) fn number(&mut self, key: K) -> Key {
         let hash = self.hasher.hash_one(&key);
         let Self { numbers, entries, vacant, .. } = self;

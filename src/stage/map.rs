@@ -22,7 +22,7 @@ shell! {
     ///
     /// # Examples
     ///
-    /// Where the stage has to be named, name its function by a pointer and box its future:
+    /// If you have to name the stage, use a function pointer and a boxed future:
     ///
     /// ```
     /// use flowlet::{FlowExt, stage::MapConcurrent};

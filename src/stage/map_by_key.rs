@@ -166,7 +166,7 @@ where
 }
 
 impl<S, I, C, G, F, K, U> Stage<S, I, C, Keyed<G, F, K>, U> {
-    /// Has the limit count what `weight` says.
+    /// Weighs the calls by `weight`.
     #[track_caller]
     fn keyed_weighed<W>(
         self,
@@ -193,14 +193,14 @@ impl<S, I, C, G, F, K, U, W> Stage<S, I, C, Keyed<G, F, K, W>, U> {
     }
 }
 
-/// Makes the method `per_key` of a stage.
+/// Defines the method `per_key` of a stage.
 macro_rules! per_key {
     ($name:ident<$($param:ident $(: $bound:path)?),*>) => {
         impl<$($param $(: $bound)?),*> $name<$($param),*> {
-            /// Has up to `calls` calls of a key run at once, instead of one.
+            /// Runs up to `calls` calls of a key at once, instead of one.
             ///
-            /// They begin in the order of their items, so with more than one the order of what they do is
-            /// up to them.
+            /// They begin in the order of their items. With more than one, the order in which they have their
+            /// effects is up to them.
             ///
             /// # Panics
             ///
@@ -242,7 +242,7 @@ macro_rules! per_key {
 per_key!(MapConcurrentByKey<S: Stream, G, F, Fut: CallFuture, K, T, U, W>);
 per_key!(TryMapConcurrentByKey<S: TryStream, G, F, Fut, K, U, E, T, W>);
 
-/// Work of which items wait for others of their key.
+/// Work whose items wait for others with the same key.
 struct ByKey<'a, W, G, K> {
     work: W,
     key: &'a mut G,

@@ -31,7 +31,7 @@ shell! {
     /// # });
     /// ```
     pub struct MapOkConcurrent<S: TryStream, F, Fut, U, E, T = <S as TryStream>::Ok> {
-        // Its calls cannot fail the stage, so an error from upstream passes.
+        // Its calls cannot fail the stage, so an upstream error passes.
         inner: Stage<S, Result<T, E>, OrError<One<Fut>, E>, F, Result<U, E>>,
     }
 
@@ -46,7 +46,7 @@ shell! {
 }
 
 styles! {
-    /// Calls `f` on every value, with up to `limit` calls running at once, and passes errors: see
+    /// Calls `f` on every value, with up to `limit` calls running at once, and passes errors on: see
     /// [`TryFlowExt::map_ok_concurrent`].
     fn map_ok_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
 

@@ -10,24 +10,23 @@ use super::merge_handle::{Incoming, MergeHandle};
 use crate::engine::FanIn;
 use crate::size_hint::SizeHint;
 
-/// Merges streams into one, whose items come as they come.
+/// Merges streams into one, whose items are yielded as they arrive.
 ///
-/// The streams are of one type; box them where they are not. They take turns: one that always has an
-/// item keeps no other from being heard. Each is polled only when it was woken, so the price of an
-/// item does not grow with their number. More can be added while the merged stream runs, with a
-/// [handle](Merge::handle).
+/// The streams have one type; box them if they do not. Polling is fair: a stream that is always ready cannot starve the
+/// others. Each stream is polled only when it was woken, so the cost of an item does not grow with their number. More
+/// streams can be added while the merged stream runs, with a [handle](Merge::handle).
 ///
-/// It ends when all of them have, and all handles are gone. A stream that has ended is dropped at
-/// once; dropping the merged stream drops all of them.
+/// The merged stream ends when all streams have ended and all handles are gone. A stream that has ended is dropped at
+/// once. Dropping the merged stream drops all of them.
 ///
-/// As the stages do, it has the stages above it go on while a later stage is full, so their calls are
-/// never starved: that is what `select_all` and the like cannot do.
+/// Like a stage, it keeps the calls of all upstream stages running while a later stage is full, so they are never
+/// starved. `select_all` and similar adaptors cannot do that.
 ///
 /// # Panics
 ///
-/// A panic in one of the streams comes out of the poll that ran it. The others are unharmed, and that one is
-/// asked again in the next poll: a stage yields the outputs of its other calls, and an error for which it
-/// dropped a call that panicked.
+/// A panic in one of the streams propagates out of the poll that ran it. The others are unharmed. The stream that
+/// panicked is polled again in the next poll: if it is a stage, it yields the outputs of its other calls, and an error
+/// for which it dropped a call that panicked.
 ///
 /// # Examples
 ///
@@ -77,7 +76,7 @@ where
 pub struct Merge<S: Stream, T = <S as Stream>::Item> {
     fan_in: FanIn<S, T>,
 
-    /// What handles add to, if there ever was one.
+    /// Where handles add streams, once there has been a handle.
     incoming: Option<Arc<Incoming<S>>>,
 
     /// Whether streams may still be added.
@@ -86,7 +85,7 @@ pub struct Merge<S: Stream, T = <S as Stream>::Item> {
     /// Whether it has ended.
     over: bool,
 
-    /// The number of wakes when `incoming` was last looked at.
+    /// The number of wakes when `incoming` was last checked.
     seen: usize,
 
     /// How it is polled: a value, as in a `Stage` of the engine, and for the same reason.
@@ -94,15 +93,14 @@ pub struct Merge<S: Stream, T = <S as Stream>::Item> {
 }
 
 impl<S: Stream<Item = T>, T> Merge<S, T> {
-    /// Returns a handle, with which streams can be added, from anywhere and at any time.
+    /// Returns a handle that adds streams from anywhere, at any time.
     ///
-    /// The merged stream does not end while there are handles, so drop or
-    /// [close](MergeHandle::close) them when nothing more is to be added. Once it has ended, a handle
-    /// adds nothing.
+    /// The merged stream does not end while there are handles. Drop or [close](MergeHandle::close) them when you have
+    /// nothing more to add. Once the merged stream has ended, a handle adds nothing.
     ///
     /// # Examples
     ///
-    /// Streams that are found on the way. (For items there is [`frontier`](crate::frontier), which needs no count.)
+    /// Streams that are found on the way. (For items use [`frontier`](crate::frontier), which needs no counter.)
     ///
     /// ```
     /// use flowlet::merge;
@@ -153,7 +151,7 @@ impl<S: Stream<Item = T>, T> Merge<S, T> {
         Poll::Pending
     }
 
-    /// Takes in the streams that were added, if anything has changed.
+    /// Takes the streams that were added, if anything has changed.
     fn take_incoming(&mut self) {
         let wakes = self.fan_in.signals().upstream_wakes();
         if wakes != self.seen {

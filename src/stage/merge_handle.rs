@@ -5,7 +5,7 @@ use std::task::Wake;
 
 use crate::engine::Signals;
 
-/// Adds streams to a [`Merge`](crate::stage::Merge) that runs. Clones are handles to the same one.
+/// A handle that adds streams to a running [`Merge`](crate::stage::Merge). Clones belong to the same one.
 ///
 /// # Examples
 ///
@@ -35,8 +35,7 @@ impl<S> MergeHandle<S> {
     ///
     /// # Errors
     ///
-    /// Gives the stream back if the merged one was dropped or has ended, or if a handle was
-    /// [closed](Self::close).
+    /// Returns the stream if the merged one was dropped or has ended, or if a handle was [closed](Self::close).
     ///
     /// # Examples
     ///
@@ -61,9 +60,9 @@ impl<S> MergeHandle<S> {
         Ok(())
     }
 
-    /// Says that nothing more is added, with this handle or with any other.
+    /// Declares that nothing more will be added, with this handle or any other.
     ///
-    /// What was added before is still merged.
+    /// Streams that were added before are still merged.
     ///
     /// # Examples
     ///
@@ -114,7 +113,7 @@ impl<S> fmt::Debug for MergeHandle<S> {
 pub(super) struct Incoming<S> {
     state: Mutex<State<S>>,
 
-    /// Told when the state has changed.
+    /// Notified when the state has changed.
     signals: Arc<Signals>,
 }
 
@@ -122,7 +121,7 @@ struct State<S> {
     streams: Vec<S>,
     handles: usize,
 
-    /// Whether nothing more is taken.
+    /// Whether nothing is accepted any more.
     closed: bool,
 }
 
@@ -132,25 +131,25 @@ impl<S> Incoming<S> {
         Arc::new(Self { state: Mutex::new(state), signals })
     }
 
-    /// Takes what was added.
+    /// Takes the streams that were added.
     pub(super) fn take(&self) -> Vec<S> {
         mem::take(&mut self.state().streams)
     }
 
-    /// Tells whether more can be added.
+    /// Returns whether more can be added.
     pub(super) fn is_open(&self) -> bool {
         let state = self.state();
         state.handles > 0 && !state.closed
     }
 
-    /// Takes nothing more from now on.
+    /// Accepts nothing from now on.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.signals.wake_by_ref();
     }
 
     fn state(&self) -> MutexGuard<'_, State<S>> {
-        // No code that could leave it half-changed runs under the lock.
+        // No code that could leave it in an inconsistent state runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

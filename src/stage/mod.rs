@@ -1,11 +1,11 @@
-//! What the methods return: streams, and the futures of [`drain`](crate::FlowExt::drain) and the like.
+//! The types that the methods return: streams, and the futures of [`drain`](crate::FlowExt::drain) and others.
 //!
-//! Few programs name one. A function returns `impl Stream<Item = T>`, a struct keeps a stream in a `Box`,
-//! as [`boxed`](futures_lite::StreamExt::boxed) does, and a [`Flow`](crate::Flow) has a type that is short.
-//! Where there must be no box, [`MapConcurrent`] shows how to name a stage.
+//! Few programs name one. A function can return `impl Stream<Item = T>`, a struct can keep a stream in a `Box`, as
+//! [`boxed`](futures_lite::StreamExt::boxed) does, and a [`Flow`](crate::Flow) has a short type. Where boxing is not an
+//! option, [`MapConcurrent`] shows how to name a stage.
 //!
-//! The stages are fused, and say so by [`FusedStream`](futures_core::FusedStream). They are `Send` and `Sync`
-//! as far as their upstream, their function and its future are.
+//! All stages are fused, and implement [`FusedStream`](futures_core::FusedStream). They are `Send` and `Sync` if their
+//! upstream, their function and its future are.
 
 mod batch;
 mod batch_by_weight;
@@ -78,7 +78,7 @@ pub use self::weighed::Weighed;
 pub(crate) use self::filter::{filter_concurrent, try_filter_concurrent};
 pub(crate) use self::inspect::{inspect_concurrent, try_inspect_concurrent};
 
-/// Gathers the rows of [`styles`] for the modules of these names at the root.
+/// Gathers the rows of [`styles`] for the modules of these names at the crate root.
 macro_rules! rows {
     ($($(#[$cfg:meta])? $stage:ident,)*) => {
         pub(crate) mod op {

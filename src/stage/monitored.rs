@@ -42,7 +42,7 @@ impl<S> Monitored<S> {
     }
 }
 
-/// One poll. It ends when this is dropped, also by a panic.
+/// One poll. It ends when this is dropped, even by a panic.
 struct Turn<'a> {
     recorder: &'a mut Recorder,
     state: State,
@@ -93,7 +93,7 @@ impl<S: fmt::Debug> fmt::Debug for Monitored<S> {
 }
 
 styles! {
-    /// Has the stream seen at a point: see [`FlowExt::monitored`].
+    /// Observes the stream at a point: see [`FlowExt::monitored`].
     fn monitored(point: Point = point;);
 
     flow [U: Send + 'static] U => [] U

@@ -1,4 +1,4 @@
-//! Adaptors of every stream that a flow has beside the stages.
+//! The plain adaptors of streams that a flow has in addition to the stages.
 
 use futures_lite::stream::{Filter, FilterMap, Inspect, Map, Take};
 use futures_lite::{Stream, StreamExt};
@@ -28,7 +28,7 @@ styles! {
     where [S: Stream, P: FnMut(&S::Item) -> bool + Clone]
     by |stream| stream.filter(predicate);
 
-    /// Calls `f` on every item and keeps what is `Some`: see [`StreamExt::filter_map`].
+    /// Calls `f` on every item and yields the results that are `Some`: see [`StreamExt::filter_map`].
     fn filter_map(; f: F);
 
     flow [U: 'static] U => [F, V] V

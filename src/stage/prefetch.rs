@@ -23,8 +23,8 @@ use crate::size_hint::{SizeHint, exactly};
 /// How many items the task pulls before it lets the executor run something else.
 const BUDGET: usize = 32;
 
-/// How many panics may wait for the consumer while the stages above go on. There is no end to them
-/// if every call panics.
+/// How many panics may wait for the consumer while upstream stages continue. If every call panicked, there would be no
+/// end to them.
 const PANICS: usize = 16;
 
 /// Stream returned by [`FlowExt::prefetch`].
@@ -60,42 +60,42 @@ enum State<S, T, Spawn, H> {
     Waiting(S, Spawn),
     /// Upstream is in the task.
     Running(Running<T, H>),
-    /// All was handed out.
+    /// Everything was yielded.
     Ended,
 }
 
-/// What the consumer holds of the task.
+/// The consumer's side of the task.
 struct Running<T, H> {
-    // Before the items, so that the task is cancelled when dropping those makes room.
+    // Before the items, so that the task is cancelled before dropping those makes room.
     task: Handle<()>,
 
     /// What `spawn` returned. Dropping it may cancel the task.
     _spawned: H,
 
-    /// What was pulled, in its order.
+    /// Pulled items, in their order.
     pulled: Receiver<Message<T>>,
 
-    /// An item that came in an advance.
+    /// An item that arrived in an advance.
     kept: Option<(T, Permit)>,
 
     places: Places,
 
-    /// How many items are still to be handed on, by what upstream said at the beginning.
+    /// How many items are still to be yielded, by what upstream said at the beginning.
     expected: SizeHint,
 }
 
-/// What there is room for.
+/// The room for items and panics.
 #[derive(Clone)]
 struct Places {
-    /// Has no room at all while a panic waits: whether upstream is asked again is up to the consumer.
+    /// Full while a panic waits: the consumer decides whether upstream is polled again.
     items: Semaphore,
     panics: Semaphore,
 }
 
-/// What comes of asking upstream, an item or a panic, with the place it takes.
+/// A message from the task: an item or a panic, with the place it takes.
 type Message<T> = Result<(T, Permit), (Box<dyn Any + Send>, Permit)>;
 
-/// Refuses a limit that could never pull an item.
+/// Rejects a limit that could never pull an item.
 #[track_caller]
 fn checked_limit(limit: usize) -> usize {
     assert!(limit > 0, "the number of items to prefetch must be at least 1");
@@ -118,7 +118,7 @@ where
         }
     }
 
-    /// Has the executor begin with the task.
+    /// Spawns the task.
     fn start(stream: S, limit: usize, spawn: Spawn) -> Running<T, H> {
         let expected = stream.size_hint();
         let places = Places { items: Semaphore::new(limit), panics: Semaphore::new(PANICS) };
@@ -131,7 +131,7 @@ where
     }
 }
 
-/// Pulls, whenever there is room, until upstream ends or the consumer is gone.
+/// Pulls whenever there is room, until upstream ends or the consumer is gone.
 async fn fill<S, T>(mut stream: Driven<S, T>, places: Places, pulled: Sender<Message<T>>)
 where
     S: Stream<Item = T>,
@@ -156,7 +156,7 @@ where
     }
 }
 
-/// Pulls one item as soon as there is room, and has the stages above go on until then.
+/// Pulls one item as soon as there is room, and keeps upstream stages running until then.
 async fn pull<S, T>(stream: &mut Driven<S, T>, room: &Semaphore) -> Option<(T, Permit)>
 where
     S: Stream<Item = T>,
@@ -167,7 +167,7 @@ where
 }
 
 impl<T, H> Running<T, H> {
-    /// Returns how many items were pulled and not handed on.
+    /// Returns how many items were pulled and not yielded.
     fn waiting(&self) -> usize {
         let waiting = self.pulled.len().saturating_sub(self.places.panics.in_use());
         waiting + usize::from(self.kept.is_some())
@@ -250,7 +250,7 @@ where
             None => match ready!(running.pulled.poll_pop(cx)) {
                 Some(Ok(item)) => item,
                 Some(Err((panic, place))) => {
-                    // Nobody knows what is still to come.
+                    // Nobody knows what else is to come.
                     running.expected.0 = 0;
                     drop(place);
                     if running.places.panics.in_use() == 0 {

@@ -1,4 +1,4 @@
-//! What a pipeline does to the halves of its `Result`s on the way, without waiting.
+//! Adaptors that change one half of a `Result` on its way, without waiting.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,10 +9,11 @@ use futures_core::FusedStream;
 use futures_lite::Stream;
 use pin_project_lite::pin_project;
 
-/// The plain adaptors of streams of `Result`s that `futures_lite` does not have.
+/// The plain adaptors of streams of `Result`s that `futures_lite` lacks.
 ///
-/// They are those of `futures::TryStreamExt`, which the prelude cannot stand beside: both bring a
-/// `try_collect`, and the compiler stops at "multiple applicable items in scope" (E0034). For the same
+/// They are those of `futures::TryStreamExt`, which conflicts with the prelude: both have a `try_collect`, and the
+/// compiler reports "multiple applicable items in scope" (E0034). For the same reason this trait is not in the prelude.
+/// Import it by name:
 /// reason this trait is not in the prelude. Import it by name:
 ///
 /// ```
@@ -33,7 +34,7 @@ use pin_project_lite::pin_project;
 /// let mut failures = 0;
 /// let numbers: Vec<u32> = pipe(1..=3)
 ///     .map_concurrent(4, read)
-///     .err_into::<Error>() // all stages below have this error
+///     .err_into::<Error>() // all later stages have this error type
 ///     .try_map_concurrent(4, async |text| Ok(parse(text).await?))
 ///     .map_ok(|n| 10 * n)
 ///     .inspect_err(|error| eprintln!("{error}"))
@@ -43,7 +44,7 @@ use pin_project_lite::pin_project;
 /// # Ok(()) }) }
 /// ```
 pub trait ResultStreamExt<T, E>: Stream<Item = Result<T, E>> {
-    /// Calls `f` on every value, and passes errors.
+    /// Calls `f` on every value, and passes errors on.
     ///
     /// # Examples
     ///
@@ -63,7 +64,7 @@ pub trait ResultStreamExt<T, E>: Stream<Item = Result<T, E>> {
         MapOk { stream: self, f }
     }
 
-    /// Calls `f` on every error, and passes values.
+    /// Calls `f` on every error, and passes values on.
     ///
     /// # Examples
     ///
@@ -83,7 +84,7 @@ pub trait ResultStreamExt<T, E>: Stream<Item = Result<T, E>> {
         MapErr { stream: self, f }
     }
 
-    /// Converts every error, as `?` does: the way from an error type of one stage to that of the next.
+    /// Converts every error, as `?` does, from the error type of one stage to that of the next.
     ///
     /// # Examples
     ///
@@ -150,7 +151,7 @@ pub trait ResultStreamExt<T, E>: Stream<Item = Result<T, E>> {
 
 impl<S, T, E> ResultStreamExt<T, E> for S where S: Stream<Item = Result<T, E>> + ?Sized {}
 
-/// One adaptor: its struct, and its stream by what becomes of a `Result`.
+/// Defines an adaptor: its struct, and its stream, by what becomes of a `Result`.
 macro_rules! adaptor {
     (
         $(#[$attribute:meta])*

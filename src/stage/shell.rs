@@ -1,15 +1,15 @@
-//! What is the same in every stage, around what does the work.
+//! The parts that are the same in every stage.
 
 use futures_lite::Stream;
 
 use super::Weighed;
 use crate::engine::{Asks, Call, Polls, Stage};
 
-/// Makes the struct of a stage, and its traits from what is in it, which has the methods `poll_next`,
-/// `size_hint`, `is_over` and `fmt_as`. Upstream is the parameter `S`.
+/// Defines the struct of a stage, and implements its traits through the methods `poll_next`, `size_hint`, `is_over` and
+/// `fmt_as` of its content. The upstream is the parameter `S`.
 ///
-/// With `calls` it makes `new` too, for a stage that calls a function `F`, and `weighed_by`: what call it makes
-/// of the function and an item, and what has to hold for that.
+/// With `calls` it also defines `new`, for a stage that calls a function `F`, and `weighed_by`. It takes the call that
+/// results from the function and an item, and the bounds for that.
 macro_rules! shell {
     (
         $(#[$attribute:meta])*
@@ -132,19 +132,19 @@ macro_rules! shell {
 /// Documents a method `weighed_by`.
 macro_rules! weighed_by {
     ($method:item) => {
-        /// Has the limit count what the calls weigh: by what `weight` says of each item.
+        /// Bounds the total weight of the calls instead of their number, where `weight` returns the weight of an item.
         ///
-        /// The calls that run weigh as much as the limit together, at most, and so do all items between pulled
-        /// and yielded, unless the limit has a [window](crate::Concurrency::window). With a
-        /// [`Semaphore`](crate::Semaphore) each call takes as many permits as its item weighs, so that several
-        /// stages share one budget. An item that is heavier than the limit runs alone.
+        /// Together the running calls weigh at most as much as the limit. So do all items between pulled and yielded,
+        /// unless the limit has a [window](crate::Concurrency::window). With a [`Semaphore`](crate::Semaphore) each call
+        /// takes as many permits as its item weighs, so several stages can share one budget. An item that is heavier
+        /// than the limit runs alone.
         ///
-        /// `weight` is called once for each item, before its call. Items that weigh nothing are not bounded:
+        /// `weight` is called once for each item, before its call. Items that weigh 0 are not bounded:
         /// `|item| item.len().max(1)` bounds their number too.
         ///
         /// # Panics
         ///
-        /// Panics if the stage holds items, as it was polled before.
+        /// Panics if the stage has been polled and holds items.
         ///
         /// # Examples
         ///
@@ -183,7 +183,7 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
         self.engine().is_over()
     }
 
-    /// Has the limit count what `weight` says.
+    /// Weighs the calls by `weight`.
     #[track_caller]
     pub(super) fn weighed<W>(
         self,

@@ -19,7 +19,7 @@ impl<T> Started<T> {
         self.0.push(item);
     }
 
-    /// Makes room for so many, if there is none yet.
+    /// Reserves room for that many items, if there is none yet.
     pub(super) fn reserve(&mut self, items: usize) {
         if self.0.is_empty() {
             self.0.reserve_exact(items);

@@ -18,7 +18,7 @@ use crate::{Dropped, FlowExt};
 pin_project! {
     /// Stream returned by [`FlowExt::take_until_stopped`].
     ///
-    /// `S` is the upstream, `Fut` the stop, and `F` what is [told](Self::on_stop) of it.
+    /// `S` is the upstream, `Fut` the stop, and `F` the function of [`on_stop`](Self::on_stop).
     ///
     /// # Examples
     ///
@@ -34,7 +34,7 @@ pin_project! {
     /// ```
     #[must_use = "streams do nothing unless polled"]
     pub struct TakeUntilStopped<S, Fut, F = fn(Dropped)> {
-        // Dropped as soon as it has ended, or is to stop.
+        // Dropped as soon as it has ended, or should stop.
         #[pin]
         stream: Option<S>,
         #[pin]
@@ -58,17 +58,18 @@ impl<S, Fut> TakeUntilStopped<S, Fut> {
 }
 
 impl<S, Fut, F> TakeUntilStopped<S, Fut, F> {
-    /// Calls `f` with what is dropped, should the stop come before the end.
+    /// Calls `f` with counts of what was dropped, if the stop comes before the end.
     ///
-    /// It is called once, when all upstream is dropped. At the end of a pipeline this is a **deadline** for what is
-    /// in flight: behind the source nothing more is pulled from the stop on, calls that run are finished and
-    /// batches flushed, and after the deadline whatever still runs is dropped, and `f` is told how much that is.
+    /// It is called once, when everything upstream has been dropped. At the end of a pipeline this makes a **deadline**
+    /// for what is in flight. Combine it with a stop right after the source: from that stop on nothing more is pulled,
+    /// running calls finish and batches are flushed. At the deadline everything that is still running is dropped, and
+    /// `f` learns how much that is.
     ///
-    /// Items can be had back as well, by a [`Remainder`](crate::Remainder).
+    /// To get the unfinished items themselves back, use a [`Remainder`](crate::Remainder).
     ///
     /// # Examples
     ///
-    /// A stop, and a deadline a while after it:
+    /// A stop, and a deadline after a grace period:
     ///
     /// ```
     /// use flowlet::Dropped;
@@ -81,7 +82,7 @@ impl<S, Fut, F> TakeUntilStopped<S, Fut, F> {
     /// let stopped = stop.clone();
     /// let deadline = async {
     ///     stop.recv().await;
-    ///     grace_period().await; // such as a sleep of 30 seconds
+    ///     grace_period().await; // for example, a sleep of 30 seconds
     /// };
     /// let mut dropped = Dropped::default();
     ///
@@ -112,7 +113,7 @@ impl<S, Fut, F> TakeUntilStopped<S, Fut, F> {
 }
 
 impl<S: Stream, Fut: Future, F: FnOnce(Dropped)> TakeUntilStopped<S, Fut, F> {
-    /// Drops all upstream, and tells what that was.
+    /// Drops everything upstream, and reports what that was.
     fn stop(self: Pin<&mut Self>) {
         let mut this = self.project();
         let Some(on_stop) = this.on_stop.take() else { return };
@@ -167,7 +168,7 @@ impl<S: fmt::Debug, Fut, F> fmt::Debug for TakeUntilStopped<S, Fut, F> {
 }
 
 styles! {
-    /// Takes items until the future that `stop` returns is ready, then ends: see
+    /// Yields items until the future that `stop` returns is ready, then ends: see
     /// [`FlowExt::take_until_stopped`]. `stop` is called once for each stream.
     fn take_until_stopped(; stop: F);
 

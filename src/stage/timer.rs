@@ -1,4 +1,4 @@
-//! What tells that the time of a batch has come.
+//! Timers of batches.
 
 use std::fmt;
 use std::future::Future;
@@ -8,28 +8,28 @@ use std::time::Duration;
 
 use crate::clock::Countdown;
 
-/// Counts a duration down, as often as it is started.
+/// A countdown that can be restarted.
 pub trait Timer {
-    /// Whether its time comes only if the executor gets a turn.
+    /// Whether it can fire only if the executor gets a chance to run.
     const NEEDS_TURNS: bool;
 
-    /// Begins, or begins anew.
+    /// Starts, or restarts.
     fn start(&mut self, duration: Duration);
 
-    /// Stops, if it runs.
+    /// Stops, if it is running.
     fn stop(&mut self);
 
-    /// Tells whether it was started and not stopped since.
+    /// Returns whether it was started and not stopped since.
     fn is_started(&self) -> bool;
 
-    /// Tells whether it was started and is over. Need not wake anybody if it is not.
+    /// Returns whether it was started and is over. Need not register the waker if it is not.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool;
 
     /// Waits until it is over.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 }
 
-/// The timer of a [`BatchedWithin`](crate::stage::BatchedWithin) unless it was given a
+/// The timer of a [`BatchedWithin`](crate::stage::BatchedWithin) without a
 /// [`sleep`](crate::stage::BatchedWithin::sleep) function: one of `async-io`.
 ///
 /// # Examples
@@ -74,7 +74,7 @@ impl Timer for DefaultTimer {
     }
 }
 
-/// A timer made of a function that sleeps: see [`BatchedWithin::sleep`](crate::stage::BatchedWithin::sleep).
+/// A timer based on a sleep function: see [`BatchedWithin::sleep`](crate::stage::BatchedWithin::sleep).
 ///
 /// # Examples
 ///
@@ -90,10 +90,10 @@ impl Timer for DefaultTimer {
 pub struct SleepTimer<F, Fut> {
     sleep: F,
 
-    /// Made with the first batch, and used for all.
+    /// Allocated with the first batch, and reused for all.
     sleeping: Option<Pin<Box<Option<Fut>>>>,
 
-    /// Whether it slept long enough. The future is gone then.
+    /// Whether it slept long enough. The future is dropped then.
     over: bool,
 }
 
@@ -143,8 +143,8 @@ where
     }
 }
 
-/// A sleep that is polled. One that is ready, or that panicked, must not be polled again, and is dropped
-/// with this.
+/// A sleep that is being polled. One that is ready, or that panicked, must not be polled again, and is dropped with
+/// this.
 struct Polling<'a, Fut> {
     sleeping: Pin<&'a mut Option<Fut>>,
     keep: bool,

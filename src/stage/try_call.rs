@@ -7,11 +7,11 @@ use crate::engine::{Call, Step};
 use crate::size_hint::{SizeHint, exactly};
 
 pin_project! {
-    /// A call, or the error that came instead of its item.
+    /// A call, or the error that arrived instead of its item.
     #[project = OrErrorProjection]
     pub(super) enum OrError<C, E> {
         Call { #[pin] call: C },
-        // There until it is polled.
+        // `Some` until it is polled.
         Error { error: Option<E> },
     }
 }
@@ -54,7 +54,7 @@ where
 }
 
 pin_project! {
-    /// A call whose errors end its stage, as does the error that came instead of an item.
+    /// A call whose errors end its stage, as does an error that arrived instead of an item.
     pub(super) struct Try<C, E> {
         #[pin]
         call: OrError<C, E>,

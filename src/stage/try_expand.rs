@@ -10,16 +10,16 @@ use super::expand::Opening;
 use crate::size_hint::{SizeHint, exactly};
 use crate::source::via;
 
-/// What a function that can fail returns for many outputs: an iterable or a stream of `Result`s, or a
-/// future of a `Result` of an iterable of outputs or of a stream of `Result`s.
+/// What a function that can fail returns for many outputs: an iterable or a stream of `Result`s, or a future of a
+/// `Result` of an iterable of outputs or of a stream of `Result`s.
 ///
-/// [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent) takes a
-/// function that gives one. `Via` says which it is; the compiler finds it out. The trait is sealed.
+/// [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent) takes a function that returns
+/// one. `Via` says which of these it is, and is inferred. The trait is sealed.
 ///
-/// A stream in here is always one of `Result`s, and its errors are the stage's: what opens a body and
-/// then streams it, as `async fn open(key) -> Result<impl Stream<Item = Result<Bytes, E>>, E>`, fails
-/// the stage in either half. A stream that cannot fail takes a `.map(Ok)`. The items of an iterable that
-/// a future resolves to are outputs, whatever they are.
+/// Inner streams always yield `Result`s, and their errors are the stage's. A function that opens a body and then streams
+/// it, such as `async fn open(key) -> Result<impl Stream<Item = Result<Bytes, E>>, E>`, can fail the stage in either
+/// half. Add `.map(Ok)` to a stream that cannot fail. The items of an iterable that a future resolves to are outputs,
+/// whatever they are.
 ///
 /// # Examples
 ///
@@ -58,16 +58,16 @@ use crate::source::via;
             `Result` of one output there is `try_map_concurrent`"
 )]
 pub trait TryExpand<Via>: sealed::TryExpand<Via> {
-    /// What the expansion yields.
+    /// What the inner stream yields.
     type Ok;
 
-    /// How it fails.
+    /// The error type.
     type Error;
 
-    /// The expansion as a stream.
+    /// The type of the inner stream.
     type Stream: Stream<Item = Result<Self::Ok, Self::Error>>;
 
-    /// Makes the expansion a stream.
+    /// Converts it into the inner stream.
     fn try_expand(self) -> Self::Stream;
 }
 
@@ -132,8 +132,8 @@ where
 }
 
 pin_project! {
-    /// Stream of what a future of a `Result` of an iterable resolved to, in a [`TryExpand`]: its error, or
-    /// what the iterable yields.
+    /// Inner stream of a future of a `Result` of an iterable, in a [`TryExpand`]: yields its error, or the items of the
+    /// iterable.
     ///
     /// # Examples
     ///
@@ -179,8 +179,8 @@ impl<S, E> fmt::Debug for Opened<S, E> {
 }
 
 pin_project! {
-    /// Stream of what a future of a `Result` of a stream resolved to, in a [`TryExpand`]: its error, or
-    /// the results that the stream yields.
+    /// Inner stream of a future of a `Result` of a stream, in a [`TryExpand`]: yields its error, or the results of the
+    /// stream.
     ///
     /// # Examples
     ///

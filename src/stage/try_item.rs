@@ -1,7 +1,7 @@
 /// An item of a stream of `Result`s, which is a [`Result`].
 ///
-/// The `try_` stages ask for it, besides a stream of `Result`s, so that the compiler can say what to
-/// write where a stream is none. The trait is sealed.
+/// The `try_` stages require it, in addition to a stream of `Result`s, so that the compiler can explain what to write if
+/// a stream yields something else. The trait is sealed.
 ///
 /// # Examples
 ///
@@ -20,10 +20,10 @@
     note = "make its items `Result`s with `.map(Ok)`, before the first `try_` stage"
 )]
 pub trait TryItem: sealed::TryItem {
-    /// What it is if all went well.
+    /// The type of the value.
     type Ok;
 
-    /// What it is otherwise.
+    /// The type of the error.
     type Error;
 }
 

@@ -1,4 +1,4 @@
-//! Stages whose limit counts what their calls weigh.
+//! Stages whose limit bounds the weight of their calls.
 
 use std::fmt;
 
