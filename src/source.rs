@@ -111,7 +111,7 @@ impl<S: fmt::Debug> fmt::Debug for Pipe<S> {
     label = "not an iterable or a stream",
     note = "a pipeline begins with an iterable (such as a `Vec<T>` or an iterator) or with a \
             `Stream`",
-    note = "a receiver of tokio's becomes a stream by `tokio_stream::wrappers::ReceiverStream`, or by \
+    note = "to turn a tokio receiver into a stream, use `tokio_stream::wrappers::ReceiverStream`, or \
             `futures_lite::stream::poll_fn(move |cx| receiver.poll_recv(cx))`"
 )]
 pub trait Source<Via>: sealed::Source<Via> {

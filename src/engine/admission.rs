@@ -1,43 +1,40 @@
-//! When a stage may start a call, where one comparison does not tell.
+//! When a stage may start a call, in cases that one comparison cannot decide.
 //!
-//! - An item is **in flight** from when it was admitted until its last output was yielded. The **window** bounds
-//!   what is in flight: it is as large as the limit unless the caller says otherwise. In input order a call
-//!   without output stays in flight until its turn, so that places cannot pile up.
-//! - The **limit** bounds the calls that run, by their number or by what they weigh: those of this stage, or of
-//!   all that share a semaphore, where each call has a permit.
-//! - Before it is **admitted** an item has to fit in the window, then it may have to wait for its key, then for
-//!   the limit. An item is pulled without a permit, because a stage upstream may need that to produce the item;
-//!   then the item is **held** until there is one. One item at most is held, and one is **outside** the
-//!   window: while either is there nothing is pulled. Who is outside waits behind all in the window, as
-//!   these make room.
-//! - A permit is given back after its call was dropped, and by an inner stream whenever it gave an output: it
-//!   **pauses**, and takes a permit again to go on.
-//! - A stage takes no permit for an inner stream while it has an output to yield. So when it yields it
-//!   holds fewer permits than there are, and the stage downstream can have one.
+//! - An item is **in flight** from when it was admitted until its last output was yielded. The **window** bounds what is in
+//!   flight: it is as large as the limit unless the caller sets it. In input order a call without an output stays in
+//!   flight until its turn, so that places cannot pile up.
+//! - The **limit** bounds the running calls, by number or by weight: those of this stage, or of all stages that share a
+//!   semaphore, where each call has a permit.
+//! - Before it is **admitted**, an item has to fit in the window. Then it may have to wait for its key, and then for the
+//!   limit. An item is pulled without a permit, because an upstream stage may need that permit to produce the item. Then
+//!   the item is **held** until there is a permit. At most one item is held, and at most one is **outside** the window:
+//!   while there is either, nothing is pulled. The one outside waits behind all in the window, because these make room.
+//! - A permit is released after its call was dropped. An inner stream releases it whenever it yielded an output: it
+//!   **pauses**, and takes a permit again to continue.
+//! - A stage takes no permit for an inner stream while it has an output to yield. So when it yields, it holds fewer
+//!   permits than there are, and the downstream stage can have one.
 //!
 //! # Why turns are fair, and nothing deadlocks
 //!
 //! A stage waits in the semaphore's line only while
 //!
-//! 1. it has something to start **in hand**: a held item that waits for nothing else, or an inner stream that
-//!    paused; and
-//! 2. it is **pending**. A stage whose turn ended with an output may not be polled for long, so it steps
-//!    aside until it is polled again. It keeps its place.
+//! 1. it has something to start **in hand**: a held item that waits for nothing else, or a paused inner stream; and
+//! 2. it is **pending**. A stage whose turn ended with an output may not be polled for long, so it steps aside until it is
+//!    polled again. It keeps its place.
 //!
-//! So a stage that is granted a permit needs nobody else in order to use it. It was woken, its poller polls what was
-//! woken, and the next turn takes the permit: a turn starts before it yields. Permits are out
-//! for calls that run, which have all that they need and are polled, or are granted for a moment. So each
-//! comes back, at any limit, however many stages of one pipeline share the semaphore. And as no stage
-//! but one that can go on is ever before another, they are served in the order in which they asked.
+//! So a stage that is granted a permit needs nobody else in order to use it. It was woken, its poller polls what was woken,
+//! and the next turn takes the permit, because a turn starts calls before it yields. Permits are taken by running calls,
+//! which have all that they need and are polled, or are granted for a moment. So each one comes back, at any limit, no
+//! matter how many stages of one pipeline share the semaphore. And because only stages that can continue are ever ahead of
+//! others, they are served in the order in which they asked.
 //!
-//! An item that waits for its key waits for a call that runs, or that is held, and so for no permit but that
-//! one's. An inner stream that waits for room in the window has no permit.
+//! An item that waits for its key waits for a call that is running or held, and so for no other permit than that call's. An
+//! inner stream that waits for room in the window has no permit.
 //!
-//! But a full stage does not poll all that is woken: not what an adaptor joins with a plain stream, once it has
-//! kept an item of that. A stage in there could be granted a permit that it cannot take before the full
-//! stage has one. So a stage that waits for a permit while its upstream was woken and cannot be let go on is
-//! **stuck**. It asks to be polled again, and if a grant is still not taken after some turns, it has that passed
-//! over.
+//! But a full stage does not poll everything that is woken: once it has kept an item of a plain stream, it polls nothing
+//! that an adaptor merges with that stream. A stage in there could be granted a permit that it cannot take before the full
+//! stage has one. So a stage that waits for a permit while its upstream was woken and cannot continue is **stuck**. It asks
+//! to be polled again. If a grant is still not claimed after some turns, it has that grant passed over.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -56,42 +53,42 @@ use super::work::Key;
 use crate::concurrency::{Concurrency, Limit};
 use crate::semaphore::{CountedBy, Permit, Waiter};
 
-/// Who may start, in one stage, and all that waits for it.
+/// What may start in one stage, and everything that waits for it.
 pub(super) struct Admission<I> {
     limit: Budget,
     window: Window,
 
-    /// Whether each call needs one permit, and that is all.
+    /// Whether each call needs exactly one permit, and nothing else.
     is_simple: bool,
 
-    /// What the calls weigh that run, if the stage alone counts them.
+    /// The total weight of the running calls, if only this stage counts them.
     running: usize,
 
-    /// What the items in flight weigh, if that is not one each.
+    /// The weights of the items in flight, if they are not all 1.
     weights: Option<Weights>,
 
     /// An item that was pulled and does not fit in the window yet.
     outside: Option<Held<I>>,
 
-    /// An item in the window that waits for the limit and for nothing else.
+    /// An item in the window that waits only for the limit.
     held: Option<Held<I>>,
 
     /// The items that wait for others of their key, if items have keys.
     parking: Option<Parking<I>>,
 
-    /// The slots of calls that go on after an output and wait for a permit, and what they weigh.
+    /// The slots of calls that wait for a permit to continue after an output, and their weights.
     paused: VecDeque<(u32, usize)>,
 
     /// The inner streams that run ahead, if the window is for them.
     ahead: Option<Ahead>,
 
-    /// Set while the stage has as many items as the limit allows, and waits for a higher one.
+    /// Set while the stage has as many items as the limit allows, and waits for a higher limit.
     raised: Option<EventListener>,
 }
 
-/// What bounds the calls that run.
+/// What bounds the running calls.
 enum Budget {
-    /// The stage alone counts them.
+    /// Only this stage counts them.
     Own(usize),
     /// Each needs permits.
     Shared(Waiter),
@@ -100,13 +97,13 @@ enum Budget {
 /// What bounds the items in flight.
 #[derive(Clone, Copy)]
 enum Window {
-    /// So many times the limit.
+    /// This many times the limit.
     Limits(usize),
     /// A number of its own.
     Items(usize),
 }
 
-/// How many items are in flight for each that may run, where items have keys: some wait for theirs.
+/// The default window by key, per call that may run: some items wait for their key.
 const WINDOW_BY_KEY: usize = 16;
 
 /// An item that waits before its call.
@@ -120,13 +117,13 @@ pub(super) struct Held<I> {
     pub(super) key: Option<Key>,
 }
 
-/// What a call has taken, to be given back when it is over.
-#[must_use = "it is to be given back"]
+/// What a call has taken, and must release when it ends.
+#[must_use = "it must be released"]
 pub(super) struct Hold {
     pub(super) weight: usize,
     key: Option<Key>,
 
-    /// There while the call runs, with a semaphore. Not while it is paused.
+    /// With a semaphore, `Some` while the call is running, except while it is paused.
     pub(super) permit: Option<Permit>,
 }
 
@@ -138,9 +135,9 @@ impl<I> Held<I> {
     }
 }
 
-/// What there is of a call after it gave back what it had.
+/// What is left after a call released what it had.
 pub(super) struct Freed {
-    /// To be dropped last, as that wakes others, who may panic.
+    /// To be dropped last, because that wakes others, which may panic.
     pub(super) permit: Option<Permit>,
 
     /// A key that nothing in flight has any more.
@@ -148,14 +145,14 @@ pub(super) struct Freed {
 }
 
 impl Hold {
-    /// Says that its call came to its end.
+    /// Records that its call has ended.
     pub(super) fn end(&mut self) {
         if let Some(permit) = &mut self.permit {
             permit.end();
         }
     }
 
-    /// Tells whether to give it back runs code of others.
+    /// Returns whether releasing it runs foreign code.
     pub(super) fn is_shared(&self) -> bool {
         self.permit.is_some() || self.key.is_some()
     }
@@ -193,7 +190,7 @@ impl<I> Admission<I> {
         }
     }
 
-    /// Tells whether each call needs one permit, and that is all.
+    /// Returns whether each call needs exactly one permit, and nothing else.
     pub(super) fn is_simple(&self) -> bool {
         self.is_simple
     }
@@ -210,12 +207,12 @@ impl<I> Admission<I> {
         self.ahead.as_ref()
     }
 
-    /// Tells whether an inner stream may wait for room in the window.
+    /// Returns whether an inner stream may wait for room in the window.
     pub(super) fn any_blocked(&self) -> bool {
         self.ahead.as_ref().is_some_and(Ahead::any_blocked)
     }
 
-    /// Tells whether calls need permits.
+    /// Returns whether calls need permits.
     pub(super) fn is_shared(&self) -> bool {
         matches!(self.limit, Budget::Shared(_))
     }
@@ -227,7 +224,7 @@ impl<I> Admission<I> {
         }
     }
 
-    /// What may be in flight.
+    /// Returns how much may be in flight.
     fn window(&self) -> usize {
         match self.window {
             Window::Items(items) => items,
@@ -235,7 +232,7 @@ impl<I> Admission<I> {
         }
     }
 
-    /// Tells whether anything more may be in flight.
+    /// Returns whether anything more may be in flight.
     #[inline(never)]
     pub(super) fn any_window(&self, in_flight: usize) -> bool {
         match &self.weights {
@@ -244,14 +241,14 @@ impl<I> Admission<I> {
         }
     }
 
-    /// Forgets what weighed that is queued no more, but for so many.
+    /// Forgets weights that are no longer queued, except for `queued` of them.
     pub(super) fn keep_weights(&mut self, queued: usize) {
         if let Some(weights) = &mut self.weights {
             weights.keep(queued);
         }
     }
 
-    /// Tells whether an item may be pulled, with so many in flight.
+    /// Returns whether an item may be pulled while that many are in flight.
     #[inline]
     pub(super) fn may_pull(&self, in_flight: usize) -> bool {
         if self.is_simple {
@@ -263,17 +260,17 @@ impl<I> Admission<I> {
             && self.any_window(in_flight)
     }
 
-    /// Tells whether something could go on if there was a permit.
+    /// Returns whether something could continue with a permit.
     pub(super) fn waits_for_permit(&self) -> bool {
         self.is_shared() && (self.held.is_some() || !self.paused.is_empty() || self.is_paused())
     }
 
-    /// Tells whether nothing may run.
+    /// Returns whether nothing may run.
     pub(super) fn is_paused(&self) -> bool {
         self.limit() == 0
     }
 
-    /// Tells whether one more could run, as far as this stage knows.
+    /// Returns whether one more call could run, as far as this stage knows.
     #[inline(never)]
     fn any_to_run(&self) -> bool {
         match &self.limit {
@@ -282,30 +279,30 @@ impl<I> Admission<I> {
         }
     }
 
-    /// Tells whether an item waits that may start, or one may be pulled.
+    /// Returns whether a waiting item may start, or one may be pulled.
     #[inline]
     pub(super) fn may_start(&self, in_flight: usize) -> bool {
         self.any_held() || self.may_pull(in_flight)
     }
 
-    /// Returns how many items were pulled and wait before their calls.
+    /// Returns how many pulled items are waiting for their calls.
     pub(super) fn waiting(&self) -> usize {
         let parked = self.parking.as_ref().map_or(0, Parking::len);
         usize::from(self.held.is_some()) + usize::from(self.outside.is_some()) + parked
     }
 
-    /// Tells whether an item waits that is not in flight yet.
+    /// Returns whether there is a waiting item that is not in flight yet.
     pub(super) fn holds_item(&self) -> bool {
         self.outside.is_some()
     }
 
-    /// Returns how many of the items in flight wait before their calls.
+    /// Returns how many of the items in flight are waiting for their calls.
     #[cfg(debug_assertions)]
     pub(super) fn placed(&self) -> usize {
         self.waiting() - usize::from(self.holds_item())
     }
 
-    /// Tells whether an item waits that has its key, or comes before it.
+    /// Returns whether there is a waiting item that has its key, or comes before it.
     #[inline]
     pub(super) fn any_held(&self) -> bool {
         self.held.is_some()
@@ -313,25 +310,25 @@ impl<I> Admission<I> {
             || self.parking.as_ref().is_some_and(Parking::any_ready)
     }
 
-    /// Takes the item to start next of those that wait. Those in the window come first, as they make room.
+    /// Takes the waiting item to start next. Those in the window come first, because they make room.
     pub(super) fn take_held(&mut self) -> Option<Held<I>> {
         let held = self.held.take();
         let held = held.or_else(|| self.parking.as_mut().and_then(Parking::next_ready));
         held.or_else(|| self.outside.take())
     }
 
-    /// Has an item wait until it can start.
+    /// Makes an item wait until it can start.
     pub(super) fn hold(&mut self, held: Held<I>) {
         let waits = if held.place.is_some() { &mut self.held } else { &mut self.outside };
         debug_assert!(waits.is_none(), "one item is held at most");
         *waits = Some(held);
     }
 
-    /// Tells whether an item fits in the window that was pulled as there was room.
+    /// Returns whether an item that was pulled fits in the window.
     #[inline]
     pub(super) fn fits(&self, weight: usize) -> bool {
         let fits = |weights: &Weights| {
-            // A heavy item fits under any limit, but not while all is paused.
+            // A heavy item fits under any limit, but not while everything is paused.
             self.limit() > 0 && weights.fits(weight, self.window())
         };
         self.weights.as_ref().is_none_or(fits)
@@ -344,7 +341,7 @@ impl<I> Admission<I> {
         }
     }
 
-    /// Takes what a call needs to run, if it is there. To take a permit may wake others, who may panic.
+    /// Takes what a call needs to run, if it is available. Taking a permit may wake others, which may panic.
     #[inline]
     pub(super) fn take(&mut self, weight: usize, key: Option<Key>) -> thread::Result<Option<Hold>> {
         let permit = match &mut self.limit {
@@ -357,7 +354,7 @@ impl<I> Admission<I> {
                 None
             }
             Budget::Shared(waiter) => {
-                // One that goes on and needs more would never have it, if those that need less went before it.
+                // One that continues and needs more would never get it if those that need less went first.
                 if self.paused.front().is_some_and(|(_, paused)| *paused > weight) {
                     return Ok(None);
                 }
@@ -370,7 +367,7 @@ impl<I> Admission<I> {
         Ok(Some(Hold { weight, key, permit }))
     }
 
-    /// Gives back what a call had, which is over. Its output may wait.
+    /// Releases what an ended call had. Its output may wait.
     #[inline]
     pub(super) fn give_back(&mut self, hold: Option<Hold>, waits: bool) -> Freed {
         let (weight, key, permit) = match hold {
@@ -391,7 +388,7 @@ impl<I> Admission<I> {
         self.parking.as_mut().is_some_and(|parking| parking.give_back(key))
     }
 
-    /// Has a call wait for a permit to go on.
+    /// Makes a call wait for a permit to continue.
     pub(super) fn pause(&mut self, slot: u32, weight: usize) {
         self.paused.push_back((slot, weight));
     }
@@ -419,7 +416,7 @@ impl<I> Admission<I> {
         Some((slot, permit))
     }
 
-    /// Drops what waits and is not `kept`, as its place has failed. `is_running` tells which calls go on.
+    /// Drops what waits and is not `kept`, because its place has failed. `is_running` returns which calls continue.
     pub(super) fn cut(
         &mut self,
         kept: impl Fn(usize) -> bool,
@@ -432,7 +429,7 @@ impl<I> Admission<I> {
         self.cut_items(kept)
     }
 
-    /// Takes out the items that wait and are not `kept`, as nothing is pulled any more.
+    /// Takes out the waiting items that are not `kept`, because nothing is pulled any more.
     pub(super) fn cut_items(&mut self, kept: impl Fn(usize) -> bool) -> Vec<Held<I>> {
         let kept = |held: &Held<I>| held.place.is_some_and(&kept);
         let mut cut = self.parking.as_mut().map_or_else(Vec::new, |parking| parking.cut(kept));
@@ -444,7 +441,7 @@ impl<I> Admission<I> {
         cut
     }
 
-    /// Ends a turn that yields. Nobody may poll the stage for long.
+    /// Ends a turn that yields. The stage may not be polled for long.
     pub(super) fn step_aside(&mut self) {
         self.stop_listening();
         if let Budget::Shared(waiter) = &mut self.limit {
@@ -452,8 +449,8 @@ impl<I> Admission<I> {
         }
     }
 
-    /// Ends a turn that does not. Waits for a permit, if there is anything to start with one, or for room,
-    /// if the stage wants some. Returns whether there is no need to wait, or the stage is stuck.
+    /// Ends a turn that does not yield. Waits for a permit, if there is anything to start with one, or for room, if the
+    /// stage wants some. Returns whether there is no need to wait, or the stage is stuck.
     pub(super) fn poll_wait(
         &mut self,
         in_flight: usize,
@@ -494,7 +491,7 @@ impl<I> Admission<I> {
         }
     }
 
-    /// Returns what the limit has to be above for the stage to go on, if nothing else can bring that.
+    /// Returns what the limit has to exceed for the stage to continue, if nothing else can achieve that.
     fn listens_above(&self, in_flight: usize, wants_room: bool) -> Option<usize> {
         let held = self.outside.as_ref();
         if held.is_none() && !wants_room {
@@ -502,7 +499,7 @@ impl<I> Admission<I> {
         }
         let times = match self.window {
             Window::Limits(times) => times,
-            // The window stays as it is, so all that can be raised is a limit of 0.
+            // The window stays as it is, so only a limit of 0 can be raised to any effect.
             Window::Items(_) => return (self.limit() == 0).then_some(0),
         };
         let needed = match &self.weights {
@@ -512,8 +509,8 @@ impl<I> Admission<I> {
         Some(needed / times)
     }
 
-    /// Stops listening. All are told of a higher limit, so the news is not to be passed on, as dropping a
-    /// listener would.
+    /// Stops listening. All listeners are told of a higher limit, so the notification need not be passed on, as dropping
+    /// a listener would.
     fn stop_listening(&mut self) {
         if let Some(listener) = self.raised.take() {
             listener.discard();

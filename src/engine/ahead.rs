@@ -1,13 +1,12 @@
 //! Inner streams that run ahead of what is yielded, in a window.
 //!
-//! An open inner stream has one output in the window to itself, and may have more waiting as long as
-//! there is room. It **reserves** that before it goes on after an output, so that it is never held up on its
-//! way to the next: it may have a lock by then that others wait for. One that finds no room is **blocked**,
-//! until an output of any stream was yielded, or all of its own were: the others may never leave room, and it
-//! must not wait for them.
+//! An open inner stream has room for one output of its own in the window. More may wait while there is room. It
+//! **reserves** that room before it continues after an output, so that it is never held up on its way to the next: by then
+//! it may hold a lock that others wait for. If there is no room, it is **blocked** until an output of any stream was
+//! yielded, or all of its own were: the others may never leave room, and it must not wait for them.
 //!
-//! An inner stream that ended leaves its outputs behind, and its slot to another one. In completion order they
-//! are told from those of the next by number: they come first.
+//! An inner stream that ended leaves its outputs behind, and its slot to another one. In completion order its outputs are
+//! distinguished from those of the next by number: they come first.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -17,7 +16,7 @@ pub(super) struct Ahead {
     /// By slot.
     streams: Vec<InnerStream>,
 
-    /// The slots of those that are blocked. One that was let go on before its turn is still here, and skipped.
+    /// The slots of blocked streams. One that was unblocked before its turn is still here, and skipped.
     blocked: VecDeque<u32>,
 }
 
@@ -26,30 +25,30 @@ struct InnerStream {
     /// How many of its outputs wait.
     waiting: usize,
 
-    /// How many outputs wait of those that had the slot before.
+    /// How many outputs wait of streams that had the slot before.
     left: usize,
 
     is_blocked: bool,
 
-    /// Whether there is room for its next output besides those that wait.
+    /// Whether there is room for its next output in addition to those that wait.
     is_reserved: bool,
 
-    /// Whether its slot is among those that are blocked, be it from before.
+    /// Whether its slot is in `blocked`, even from before.
     is_listed: bool,
 }
 
-/// What an output that was taken leaves behind.
+/// What an output leaves behind when it is taken.
 pub(super) struct Taken {
     /// Whether its inner stream has ended.
     pub(super) is_left: bool,
 
-    /// Whether it had a part of the window to itself, which is free now.
+    /// Whether it had a part of the window to itself, which is now free.
     pub(super) frees: bool,
 
-    /// A blocked stream to go on with, as it has no output that waits.
+    /// A blocked stream to continue, because none of its outputs wait.
     pub(super) unblocked: bool,
 
-    /// Whether it had reserved room that it does not need any more.
+    /// Whether it had reserved room that it no longer needs.
     pub(super) released: bool,
 }
 
@@ -67,18 +66,18 @@ impl Ahead {
         self.streams.get(slot as usize).map_or(0, |stream| stream.waiting)
     }
 
-    /// Tells whether a stream needs room to go on.
+    /// Returns whether a stream needs room to continue.
     pub(super) fn needs_room(&self, slot: u32) -> bool {
         let stream = self.streams.get(slot as usize);
         stream.is_some_and(|stream| stream.waiting > 0 && !stream.is_reserved)
     }
 
-    /// Has a stream reserve the room that it needs.
+    /// Reserves the room that a stream needs.
     pub(super) fn reserve(&mut self, slot: u32) {
         self.stream(slot).is_reserved = true;
     }
 
-    /// Takes back what a stream has reserved. Returns whether it had.
+    /// Releases what a stream has reserved. Returns whether there was anything.
     pub(super) fn release(&mut self, slot: u32) -> bool {
         mem::take(&mut self.stream(slot).is_reserved)
     }
@@ -88,7 +87,7 @@ impl Ahead {
         self.streams.iter().filter(|stream| stream.is_reserved).count()
     }
 
-    /// Counts an output that waits. Returns whether it is not the only one of its stream.
+    /// Counts an output that waits. Returns whether its stream has others that wait.
     pub(super) fn keep(&mut self, slot: u32) -> bool {
         let stream = self.stream(slot);
         stream.waiting += 1;
@@ -109,7 +108,7 @@ impl Ahead {
         Taken { is_left: false, frees, unblocked, released }
     }
 
-    /// Notes that a stream has ended. Returns how many of its outputs wait.
+    /// Records that a stream has ended. Returns how many of its outputs wait.
     pub(super) fn end(&mut self, slot: u32, is_ordered: bool) -> usize {
         let stream = self.stream(slot);
         let waiting = mem::take(&mut stream.waiting);
@@ -119,7 +118,7 @@ impl Ahead {
         waiting
     }
 
-    /// Has a stream wait for room.
+    /// Makes a stream wait for room.
     pub(super) fn block(&mut self, slot: u32) {
         let stream = self.stream(slot);
         stream.is_blocked = true;
@@ -128,7 +127,7 @@ impl Ahead {
         }
     }
 
-    /// Tells whether a stream may be blocked.
+    /// Returns whether a stream may be blocked.
     pub(super) fn any_blocked(&self) -> bool {
         !self.blocked.is_empty()
     }
@@ -145,7 +144,7 @@ impl Ahead {
         None
     }
 
-    /// Forgets all outputs but those of the streams that go on.
+    /// Forgets all outputs but those of the streams that continue.
     pub(super) fn cut(&mut self, goes_on: impl Fn(u32) -> bool) {
         for (slot, stream) in self.streams.iter_mut().enumerate() {
             if !goes_on(slot as u32) {

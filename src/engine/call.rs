@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use crate::size_hint::SizeHint;
 
-/// A running call of a stage's function: a future, or the expansion it opened.
+/// A running call of a stage's function: a future, or the inner stream it opened.
 pub(crate) trait Call {
     /// What the stage yields.
     type Output;
@@ -13,10 +13,10 @@ pub(crate) trait Call {
     /// Whether a call can have more than one output.
     const MANY: bool = false;
 
-    /// Whether an output can [fail](Self::fails) the stage. If not, that costs nothing.
+    /// Whether an output can [fail](Self::fails) the stage. If not, this costs nothing.
     const CAN_FAIL: bool = false;
 
-    /// Bounds the number of outputs of an item that no call was made of.
+    /// Bounds the number of outputs of an item whose call was not created yet.
     const OUTPUTS: SizeHint = (1, Some(1));
 
     /// Bounds the number of outputs still to come.
@@ -24,10 +24,10 @@ pub(crate) trait Call {
         Self::OUTPUTS
     }
 
-    /// Goes on with the call.
+    /// Continues the call.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Step<Self::Output>>;
 
-    /// Tells whether an output is the last one of the stage, for which all else is dropped.
+    /// Returns whether an output is the last one of the stage, for which everything else is dropped.
     #[inline]
     fn fails(_output: &Self::Output) -> bool {
         false
@@ -37,10 +37,10 @@ pub(crate) trait Call {
 /// How far a call got.
 #[derive(Debug)]
 pub(crate) enum Step<T> {
-    /// Here is an output, and the call goes on.
+    /// The call yielded an output, and continues.
     Output(T),
-    /// The call is over with this output.
+    /// The call ended with this output.
     Last(T),
-    /// The call is over without an output.
+    /// The call ended without an output.
     End,
 }

@@ -1,4 +1,4 @@
-//! Dropping many things that are not ours, any of which may panic as it goes.
+//! Dropping many foreign values, each of which may panic.
 
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -6,10 +6,10 @@ use std::thread;
 
 use crate::panics::first_panic;
 
-/// Runs one destructor after the other, whatever the one before did.
-#[must_use = "a panic that was caught has to go on"]
+/// Runs one destructor after the other, whatever the previous one did.
+#[must_use = "a panic that was caught has to be resumed"]
 pub(super) struct Cleanup {
-    /// The first panic. One at a time is all that can go on; the panic hook has seen the others.
+    /// The first panic. Only one can be resumed; the panic hook has seen the others.
     result: thread::Result<()>,
 }
 
@@ -18,14 +18,14 @@ impl Cleanup {
         Self { result: Ok(()) }
     }
 
-    /// Runs one of them.
+    /// Runs a destructor.
     pub(super) fn run(&mut self, destroy: impl FnOnce()) {
-        // Nothing that was half dropped is looked at again.
+        // Nothing that was partly dropped is used again.
         let result = catch_unwind(AssertUnwindSafe(destroy));
         self.result = first_panic(mem::replace(&mut self.result, Ok(())), result);
     }
 
-    /// Has the first panic go on, if there was one.
+    /// Resumes the first panic, if there was one.
     pub(super) fn finish(self) {
         if let Err(panic) = self.result {
             resume_unwind(panic);

@@ -1,10 +1,10 @@
-//! What a stage failed with, where its calls finish first.
+//! The failures of a stage whose calls finish first.
 //!
-//! Hardly any stage fails, so this takes one word until then.
+//! Most stages never fail, so this takes one word until then.
 
 use std::collections::VecDeque;
 
-/// The failures of a stage, in the order in which they happened.
+/// The failures of a stage, in the order in which they occurred.
 pub(super) struct Failures<T>(Option<Box<Queue<T>>>);
 
 struct Queue<T> {

@@ -1,11 +1,11 @@
 //! Many upstreams at once.
 //!
-//! Each is held as a stage holds its one upstream, in a slot of its own, and polled only when it was
-//! woken. An advance goes on to those that were woken and answer. What it passes over, and what it advanced,
-//! is noted and pulled next, woken or not.
+//! Each is held as a stage holds its one upstream, in a slot of its own, and polled only when it was woken. An advance is
+//! passed on to branches that were woken and answer. Branches that it passes over, and those that it advanced, are recorded
+//! and pulled next, woken or not.
 //!
-//! A branch that panics is queued like one that was woken: a stage goes on with its other calls, or yields the
-//! error for which it dropped them.
+//! A branch that panics is queued like one that was woken: a stage continues with its other calls, or yields the error for
+//! which it dropped them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -30,11 +30,10 @@ pub(crate) struct FanIn<S, T> {
     /// How many have not ended.
     open: usize,
 
-    /// The branches that the next pull polls, woken or not. What is to be done with each is noted
-    /// there.
+    /// The branches that the next pull polls, woken or not. What to do with each is recorded there.
     to_pull: Vec<u32>,
 
-    /// Whether an item was asked for. Until then branches begin in an advance; later, new ones wait for a pull.
+    /// Whether an item was ever asked for. Until then branches begin in an advance; later, new ones wait for a pull.
     pulled: bool,
 
     poller: Poller,
@@ -53,12 +52,12 @@ pin_project! {
     }
 }
 
-/// Why a branch is to be pulled though nothing woke it.
+/// Why a branch must be pulled although nothing woke it.
 #[derive(Clone, Copy)]
 enum Left {
     /// It was advanced, and may keep outputs. It waits for its wakers.
     Advanced,
-    /// It was woken and is to be pulled. It is not queued.
+    /// It was woken and must be pulled. It is not queued.
     PassedOver,
 }
 
@@ -70,7 +69,7 @@ impl<S: Stream, T> FanIn<S, T> {
 }
 
 impl<S, T> FanIn<S, T> {
-    /// What the branches wake the poller through.
+    /// The signals through which the branches wake the poller.
     pub(crate) fn signals(&self) -> &Arc<Signals> {
         &self.poller.signals
     }
@@ -100,12 +99,12 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         self.open += 1;
     }
 
-    /// Tells whether all branches have ended.
+    /// Returns whether all branches have ended.
     pub(crate) fn is_empty(&self) -> bool {
         self.open == 0
     }
 
-    /// One turn: polls the branches that were woken, once each, until one of them gives an item.
+    /// One turn: polls the branches that were woken, once each, until one of them yields an item.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         #[cfg(debug_assertions)]
         self.branches.check();
@@ -136,7 +135,7 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
             budget = budget.saturating_sub(1);
         }
         answer.finish(budget, self.is_empty());
-        // Between registering and waiting, look once more.
+        // Check once more after registering, before waiting.
         self.poller.register(cx.waker());
         if self.branches.any_queued() || self.poller.signals.any() {
             cx.waker().wake_by_ref();
@@ -178,10 +177,10 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         polled
     }
 
-    /// Lets the stages of a branch go on.
+    /// Lets the stages of a branch continue.
     fn advance(&mut self, index: u32, purpose: Purpose, budget: &mut usize) {
         let Some(branch) = self.branches.call(index) else { return };
-        // It was added since the others began.
+        // It was added after the others began.
         let begins = purpose == Purpose::Advance && branch.upstream.is_new() && !self.pulled;
         let purpose = if begins { Purpose::Begin } else { purpose };
         let is_reached = branch.upstream.reaches(purpose);
@@ -207,14 +206,14 @@ impl<S: Stream<Item = T>, T> FanIn<S, T> {
         }
     }
 
-    /// How many branches have not ended.
+    /// Returns how many branches have not ended.
     pub(crate) fn count(&self) -> usize {
         self.open
     }
 }
 
 impl<S: Stream<Item = T>, T> Branch<S, T> {
-    /// Asks for the next item, or only lets the stages go on.
+    /// Asks for the next item, or only lets the stages continue.
     fn turn(
         self: Pin<&mut Self>,
         purpose: Purpose,

@@ -1,23 +1,23 @@
-//! Giving way to others of the thread.
+//! Yielding to other tasks on the thread.
 //!
 //! A pipeline whose calls never wait would never return to its executor: a loop around it, or a `collect`, takes one
-//! output after the other. So the outermost stage, which no other stage polls, is `Pending` once after so many
-//! outputs in a row, and wakes itself. Then timers, stops and other tasks of the thread have their turn.
+//! output after the other. So the outermost stage, which no other stage polls, returns `Pending` once after a number of
+//! outputs in a row, and wakes itself. Then timers, stops and other tasks on the thread get a chance to run.
 
 use std::task::{Context, Poll};
 
 use super::marks::Answer;
 
-/// How many outputs in a row: what others wait for it is some microseconds, where calls are ready at once, and to
-/// return to an executor costs less than an instruction or two an output.
+/// The number of outputs in a row. Where calls are ready at once, other tasks wait for a few microseconds, and returning
+/// to an executor costs less than one or two instructions per output.
 const MOST: u32 = 128;
 
-/// How many polls there were since the last that was pending.
+/// How many polls there have been since the last one that was pending.
 #[derive(Debug, Default)]
 pub(crate) struct InARow(u32);
 
 impl InARow {
-    /// Counts a poll, and tells whether it is time to be pending. Then the task is woken.
+    /// Counts a poll, and returns whether it must be pending. If so, the task is woken.
     #[inline]
     pub(crate) fn gives_way(&mut self, answer: &Answer, cx: &Context<'_>) -> bool {
         let is_over = self.0 >= MOST;
@@ -25,7 +25,7 @@ impl InARow {
         is_over && self.end(!answer.is_asked, cx)
     }
 
-    /// The same for who is polled by no stage.
+    /// The same for something that no stage polls.
     #[inline]
     pub(crate) fn is_over(&mut self, cx: &Context<'_>) -> bool {
         let is_over = self.0 >= MOST;
@@ -42,7 +42,7 @@ impl InARow {
         is_outermost
     }
 
-    /// Notes what came of a poll.
+    /// Records the result of a poll.
     #[inline]
     pub(crate) fn note<T>(&mut self, polled: &Poll<T>) {
         if polled.is_pending() {
@@ -50,7 +50,7 @@ impl InARow {
         }
     }
 
-    /// Notes that a poll was pending.
+    /// Records that a poll was pending.
     #[inline]
     pub(super) fn pending(&mut self) {
         self.0 = 0;

@@ -1,12 +1,12 @@
-//! How a stage tells the stage above it what a poll is for, through whatever lies between them.
+//! How a stage tells its upstream stage what a poll is for, through whatever lies between them.
 //!
-//! A stage polls upstream with a waker of its own. While it does, a thread-local holds that waker's data
-//! pointer and what the poll is for: a pull, or some kind of *advance*. A stage is polled by another one exactly
-//! if the waker it is polled with is that one. It then **answers**, until it has ended, and obeys the mark.
-//! Other people's combinators pass the waker on and know nothing of this.
+//! A stage polls upstream with a waker of its own. While it does, a thread-local holds that waker's data pointer and the
+//! purpose of the poll: a pull, or some kind of *advance*. A stage is polled by another one exactly if the waker it is
+//! polled with is that one. Until it has ended, it then **answers**, and obeys the mark. Foreign combinators pass the waker
+//! on and know nothing about this.
 //!
-//! The marks are put back when a poll of upstream ends, also by a panic. A pipeline inside a call is polled
-//! with the slot's waker, which no mark names.
+//! The marks are restored when a poll of upstream ends, even by a panic. A pipeline inside a call is polled with the slot's
+//! waker, which no mark names.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -15,37 +15,37 @@ use std::task::{Context, Poll, Waker};
 
 use futures_lite::Stream;
 
-/// How many calls the stages of a pipeline poll and start, all together, before the executor gets a
-/// chance to run something else.
+/// How many calls the stages of a pipeline together poll and start before the executor gets a chance to run something
+/// else.
 pub(crate) const BUDGET: usize = 128;
 
 /// What a poll of a stage is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// The next item, for which there is room.
+    /// To get the next item, for which there is room.
     Pull,
-    /// That calls go on, as there is no room.
+    /// To let calls continue, because there is no room.
     Advance,
-    /// The same, but who was never polled begins.
+    /// The same, and stages that were never polled begin.
     Begin,
-    /// The same while nothing may start, to see whether upstream has ended. A plain source is asked as well,
-    /// which may bring out an item, but nothing that can be stopped.
+    /// The same while nothing may start, to see whether upstream has ended. A plain source is polled too, which may
+    /// produce an item, but nothing that can be stopped.
     Look,
 }
 
-/// Each in a cell of its own: copied as a whole they cost more than all else in a poll of upstream,
-/// as the processor waits where it loads at once what was stored in parts.
+/// Each is in a cell of its own. Copied as a whole they cost more than everything else in a poll of upstream, because the
+/// processor stalls when it loads at once what was stored in parts.
 struct Marks {
-    /// The data pointer of the waker that a stage is polling upstream with. It is only compared.
+    /// The data pointer of the waker with which a stage is polling upstream. It is only compared.
     poller: Cell<*const ()>,
 
-    /// What that poll is for.
+    /// The purpose of that poll.
     purpose: Cell<Purpose>,
 
     /// What is left of the budget.
     budget: Cell<usize>,
 
-    /// How many stages recognized the waker, and have not ended.
+    /// How many stages have recognized the waker, and have not ended.
     answers: Cell<usize>,
 
     /// Whether a stage has ended.
@@ -68,13 +68,13 @@ thread_local! {
 }
 
 impl Marks {
-    /// Tells whether it is a stage that polls with `waker`.
+    /// Returns whether a stage polls with `waker`.
     #[inline]
     fn asks(&self, waker: &Waker) -> bool {
         self.poller.get() == waker.data()
     }
 
-    /// Takes back the answer of a stage that has ended.
+    /// Withdraws the answer of a stage that has ended.
     #[inline]
     fn end(&self, ended: bool) {
         if ended {
@@ -93,11 +93,11 @@ struct Before {
     ended: bool,
 }
 
-/// How many polls in a row that gave neither an answer nor an item it takes to believe that no stage
-/// is above. One poll may miss it, because adaptors such as `select` poll their streams in turn.
+/// After this many polls in a row without an answer or an item, there is no stage upstream. One poll may miss a stage,
+/// because adaptors such as `select` poll their streams in turn.
 const SILENT: u8 = 2;
 
-/// Whether a stage above answers.
+/// Whether an upstream stage answers.
 #[derive(Debug)]
 pub(super) struct Answers {
     /// How many polls ago a stage answered, up to [`SILENT`].
@@ -105,18 +105,18 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// Nobody was asked yet.
+    /// No poll has been made yet.
     pub(super) fn none() -> Self {
         Self { silent: SILENT }
     }
 
-    /// Tells whether a stage answered of late.
+    /// Returns whether a stage has answered recently.
     #[inline]
     pub(super) fn any(&self) -> bool {
         self.silent < SILENT
     }
 
-    /// Notes what came of a poll.
+    /// Records the result of a poll.
     #[inline]
     fn note(&mut self, answers: usize, ended: bool, gave_item: bool) {
         if answers > 0 {
@@ -129,8 +129,8 @@ impl Answers {
     }
 }
 
-/// The marks of one poll of upstream. Dropping this notes whether a stage answered, and puts back
-/// the marks that were set before, also when the poll panics.
+/// The marks of one poll of upstream. On drop it records whether a stage answered, and restores the previous marks, even
+/// if the poll panics.
 pub(super) struct Asking<'a> {
     before: Before,
     answers: &'a mut Answers,
@@ -175,7 +175,7 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// What a stage that is no engine knows of its upstream, which it polls with the waker that it is polled with.
+/// What a stage that is no engine knows about its upstream, which it polls with the waker that it is polled with.
 #[derive(Debug)]
 pub(crate) struct HandsOn {
     answers: Answers,
@@ -186,7 +186,7 @@ impl HandsOn {
         Self { answers: Answers::none() }
     }
 
-    /// Polls upstream as the stage is polled, but for a plain source that is asked for nothing.
+    /// Polls upstream as the stage is polled, except a plain source in a poll that asks for nothing.
     pub(crate) fn poll_next<S: Stream>(
         &mut self,
         upstream: Pin<&mut S>,
@@ -208,7 +208,7 @@ impl HandsOn {
     }
 }
 
-/// The marks of one poll that is handed on. Dropping this adds its answers to those of the poll that it is part of.
+/// The marks of one poll that is passed on. On drop its answers are added to those of the enclosing poll.
 struct HandingOn<'a> {
     purpose: Purpose,
     before: (usize, bool),
@@ -241,19 +241,19 @@ impl Drop for HandingOn<'_> {
     }
 }
 
-/// What a stage is told by whoever polls it.
+/// What a stage learns from whatever polls it.
 pub(crate) struct Answer {
     /// Whether a stage polls it, and got an answer.
     pub(crate) is_asked: bool,
 
-    /// What it is polled for.
+    /// The purpose of the poll.
     pub(crate) purpose: Purpose,
 
-    /// How much it may do.
+    /// How many calls it may poll and start.
     pub(crate) budget: usize,
 }
 
-/// Answers the stage that polls with `waker`, if one does.
+/// Answers the stage that polls with `waker`, if there is one.
 #[inline]
 pub(crate) fn answer(waker: &Waker) -> Answer {
     MARKS.with(|marks| {
@@ -266,19 +266,19 @@ pub(crate) fn answer(waker: &Waker) -> Answer {
 }
 
 impl Answer {
-    /// Tells whether outputs are to be kept.
+    /// Returns whether outputs are to be kept.
     #[inline]
     pub(crate) fn advanced(&self) -> bool {
         self.purpose != Purpose::Pull
     }
 
-    /// Gives back what is left of the budget, and says whether the stage has ended.
+    /// Returns what is left of the budget to the polling stage, and tells it whether this stage has ended.
     #[inline]
     pub(crate) fn finish(self, budget: usize, ended: bool) {
         Self::finish_as(self.is_asked, budget, ended);
     }
 
-    /// The same for who remembers no more than whether a stage polls it.
+    /// The same for callers that remember only whether a stage polls them.
     #[inline]
     pub(super) fn finish_as(is_asked: bool, budget: usize, ended: bool) {
         if is_asked {
@@ -289,7 +289,7 @@ impl Answer {
         }
     }
 
-    /// The same for who has spent nothing of it.
+    /// The same for callers that have spent nothing of it.
     pub(crate) fn finish_unspent(self, ended: bool) {
         if self.is_asked {
             MARKS.with(|marks| marks.end(ended));
@@ -297,8 +297,8 @@ impl Answer {
     }
 }
 
-/// Tells whether a poll with `waker` is an advance, without an answer: for what hands the waker on to
-/// its upstream, which answers if it is a stage.
+/// Returns whether a poll with `waker` is an advance, without answering: for adaptors that pass the waker on to their
+/// upstream, which answers if it is a stage.
 #[inline]
 pub(crate) fn is_advance(waker: &Waker) -> bool {
     MARKS.with(|marks| marks.asks(waker) && marks.purpose.get() != Purpose::Pull)

@@ -52,9 +52,8 @@ use crate::size_hint::{SizeHint, add_hints, exactly, times, until_error};
 pin_project! {
     /// The calls of one stage: `C`, of items `I` of the stream `S`, with outputs `U`.
     ///
-    /// Nothing in here is stored as a projection, such as `S::Item`. To know what that is in a future
-    /// that is spawned the compiler would have to prove again that the functions in `S` are functions,
-    /// with their lifetimes erased, which it cannot.
+    /// No field has a type with a projection, such as `S::Item`. In a spawned future, the compiler would have to prove
+    /// again that the functions in `S` are functions, with their lifetimes erased, to know what that is. It cannot.
     pub(crate) struct Engine<S, I, C, U> {
         // Before upstream, so that calls are dropped before what they came from.
         core: Core<I, C, U>,
@@ -62,7 +61,7 @@ pin_project! {
         #[pin]
         upstream: Upstream<S, I>,
 
-        // Last, as it counts what is dropped before.
+        // Last, because it counts what is dropped before it.
         recorder: Option<Box<Recorder>>,
     }
 }
@@ -70,16 +69,16 @@ pin_project! {
 #[cfg(feature = "monitor")]
 use crate::monitor::Recorder;
 
-/// Nobody records anything.
+/// Nothing is recorded.
 #[cfg(not(feature = "monitor"))]
 enum Recorder {}
 
-/// An engine but for its upstream.
+/// An engine without its upstream.
 struct Core<I, C, U> {
     slots: Slots<C>,
     outputs: Outputs<U>,
 
-    /// What it failed with, if its calls finish first.
+    /// The failures, if calls finish first.
     failures: Failures<U>,
 
     /// Whether a turn yielded the output of a new call while others were due.
@@ -90,34 +89,34 @@ struct Core<I, C, U> {
     poller: Poller,
     in_a_row: InARow,
 
-    /// Whether the limit is a number and no more, and outputs come in completion order.
+    /// Whether the limit is only a number, and outputs are yielded in completion order.
     is_plain: bool,
 }
 
 impl<S, I, C, U> Engine<S, I, C, U> {
-    /// Tells whether all outputs were yielded.
+    /// Returns whether all outputs were yielded.
     pub(crate) fn is_over(&self) -> bool {
         self.core.is_idle() && self.upstream.is_over() && self.core.failures.is_empty()
     }
 }
 
 impl<I, C, U> Core<I, C, U> {
-    /// Tells whether nothing that was pulled is still here.
+    /// Returns whether nothing that was pulled is still here.
     #[inline]
     fn is_idle(&self) -> bool {
         self.outputs.in_flight() == 0
             && !self.room.as_admission().is_some_and(Admission::holds_item)
     }
 
-    /// Returns how many calls run, and how many items and outputs wait.
+    /// Returns how many calls are running, and how many items and outputs are waiting.
     #[cold]
     fn left(&self) -> (usize, usize) {
         let items = self.room.as_admission().map_or(0, Admission::waiting);
         (self.slots.calls().count(), items + self.outputs.waiting())
     }
 
-    /// Ends a turn that panicked: drops the call that did, if one did. Nobody may poll the stage again for
-    /// long. Returns what is still to be given up.
+    /// Ends a turn that panicked: drops the call that panicked, if it was a call. The stage may not be polled again for
+    /// long. Returns what remains to be released.
     #[cold]
     fn end_panicked(&mut self) -> Option<Freed> {
         let panicked = self.slots.remove_panicked();
@@ -151,7 +150,7 @@ impl<I, C, U> Drop for Core<I, C, U> {
 
 #[cfg(debug_assertions)]
 impl<I, C, U> Core<I, C, U> {
-    /// Checks what is true between turns.
+    /// Checks the invariants between turns.
     fn check(&self) {
         if self.slots.check() {
             let running = self.slots.calls().count();
@@ -196,11 +195,11 @@ where
         Self { core, upstream, recorder }
     }
 
-    /// Has the engine ask its stage for more of each item.
+    /// Makes the engine ask its stage for more about each item.
     ///
     /// # Panics
     ///
-    /// Panics if the stage was polled.
+    /// Panics if the stage holds items.
     #[track_caller]
     pub(crate) fn ask_for(&mut self, asks: Asks) {
         assert!(self.core.is_idle(), "a stage is set up before it is polled");
@@ -208,12 +207,12 @@ where
         self.core.is_plain = false;
     }
 
-    /// One turn of the stage: starts calls as `work` says, goes on with those that were woken, has the
-    /// stages above go on if there is no room, and yields the first output that it can.
+    /// One turn of the stage: starts calls as `work` says, continues those that were woken, advances upstream stages if
+    /// there is no room, and yields the first output that it can.
     ///
-    /// An item that failed upstream makes a call that is over at once. If calls can [fail](Call::CAN_FAIL)
-    /// the stage, it ends with the first error, its own or one from upstream, and drops its calls and
-    /// upstream before it yields the error, or has its calls finish. If not, errors pass.
+    /// An item that failed upstream becomes a call that ends at once. If calls can [fail](Call::CAN_FAIL) the stage, it
+    /// ends with the first error, its own or one from upstream. It drops its calls and upstream before it yields the
+    /// error, or lets its calls finish. If calls cannot fail the stage, errors pass.
     #[inline]
     pub(crate) fn poll_next(
         self: Pin<&mut Self>,
@@ -224,7 +223,7 @@ where
         this.core.take_turn(this.upstream, cx, work)
     }
 
-    /// The same for a stage that a monitor sees. It is compiled by itself, so that others do not ask for a recorder.
+    /// The same for a monitored stage. It is compiled separately, so that other stages do not check for a recorder.
     #[cfg(feature = "monitor")]
     pub(crate) fn poll_watched(
         self: Pin<&mut Self>,
@@ -284,7 +283,7 @@ impl<S, I, C, U> Engine<S, I, C, U> {
         if C::CAN_FAIL { add_hints(exactly(failures.len()), until_error(hint)) } else { hint }
     }
 
-    /// Writes a stage of the given name, with what is in it.
+    /// Writes a stage with the given name, and its contents.
     pub(crate) fn fmt_stage(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result
     where
         S: fmt::Debug,

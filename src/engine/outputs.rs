@@ -10,8 +10,8 @@ use super::ahead::Taken;
 pub(super) struct Outputs<T> {
     is_ordered: bool,
 
-    /// Calls that run, and calls that are over and whose output waits. In input order a call without
-    /// output counts until its turn, so that places cannot pile up.
+    /// Running calls, and ended calls whose output waits. In input order a call without an output counts until its turn,
+    /// so that places cannot pile up.
     in_flight: usize,
 
     /// The place of the first call in flight, in input order, or of the first output that waits, in
@@ -21,15 +21,14 @@ pub(super) struct Outputs<T> {
     /// How many places are not [`Place::Running`].
     taken: usize,
 
-    /// What became of the calls, or of the outputs, by their places: a power of two of them, after
-    /// which they come round.
+    /// The states of the calls, or the outputs, by place. The length is a power of two, and places wrap around.
     ring: Vec<Place<T>>,
 
-    /// What waits behind the output at a place, in input order, with the same index. Empty unless inner
-    /// streams run ahead.
+    /// Outputs that wait behind the one at a place, in input order, with the same index. Empty unless inner streams run
+    /// ahead.
     behind: Vec<VecDeque<T>>,
 
-    /// How many outputs wait besides the first of each inner stream.
+    /// How many outputs wait in addition to the first of each inner stream.
     extra: usize,
 
     /// For how many more outputs inner streams have reserved room.
@@ -38,12 +37,12 @@ pub(super) struct Outputs<T> {
 
 #[derive(Default)]
 enum Place<T> {
-    /// The call runs and has nothing that waits, or there is none.
+    /// The call is running and nothing of it waits, or there is none.
     #[default]
     Running,
-    /// The call gave an output and waits until it is taken, or it is over.
+    /// The call yielded an output and waits until that is taken, or it has ended.
     Given(Output<T>),
-    /// The call is over, without an output that waits.
+    /// The call has ended, without an output that waits.
     Over,
 }
 
@@ -54,16 +53,16 @@ pub(super) struct Output<T> {
     pub(super) call: After,
 }
 
-/// What becomes of the call that gave an output.
+/// What happens to a call after its output.
 #[derive(Clone, Copy)]
 pub(super) enum After {
-    /// It goes on, in this slot.
+    /// It continues, in this slot.
     GoesOn(u32),
-    /// It is over.
+    /// It has ended.
     Over,
 }
 
-/// How many places room is made for at first.
+/// For how many places room is made at first.
 const LIKELY: usize = 4;
 
 impl<T> Outputs<T> {
@@ -80,13 +79,13 @@ impl<T> Outputs<T> {
         }
     }
 
-    /// Returns how many calls run, or are over and have an output that was not yielded.
+    /// Returns how many calls are running, or have ended and have an output that was not yielded.
     #[inline]
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// Returns the same, with all outputs of inner streams that run ahead.
+    /// Returns the same, including all outputs of inner streams that run ahead.
     #[inline]
     pub(super) fn in_window(&self) -> usize {
         self.in_flight + self.extra + self.reserved
@@ -97,17 +96,17 @@ impl<T> Outputs<T> {
         self.reserved += 1;
     }
 
-    /// Gives up room that was reserved, if it was.
+    /// Releases reserved room, if there was any.
     pub(super) fn release(&mut self, was_reserved: bool) {
         self.reserved -= usize::from(was_reserved);
     }
 
-    /// Says how much room is reserved, as streams were dropped.
+    /// Sets how much room is reserved, after streams were dropped.
     pub(super) fn set_reserved(&mut self, reserved: usize) {
         self.reserved = reserved;
     }
 
-    /// Tells whether no output waits, nor is there anything to say of a place.
+    /// Returns whether no output waits, and every place is running.
     #[inline]
     pub(super) fn none_waits(&self) -> bool {
         self.taken == 0
@@ -121,14 +120,14 @@ impl<T> Outputs<T> {
         place
     }
 
-    /// Has an output wait, of the call at `place`.
+    /// Keeps an output of the call at `place`.
     #[inline]
     pub(super) fn give(&mut self, place: usize, output: Output<T>) {
         let place = if self.is_ordered { place } else { self.first.wrapping_add(self.taken) };
         self.set(place, Place::Given(output));
     }
 
-    /// Has an output wait behind others of its inner stream.
+    /// Keeps an output behind others of its inner stream.
     pub(super) fn give_more(&mut self, place: usize, output: Output<T>) {
         self.extra += 1;
         if !self.is_ordered {
@@ -142,7 +141,7 @@ impl<T> Outputs<T> {
         self.set_call(place, output.call);
     }
 
-    /// Says what becomes of the call of the outputs that wait at `place`, in input order.
+    /// Sets what happens to the call whose outputs wait at `place`, in input order.
     fn set_call(&mut self, place: usize, call: After) {
         let index = self.index(place);
         if let Some(Place::Given(output)) = self.ring.get_mut(index) {
@@ -150,20 +149,20 @@ impl<T> Outputs<T> {
         }
     }
 
-    /// Notes that the inner stream at `place` has ended, of which so many outputs wait.
+    /// Records that the inner stream at `place` has ended, of which `waiting` outputs wait.
     pub(super) fn end_ahead(&mut self, place: usize, waiting: usize) {
         if waiting == 0 {
             self.end(place);
         } else if self.is_ordered {
             self.set_call(place, After::Over);
         } else {
-            // Each of them leaves by itself.
+            // Each of them leaves separately.
             self.in_flight += waiting - 1;
             self.extra -= waiting - 1;
         }
     }
 
-    /// Notes that an output was yielded of an inner stream that runs ahead, in completion order.
+    /// Records that an output of an inner stream that runs ahead was yielded, in completion order.
     pub(super) fn taken_ahead(&mut self, taken: &Taken) {
         match taken {
             Taken { is_left: true, .. } => self.leave(),
@@ -172,7 +171,7 @@ impl<T> Outputs<T> {
         }
     }
 
-    /// Has the last output of the stage wait, behind those of its own call.
+    /// Keeps the last output of the stage, behind those of its own call.
     pub(super) fn give_last(&mut self, place: usize, value: T) {
         let output = Output { value, call: After::Over };
         if self.is_ordered && self.any_waits(place) {
@@ -182,12 +181,12 @@ impl<T> Outputs<T> {
         }
     }
 
-    /// Tells whether more waits behind the first output, in input order.
+    /// Returns whether more outputs wait behind the first one, in input order.
     fn any_behind(&self) -> bool {
         self.behind.get(self.index(self.first)).is_some_and(|behind| !behind.is_empty())
     }
 
-    /// Has what waits behind the first output be the first.
+    /// Moves up the outputs that wait behind the first one.
     #[cold]
     fn move_up(&mut self, output: Output<T>) -> Output<T> {
         let index = self.index(self.first);
@@ -198,14 +197,14 @@ impl<T> Outputs<T> {
         output
     }
 
-    /// Notes that a call has left the stage, in completion order.
+    /// Records that a call has left the stage, in completion order.
     #[inline]
     pub(super) fn leave(&mut self) {
         debug_assert!(!self.is_ordered, "calls leave in input order");
         self.in_flight -= 1;
     }
 
-    /// Notes that the call at `place` is over, and that none of its outputs wait.
+    /// Records that the call at `place` has ended, and that none of its outputs wait.
     #[inline]
     pub(super) fn end(&mut self, place: usize) {
         if !self.is_ordered {
@@ -228,7 +227,7 @@ impl<T> Outputs<T> {
         self.in_flight -= 1;
     }
 
-    /// Says what became of the call at `place`, of which there is nothing to say so far.
+    /// Sets the state of `place`, which was running so far.
     #[inline]
     fn set(&mut self, place: usize, what: Place<T>) {
         if self.offset(place) >= self.ring.len() {
@@ -239,7 +238,7 @@ impl<T> Outputs<T> {
         self.ring[index] = what;
     }
 
-    /// Takes what there is to say of `place`.
+    /// Takes the state of `place`.
     #[inline]
     fn clear(&mut self, place: usize) -> Place<T> {
         let index = self.index(place);
@@ -248,7 +247,7 @@ impl<T> Outputs<T> {
         place
     }
 
-    /// Makes room for so many places.
+    /// Makes room for that many places.
     #[cold]
     fn grow(&mut self, places: usize) {
         let places = places.next_power_of_two().max(LIKELY);
@@ -280,14 +279,13 @@ impl<T> Outputs<T> {
         place.wrapping_sub(self.first)
     }
 
-    /// Returns what there is to say of the first place, if there is of any.
+    /// Returns the state of the first place, if it is not running.
     #[inline]
     fn first(&self) -> Option<&Place<T>> {
         self.ring.get(self.index(self.first))
     }
 
-    /// Tells whether an output of the call at `place` would be the next one to yield, so that it
-    /// need not wait.
+    /// Returns whether an output of the call at `place` would be the next one to yield, so that it need not wait.
     #[inline]
     pub(super) fn is_next(&self, place: usize) -> bool {
         if self.is_ordered { place == self.first } else { self.none_waits() }
@@ -302,7 +300,7 @@ impl<T> Outputs<T> {
         }
     }
 
-    /// Takes the next output to yield. If its call is over it has left the stage.
+    /// Takes the next output to yield. If its call has ended, the call leaves the stage.
     #[inline(always)]
     pub(super) fn take(&mut self) -> Option<Output<T>> {
         let Place::Given(output) = self.clear(self.first) else { return None };
@@ -318,28 +316,28 @@ impl<T> Outputs<T> {
         Some(output)
     }
 
-    /// Tells whether outputs are yielded in input order.
+    /// Returns whether outputs are yielded in input order.
     pub(super) fn is_ordered(&self) -> bool {
         self.is_ordered
     }
 
-    /// Tells whether the failure of the call at `place` ends the one at `other` as well: in input
-    /// order those before it still have their turn.
+    /// Returns whether the failure of the call at `place` also ends the one at `other`: in input order, earlier calls
+    /// still get their turn.
     pub(super) fn ends_with(&self, place: usize, other: usize) -> bool {
         !self.is_ordered || self.offset(other) >= self.offset(place)
     }
 
-    /// Ends all that the failure of the call at `place` ends, and returns what is to be dropped. The
-    /// failure itself is still to be [given](Self::give).
+    /// Ends everything that the failure of the call at `place` ends, and returns what is to be dropped. The failure
+    /// itself must still be [given](Self::give).
     ///
-    /// In completion order the outputs that wait go with the calls, unless they are to be kept.
+    /// In completion order, waiting outputs are ended too, unless they are to be kept.
     pub(super) fn cut(&mut self, place: usize, keep: bool) -> impl Iterator<Item = T> + use<T> {
         let before = match self.is_ordered {
             true => self.offset(place),
             false if keep => self.taken,
             false => 0,
         };
-        // In input order the outputs of the call itself come before its failure.
+        // In input order, outputs of the call itself come before its failure.
         let kept = before + usize::from(self.is_ordered && self.any_waits(place));
         let mut cut = Vec::new();
         for offset in kept..self.ring.len() {
@@ -360,9 +358,9 @@ impl<T> Outputs<T> {
         cut.into_iter()
     }
 
-    /// Tells whether an output of the call at `place` waits, in input order.
+    /// Returns whether an output of the call at `place` waits, in input order.
     pub(super) fn any_waits(&self, place: usize) -> bool {
-        // Places come round, and there may be no room made for this one.
+        // Places wrap around, and there may be no room for this one yet.
         self.offset(place) < self.ring.len()
             && matches!(self.ring[self.index(place)], Place::Given(_))
     }
@@ -373,13 +371,13 @@ impl<T> Outputs<T> {
         first + self.behind.iter().map(VecDeque::len).sum::<usize>()
     }
 
-    /// Returns how many outputs wait or places are over, to be yielded or freed in their order.
+    /// Returns how many outputs wait or places have ended, to be yielded or freed in their order.
     #[inline]
     pub(super) fn queued(&self) -> usize {
         if self.is_ordered { self.in_flight } else { self.taken }
     }
 
-    /// Returns how many of those in flight are over.
+    /// Returns how many of those in flight have ended.
     #[cfg(debug_assertions)]
     pub(super) fn over(&self) -> usize {
         self.count(|place| match place {

@@ -1,10 +1,10 @@
 //! Items that wait for others of their key.
 //!
-//! A key is **taken** by the items that run and by those that may: up to so many at once. All others of the
-//! key wait in its queue, in the order in which they came. Who gives the key back hands it to the first of them,
-//! which is **ready** from then on. So no item overtakes another one of its key.
+//! A key is **taken** by the items that are running and by those that may run: up to `most` at once. All other items of the
+//! key wait in its queue, in their order. Whoever releases the key passes it to the first of them, which is then **ready**.
+//! So no item overtakes another with the same key.
 //!
-//! Items are nodes of linked lists, which are used again: what is allocated is as much as ever waited at once.
+//! Items are nodes of linked lists, which are reused: as much is allocated as ever waited at once.
 
 use super::admission::Held;
 use super::ready::NONE;
@@ -12,10 +12,10 @@ use super::work::Key;
 
 /// The items of one stage that wait for their key.
 pub(super) struct Parking<I> {
-    /// How many of a key may run at once.
+    /// How many calls of a key may run at once.
     most: usize,
 
-    /// What there is to know of a key, by its number.
+    /// The state of each key, by its number.
     keys: Vec<Queue>,
 
     nodes: Vec<Node<I>>,
@@ -38,7 +38,7 @@ struct Queue {
 struct List {
     first: u32,
 
-    /// Means nothing while the list is empty.
+    /// Meaningless while the list is empty.
     last: u32,
 }
 
@@ -84,7 +84,7 @@ impl<I> Parking<I> {
         }
     }
 
-    /// Sets how many of a key may run at once.
+    /// Sets how many calls of a key may run at once.
     pub(super) fn set_most(&mut self, most: usize) {
         self.most = most;
     }
@@ -94,7 +94,7 @@ impl<I> Parking<I> {
         self.len
     }
 
-    /// Takes a key, if nobody of it waits and not too many run.
+    /// Takes a key, if no item is waiting for it and not too many are running.
     pub(super) fn take_key(&mut self, key: Key) -> bool {
         let index = key.0 as usize;
         if index >= self.keys.len() {
@@ -106,7 +106,7 @@ impl<I> Parking<I> {
         is_free
     }
 
-    /// Has an item wait for its key.
+    /// Makes an item wait for its key.
     pub(super) fn park(&mut self, key: Key, held: Held<I>) {
         let index = self.vacant;
         let index = if let Some(node) = self.nodes.get_mut(index as usize) {
@@ -122,8 +122,8 @@ impl<I> Parking<I> {
         self.keys[key.0 as usize].waiting.push(index, &mut self.nodes);
     }
 
-    /// Gives a key back, to the next that waits for it. Returns whether no item has it any more.
-    #[must_use = "the key is to be forgotten"]
+    /// Releases a key, to the next item that waits for it. Returns whether no item has it any more.
+    #[must_use = "the key must be forgotten"]
     pub(super) fn give_back(&mut self, key: Key) -> bool {
         let queue = &mut self.keys[key.0 as usize];
         if let Some(next) = queue.waiting.pop(&self.nodes) {
@@ -134,7 +134,7 @@ impl<I> Parking<I> {
         queue.taken == 0
     }
 
-    /// Tells whether an item has its key.
+    /// Returns whether an item has its key.
     pub(super) fn any_ready(&self) -> bool {
         !self.ready.is_empty()
     }
@@ -157,7 +157,7 @@ impl<I> Parking<I> {
     pub(super) fn cut(&mut self, kept: impl Fn(&Held<I>) -> bool) -> Vec<Held<I>> {
         let mut cut = Vec::new();
         for list in 0..=self.keys.len() {
-            // The last of them is the list of those that are ready.
+            // The last list is that of the ready items.
             let mut rest = self.list(list).first;
             *self.list(list) = List::EMPTY;
             while rest != NONE {

@@ -1,45 +1,43 @@
 //! The completion-order channel: which slots were woken, oldest first.
 //!
-//! A wake pushes the slot's index onto a stack of indices, linked through the slots themselves, so
-//! that nothing is ever allocated and any number of threads can push. The stage takes the whole
-//! stack at once and turns it round, which gives the order of the wakes.
+//! A wake pushes the slot's index onto a stack of indices, linked through the slots themselves. So nothing is ever
+//! allocated, and any number of threads can push. The stage takes the whole stack at once and reverses it, which yields
+//! the order of the wakes.
 //!
-//! While the stage waits, a bit beside the stack says so. Whoever pushes a slot or wakes upstream
-//! then sets it, and wakes the stage; all others know that they need not.
+//! While the stage waits, a bit beside the stack says so. Whoever pushes a slot or wakes upstream sets the bit and wakes
+//! the stage; all others know that they need not.
 //!
 //! # Who wakes whom
 //!
-//! - A **slot's waker** (`SlotSignal`) counts the wake. If the slot was idle, so that the count was zero,
-//!   it pushes the slot's index onto the stack in `Signals`, and if the stage waits wakes the stage's
-//!   poller. A wake while the slot is being polled only adds to the count; the poll sees that when it
-//!   ends, and queues the slot for the next turn.
-//! - **Upstream** is polled with the stage's own waker (`Signals`), which counts the wake and, if the
-//!   stage waits, wakes the stage's poller.
-//! - The **poller** is whoever polled the stage last: a task, another stage's `Signals`, a slot of an
-//!   outer pipeline. Its waker is kept under a lock, which is taken only to replace it by another one and
-//!   to wake it. Whether the stage **waits** is a bit beside the stack: the stage clears it when it is about
-//!   to return `Pending`, and a wake that sets it again wakes the poller.
-//! - A **semaphore** wakes the poller directly, with the waker that the stage leaves in its line while it
-//!   waits.
+//! - A **slot's waker** (`SlotSignal`) counts the wake. If the slot was idle, meaning that the count was zero, it pushes
+//!   the slot's index onto the stack in `Signals`, and if the stage waits, wakes the stage's poller. A wake while the slot
+//!   is being polled only adds to the count. The poll sees that when it ends, and queues the slot for the next turn.
+//! - **Upstream** is polled with the stage's own waker (`Signals`), which counts the wake, and if the stage waits, wakes
+//!   the stage's poller.
+//! - The **poller** is whatever polled the stage last: a task, another stage's `Signals`, a slot of an outer pipeline. Its
+//!   waker is kept under a lock, which is taken only to replace the waker and to wake it. Whether the stage **waits** is
+//!   a bit beside the stack: the stage clears it when it is about to return `Pending`, and a wake that sets it again
+//!   wakes the poller.
+//! - A **semaphore** wakes the poller directly, with the waker that the stage leaves in its line while it waits.
 //!
 //! # Why no wake is lost
 //!
-//! - *Stack and poller*: the bit is in the same atomic as the stack, and both sides read and write it at
-//!   once. A push or a wake of upstream that comes after the stage cleared the bit finds it clear, and wakes
-//!   the poller; one that came before is seen when the stage looks once more. The bit is cleared even where
-//!   it seems clear already, because a waker need not make anything visible to the poll that answers it.
-//! - *Another poller*: the stage puts in its waker before it looks once more. A wake that took the former
-//!   waker has released the lock by then, so that look sees it.
-//! - *Slot's count*: a poll loads the count as it begins, and a pending one ends by exchanging just that
-//!   count for zero. So it sees what happened before each wake that it loaded (they are
-//!   read-modify-writes, so one load synchronizes with all of them), and any other wake makes the exchange
-//!   fail or, if it comes later, finds zero. The count starts over before it can overflow, and not at zero.
-//! - *A stale waker* of an earlier call in the slot wakes the present one: once too often, never too
-//!   rarely. The count of a slot without a call is not zero, so a stale wake queues nothing.
-//! - *Upstream*: the stage loads the number of wakes before it polls upstream and compares after
-//!   registering its poller. The number only grows, so nothing is cleared and nothing can be missed.
-//! - *Work that no wake announces* (a call that woke itself, one whose output was taken, a budget that
-//!   ran out) makes the stage wake its poller before it returns `Pending`.
+//! - *Stack and poller*: the bit is in the same atomic as the stack, and both sides read and write it in one operation. A
+//!   push or an upstream wake that comes after the stage cleared the bit finds it clear, and wakes the poller. One that
+//!   came before is seen when the stage checks once more. The bit is cleared even where it seems clear already, because a
+//!   waker need not make anything visible to the poll that answers it.
+//! - *Another poller*: the stage stores its waker before it checks once more. A wake that took the previous waker has
+//!   released the lock by then, so that check sees it.
+//! - *Slot's count*: a poll loads the count when it begins, and if pending ends by exchanging exactly that count for zero.
+//!   So it sees what happened before each wake that it loaded (they are read-modify-writes, so one load synchronizes with
+//!   all of them). Any other wake makes the exchange fail or, if it comes later, finds zero. The count starts over before
+//!   it can overflow, and not at zero.
+//! - *A stale waker* of an earlier call in the slot wakes the present call: one wake too many, never one too few. The count
+//!   of a slot without a call is not zero, so a stale wake queues nothing.
+//! - *Upstream*: the stage loads the number of wakes before it polls upstream, and compares after registering its poller.
+//!   The number only grows, so nothing is cleared and nothing can be missed.
+//! - *Work that no wake announces* (a call that woke itself, one whose output was taken, an exhausted budget) makes the
+//!   stage wake its poller before it returns `Pending`.
 
 use std::mem;
 use std::ptr;
@@ -50,7 +48,7 @@ use futures_task::ArcWake;
 
 use crate::sync::{AtomicU32, AtomicUsize, MANY_WAKES, Mutex, MutexGuard, Ordering};
 
-/// The index that stands for "no slot".
+/// The index that means "no slot".
 pub(super) const NONE: u32 = u32::MAX;
 
 /// The bit of [`Signals::newest`] that is clear from when the stage waits until something is woken.
@@ -59,21 +57,19 @@ const AWAKE: u32 = 1;
 /// No slot was woken.
 const EMPTY: u32 = u32::MAX;
 
-/// What a stage shares with the wakers it hands out.
+/// What a stage shares with its wakers.
 ///
-/// As a waker it is the one that the stage polls its upstream with.
+/// As a waker, it is the one with which the stage polls its upstream.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    /// The slot woken last, each of which links to the one woken before it, or [`EMPTY`]; beside it
-    /// [`AWAKE`].
+    /// The slot that was woken last, or [`EMPTY`], beside the bit [`AWAKE`]. Each slot links to the one woken before it.
     newest: AtomicU32,
 
     /// How often upstream was woken, ever. The stage only loads it.
     upstream_wakes: AtomicUsize,
 
-    /// Whoever polled the stage last. It is woken only when the stage waits, and is not taken out for
-    /// that, so that it need not be put in again. Shared, so that no code of the waker's runs while it
-    /// is locked.
+    /// Whatever polled the stage last. It is woken only when the stage waits. It is not taken out for that, so it need
+    /// not be stored again. It is shared, so that none of the waker's code runs under the lock.
     poller: Mutex<Option<Arc<Waker>>>,
 }
 
@@ -86,13 +82,13 @@ impl Signals {
         })
     }
 
-    /// Returns how often upstream was woken so far.
+    /// Returns how often upstream has been woken.
     #[inline]
     pub(crate) fn upstream_wakes(&self) -> usize {
         self.upstream_wakes.load(Ordering::Acquire)
     }
 
-    /// Tells whether a slot was woken that [`take`](Self::take) has not returned.
+    /// Returns whether a slot was woken that [`take`](Self::take) has not returned.
     #[inline]
     pub(super) fn any(&self) -> bool {
         self.newest.load(Ordering::Relaxed) | AWAKE != EMPTY
@@ -105,11 +101,11 @@ impl Signals {
         if self.any() { self.newest.swap(EMPTY, Ordering::Acquire) >> 1 } else { NONE }
     }
 
-    /// Has what is woken from now on wake the poller. What happened before must be looked at once more.
+    /// Makes wakes from now on wake the poller. What happened before must be checked once more.
     #[inline]
     fn wait(&self) {
-        // A waker need not make anything visible to the poll that answers it, so this is written even if
-        // it changes nothing.
+        // A waker need not make anything visible to the poll that answers it, so this is written even if it changes
+        // nothing.
         self.newest.fetch_and(!AWAKE, Ordering::AcqRel);
     }
 
@@ -126,16 +122,16 @@ impl Signals {
     }
 }
 
-/// A stage's hold on its signals. They forget the poller when it is dropped.
+/// A stage's handle to its signals. When it is dropped, they forget the poller.
 #[derive(Debug)]
 pub(crate) struct Poller {
     pub(crate) signals: Arc<Signals>,
 
-    /// The waker in the signals, which can be looked at without the lock.
+    /// The waker in the signals, for use without the lock.
     known: Option<Arc<Waker>>,
 
-    /// The address of the table of functions that it had before it was cloned. A compiler may make
-    /// several of one table, and then [`Waker::will_wake`] does not know a waker from its clone.
+    /// The address of its vtable before it was cloned. A compiler may emit several copies of a vtable, and then
+    /// [`Waker::will_wake`] does not recognize a clone.
     table: usize,
 }
 
@@ -144,7 +140,7 @@ impl Poller {
         Self { signals, known: None, table: 0 }
     }
 
-    /// Asks for the next wake to go to `waker`. What happened before must be looked at once more.
+    /// Makes the next wake go to `waker`. What happened before must be checked once more.
     #[inline]
     pub(crate) fn register(&mut self, waker: &Waker) {
         if !self.knows(waker) {
@@ -157,12 +153,12 @@ impl Poller {
     #[inline]
     fn knows(&self, waker: &Waker) -> bool {
         self.known.as_ref().is_some_and(|known| {
-            // It is not another waker at the same address, as this one is still in use.
+            // It is not another waker at the same address, because this one is still in use.
             known.data() == waker.data() && self.table == table(waker)
         })
     }
 
-    /// Forgets who polls the stage, because nothing is to be woken for any more.
+    /// Forgets the poller, because there is nothing left to wake it for.
     pub(crate) fn forget(&mut self) {
         if self.known.is_some() {
             self.replace(None);
@@ -172,7 +168,7 @@ impl Poller {
     #[cold]
     fn replace(&mut self, waker: Option<Arc<Waker>>) {
         let shared = mem::replace(&mut *self.signals.poller(), waker.clone());
-        // Both are in place before either is dropped, which runs other people's code.
+        // Both are in place before either is dropped, which runs foreign code.
         let known = mem::replace(&mut self.known, waker);
         drop((shared, known));
     }
@@ -195,19 +191,18 @@ impl Wake for Signals {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.upstream_wakes.fetch_add(1, Ordering::Release);
-        // Written even if nothing changes: should the stage begin to wait after this, then it sees
-        // the count.
+        // Written even if nothing changes: if the stage begins to wait after this, it sees the count.
         if self.newest.fetch_or(AWAKE, Ordering::AcqRel) & AWAKE == 0 {
             self.wake_poller();
         }
     }
 }
 
-/// The call waits, in no list, and a wake has to queue it. Otherwise its slot is queued, being polled,
-/// about to be polled again in any case, or without a call: there a wake is counted only.
+/// The call waits, in no list, and a wake has to queue it. Otherwise its slot is queued, being polled, about to be polled
+/// again in any case, or without a call: then a wake is only counted.
 const IDLE: usize = 0;
 
-/// The signal of one slot, its waker for as long as the slot lives.
+/// The signal of one slot, and its waker for as long as the slot lives.
 #[derive(Debug)]
 pub(super) struct SlotSignal {
     signals: Arc<Signals>,
@@ -216,9 +211,8 @@ pub(super) struct SlotSignal {
     /// How often the slot was woken since it was last idle, or [`IDLE`].
     wakes: AtomicUsize,
 
-    /// The next index of the list this slot is in, of those to poll or of those that are free.
-    /// Written by whoever lists the slot, so by one at a time: the wake that took the state from
-    /// idle, or the stage.
+    /// The next index in the list that this slot is in, of slots to poll or of vacant ones. Written by whoever lists the
+    /// slot, so by one at a time: the wake that took the state from idle, or the stage.
     next: AtomicU32,
 }
 
@@ -227,23 +221,23 @@ impl SlotSignal {
         Self { signals, index, wakes: AtomicUsize::new(IDLE + 1), next: AtomicU32::new(NONE) }
     }
 
-    /// Begins a poll, of a call that is not idle. Returns how often it was woken before: what those
-    /// wakes announce is seen by the poll, all others make its [end](Self::end) fail.
+    /// Begins a poll of a call that is not idle. Returns how often it has been woken: the poll sees what those wakes
+    /// announce, and all others make its [end](Self::end) fail.
     #[inline]
     pub(super) fn begin(&self) -> usize {
-        // Reads from the last of those wakes, and so synchronizes with all of them: each is a
-        // read-modify-write, and continues what the ones before have released.
+        // Reads from the last of those wakes, and so synchronizes with all of them: each is a read-modify-write, and
+        // continues the release sequence of those before.
         self.wakes.load(Ordering::Acquire)
     }
 
-    /// Ends a poll that was pending, and that [began](Self::begin) after so many wakes. Returns
-    /// whether the call was woken meanwhile: if so it is not queued, which is up to the caller.
+    /// Ends a poll that was pending, and that [began](Self::begin) after that many wakes. Returns whether the call was
+    /// woken meanwhile. If so, it is not queued, which is up to the caller.
     #[inline]
     pub(super) fn end(&self, wakes: usize) -> bool {
         self.wakes.compare_exchange(wakes, IDLE, Ordering::Release, Ordering::Relaxed).is_err()
     }
 
-    /// Claims a slot that waits, so that no wake queues it. Returns whether none has.
+    /// Claims a slot that waits, so that no wake queues it. Returns whether none has done so.
     #[inline]
     pub(super) fn claim(&self) -> bool {
         let claimed = IDLE + 1;
@@ -255,13 +249,13 @@ impl SlotSignal {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// Links a slot of one of the stage's own lists to the next one.
+    /// Links a slot in one of the stage's own lists to the next one.
     #[inline]
     pub(super) fn link(&self, next: u32) {
         self.next.store(next, Ordering::Relaxed);
     }
 
-    /// Pushes the slot, which no list holds, and wakes the poller if it waits.
+    /// Pushes the slot, which is in no list, and wakes the poller if it waits.
     fn push(&self) {
         let newest = &self.signals.newest;
         let mut before = newest.load(Ordering::Relaxed);
@@ -284,7 +278,7 @@ impl SlotSignal {
     }
 }
 
-/// Other than a [`Wake`], it can be polled with without a [`Waker`] that is kept beside it.
+/// Unlike a [`Wake`], it can be polled with without a [`Waker`] that is kept beside it.
 impl ArcWake for SlotSignal {
     fn wake_by_ref(this: &Arc<Self>) {
         let before = if this.wakes.load(Ordering::Relaxed) < MANY_WAKES {

@@ -5,14 +5,14 @@ use crate::concurrency::{Concurrency, Limit};
 
 /// The limit of one stage.
 pub(super) struct Room<I> {
-    /// How many items may be in flight, if there is no more to it; otherwise zero, so that one
-    /// comparison tells that there is room.
+    /// How many items may be in flight, if nothing else matters; otherwise zero, so that one comparison shows that there
+    /// is room.
     plain: usize,
 
     admission: Option<Box<Admission<I>>>,
 }
 
-/// What a stage asks of each item besides its limit.
+/// What a stage asks about each item besides its limit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Asks {
     Nothing,
@@ -44,13 +44,13 @@ impl<I> Room<I> {
         }
     }
 
-    /// Tells whether there is room, where one comparison tells.
+    /// Returns whether there is room, if one comparison can tell.
     #[inline]
     pub(super) fn any_plain(&self, in_flight: usize) -> bool {
         in_flight < self.plain
     }
 
-    /// Tells whether an item may be pulled, with so many in flight.
+    /// Returns whether an item may be pulled while that many are in flight.
     #[inline]
     pub(super) fn any(&self, in_flight: usize) -> bool {
         self.any_plain(in_flight)
@@ -67,13 +67,13 @@ impl<I> Room<I> {
         self.admission.as_deref()
     }
 
-    /// Tells whether nothing may start, whatever is in flight.
+    /// Returns whether nothing may start, however few are in flight.
     #[cold]
     pub(super) fn is_paused(&self) -> bool {
         self.admission.as_ref().is_some_and(|admission| admission.is_paused())
     }
 
-    /// Tells whether inner streams run ahead.
+    /// Returns whether inner streams run ahead.
     #[inline]
     pub(super) fn is_ahead(&self) -> bool {
         self.admission.as_ref().is_some_and(|admission| admission.as_ahead().is_some())

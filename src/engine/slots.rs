@@ -1,6 +1,6 @@
 //! Slots hold the running calls, and know which of them to poll next.
 //!
-//! Each slot is in one place, and moves only as the arrows say:
+//! Each slot is in exactly one place, and moves only as the arrows say:
 //!
 //! ```text
 //!  vacant ──start──▶ polled ──pending──▶ idle ──wake──▶ woken ──collect──▶ queued ──next──▶ polled
@@ -9,10 +9,10 @@
 //!                        └─ output ──▶ kept, until that is yielded ──────────┘
 //! ```
 //!
-//! Vacant slots and queued ones are lists, linked through their signals. So is the stack of those that were
-//! woken, and `collect` turns it round, so that the oldest wake comes first. An idle slot is in no list, and
-//! only a wake may list it. With a semaphore a call that gave an output is paused, and goes on when it has a
-//! permit again. `Core::check` walks the lists after each turn where debug assertions are on.
+//! Vacant slots and queued ones form lists, linked through their signals. So does the stack of woken slots; `collect`
+//! reverses it, so that the oldest wake comes first. An idle slot is in no list, and only a wake may list it. With a
+//! semaphore, a call that yielded an output is paused, and continues when it has a permit again. With debug assertions
+//! on, `Core::check` walks the lists after each turn.
 
 use std::mem;
 use std::pin::Pin;
@@ -33,14 +33,14 @@ use crate::sync::SPARE_SIGNALS;
 pub(super) struct Slots<C> {
     slots: Vec<Pin<Box<Slot<C>>>>,
 
-    /// The places of the calls in input order, slot by slot, where the stage needs that.
+    /// The places of the calls in input order, by slot, if the stage needs them.
     places: Vec<usize>,
 
-    /// What the calls have to give back, slot by slot, where there is more to a limit than a number.
+    /// What the calls have to release, by slot, if the limit is more than a number.
     holds: Vec<Option<Hold>>,
 
-    /// The slots without a call, linked through their signals; the one vacated last, whose memory is
-    /// warm, is used next.
+    /// The slots without a call, linked through their signals. The one that was vacated last, whose memory is warm, is
+    /// used next.
     vacant: u32,
 
     /// The slots to poll, oldest wake first, linked through their signals.
@@ -53,12 +53,11 @@ pub(super) struct Slots<C> {
 struct Queue {
     first: u32,
 
-    /// Means nothing while the queue is empty.
+    /// Meaningless while the queue is empty.
     last: u32,
 }
 
-/// How many slots room is made for at once, at first: most pipelines that are set up often have few
-/// calls.
+/// How many slots are allocated at once, at first: most pipelines that are created often have few calls.
 const LIKELY: usize = 16;
 
 /// The queued calls that this turn may poll, once each: up to this slot, or [`NONE`].
@@ -67,8 +66,8 @@ pub(super) struct Due(u32);
 
 pin_project! {
     #[project = SlotMut]
-    /// Room for one call at a time. It is reused, so that a call allocates nothing. There may be a
-    /// million of these, so they are kept small.
+    /// Room for one call at a time. It is reused, so a call allocates nothing. There may be a million of these, so they
+    /// are kept small.
     struct Slot<C> {
         #[pin]
         call: Option<C>,
@@ -78,7 +77,7 @@ pin_project! {
 }
 
 impl<C> Slots<C> {
-    /// Makes no slot yet: they are made when first needed.
+    /// Creates no slot yet: slots are created when first needed.
     pub(super) fn new() -> Self {
         Self {
             slots: Vec::new(),
@@ -90,7 +89,7 @@ impl<C> Slots<C> {
         }
     }
 
-    /// Gives a new call a slot, and [polls](Self::poll) it. Returns the slot's index as well.
+    /// Assigns a new call a slot, and [polls](Self::poll) it. Also returns the slot's index.
     #[inline(always)]
     pub(super) fn start<T>(
         &mut self,
@@ -99,7 +98,7 @@ impl<C> Slots<C> {
         signals: &Arc<Signals>,
         poll: impl FnOnce(Pin<&mut C>, &mut Context<'_>) -> Poll<Step<T>>,
     ) -> (u32, Poll<Step<T>>) {
-        // `NONE` is no index, so one comparison does for both.
+        // `NONE` is no index, so one comparison covers both cases.
         if self.vacant as usize >= self.slots.len() {
             self.make(signals);
         }
@@ -121,10 +120,9 @@ impl<C> Slots<C> {
         (index, polled)
     }
 
-    /// Polls the call in a slot. One that is over is dropped and its slot vacated when this returns,
-    /// and what it has is still to be [taken](Self::take_hold). One that is pending is left to its
-    /// wakers. One that gave an output and goes on is in no list. If this panics the call is still to
-    /// be [removed](Self::remove_panicked).
+    /// Polls the call in a slot. If it has ended, it is dropped and its slot is vacant when this returns, and what it
+    /// holds must still be [taken](Self::take_hold). If it is pending, its wakers take over. If it yielded an output and
+    /// continues, it is in no list. If this panics, the call must still be [removed](Self::remove_panicked).
     #[inline(always)]
     pub(super) fn poll<T>(
         &mut self,
@@ -143,7 +141,7 @@ impl<C> Slots<C> {
         polled
     }
 
-    /// Makes a slot, which is vacant.
+    /// Creates a vacant slot.
     #[cold]
     fn make(&mut self, signals: &Arc<Signals>) {
         let index = u32::try_from(self.slots.len()).ok().filter(|index| *index < NONE >> 1);
@@ -156,7 +154,7 @@ impl<C> Slots<C> {
         self.vacant = index;
     }
 
-    /// Drops a call that panicked and vacates its slot, if one did. Returns its slot, and its place.
+    /// Drops a call that panicked and vacates its slot, if there is one. Returns its slot and its place.
     #[cold]
     pub(super) fn remove_panicked(&mut self) -> Option<(u32, usize)> {
         if self.polling == NONE {
@@ -178,17 +176,17 @@ impl<C> Slots<C> {
         self.slots.iter().filter_map(|slot| slot.call.as_ref())
     }
 
-    /// Takes what the call in a slot has to give back, or the one that was there last.
+    /// Takes what the call in a slot has to release, or the last one that was there.
     pub(super) fn take_hold(&mut self, index: u32) -> Option<Hold> {
         self.hold(index)?.take()
     }
 
-    /// Returns what the call in a slot has to give back.
+    /// Returns what the call in a slot has to release.
     pub(super) fn hold(&mut self, index: u32) -> Option<&mut Option<Hold>> {
         self.holds.get_mut(index as usize)
     }
 
-    /// Gives the next call to be [started](Self::start) its place, and what it has to give back.
+    /// Assigns the next call to be [started](Self::start) its place, and what it has to release.
     #[inline]
     pub(super) fn prepare(&mut self, place: usize, hold: Hold, signals: &Arc<Signals>) {
         if self.vacant == NONE {
@@ -210,20 +208,20 @@ impl<C> Slots<C> {
         self.places[index] = place;
     }
 
-    /// Returns the slot and the place that a call was [prepared](Self::prepare) for, but not started.
+    /// Returns the slot and the place of a call that was [prepared](Self::prepare) but not started.
     #[cold]
     pub(super) fn prepared(&self) -> Option<(u32, usize)> {
         let hold = self.holds.get(self.vacant as usize)?;
         hold.as_ref().map(|_| (self.vacant, self.place(self.vacant)))
     }
 
-    /// Returns the place in input order of the call in a slot, or of the one that was there last.
+    /// Returns the place in input order of the call in a slot, or of the last one that was there.
     #[inline]
     pub(super) fn place(&self, index: u32) -> usize {
         self.places.get(index as usize).copied().unwrap_or(0)
     }
 
-    /// Queues a call to be polled in a later turn, without a wake, after all that were woken so far.
+    /// Queues a call for a later turn, without a wake, after all that have been woken so far.
     #[inline]
     pub(super) fn again(&mut self, index: u32, signals: &Signals) {
         self.collect(signals);
@@ -231,20 +229,20 @@ impl<C> Slots<C> {
         self.append(index, index);
     }
 
-    /// Queues a call that waits, unless its wakers did so.
+    /// Queues a call that waits, unless its wakers have done so.
     pub(super) fn wake(&mut self, index: u32, signals: &Signals) {
         if self.signal(index).claim() {
             self.again(index, signals);
         }
     }
 
-    /// Tells whether calls are to be polled that no wake will announce.
+    /// Returns whether there are calls to poll that no wake will announce.
     #[inline]
     pub(super) fn any_queued(&self) -> bool {
         self.queue.first != NONE
     }
 
-    /// Queues what was woken so far, oldest wake first, and returns all that is queued.
+    /// Queues what has been woken so far, oldest wake first, and returns all that is queued.
     #[inline]
     pub(super) fn due(&mut self, signals: &Signals) -> Due {
         self.collect(signals);
@@ -265,12 +263,12 @@ impl<C> Slots<C> {
         Some(index)
     }
 
-    /// Queues what was woken so far, oldest wake first.
+    /// Queues what has been woken so far, oldest wake first.
     #[inline]
     fn collect(&mut self, signals: &Signals) {
         let newest = signals.take();
         if newest != NONE {
-            // Turn the stack round: it links from the newest to the oldest.
+            // Reverse the stack: it links from the newest to the oldest.
             let (mut rest, mut oldest) = (newest, NONE);
             while rest != NONE {
                 let signal = self.signal(rest);
@@ -294,7 +292,7 @@ impl<C> Slots<C> {
         self.queue.last = last;
     }
 
-    /// Drops the calls at such places, for good: their slots are not used again. Returns what they had.
+    /// Drops the calls at such places for good: their slots are not reused. Returns what they held.
     pub(super) fn cancel(
         &mut self,
         at: impl Fn(usize) -> bool,
@@ -311,12 +309,12 @@ impl<C> Slots<C> {
         holds
     }
 
-    /// Drops the call in a slot, if it is not over, for good: the slot is not used again.
+    /// Drops the call in a slot, if it has not ended, for good: the slot is not reused.
     pub(super) fn cancel_at(&mut self, index: u32, cleanup: &mut Cleanup) {
         cleanup.run(|| self.slots[index as usize].as_mut().project().call.set(None));
     }
 
-    /// Tells whether there is a call in a slot.
+    /// Returns whether there is a call in a slot.
     pub(super) fn is_running(&self, index: u32) -> bool {
         self.slots[index as usize].call.is_some()
     }
@@ -326,8 +324,8 @@ impl<C> Slots<C> {
         &self.slots[index as usize].signal
     }
 
-    /// Checks that a slot is in one list at most, and in the one it belongs to. Returns whether there
-    /// are few enough slots to check them after each turn.
+    /// Checks that a slot is in at most one list, and in the one where it belongs. Returns whether there are few enough
+    /// slots to check them after each turn.
     #[cfg(debug_assertions)]
     pub(super) fn check(&self) -> bool {
         if self.slots.len() > CHECKED {
@@ -351,12 +349,12 @@ impl<C> Slots<C> {
     }
 }
 
-/// How many slots are checked after each turn: more would take all the time there is.
+/// How many slots are checked after each turn: more would take too long.
 #[cfg(debug_assertions)]
 const CHECKED: usize = 64;
 
 impl<C> SlotMut<'_, C> {
-    /// Polls the call. Returns as well whether it was woken meanwhile, so that it is to be queued.
+    /// Polls the call. Also returns whether it was woken meanwhile and must be queued.
     #[inline(always)]
     fn poll<T>(
         mut self,

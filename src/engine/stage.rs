@@ -1,4 +1,4 @@
-//! A stage as the compiler can see through it.
+//! A stage in a form that the compiler can see through.
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,14 +16,14 @@ use crate::size_hint::SizeHint;
 type PollStage<S, I, C, F, U> =
     fn(Pin<&mut Engine<S, I, C, U>>, &mut F, &mut Context<'_>) -> Poll<Option<U>>;
 
-/// How a stage is polled, unless a monitor sees it, and if one does.
+/// How a stage is polled, with and without a monitor.
 pub(crate) struct Polls<S, I, C, F, U> {
     pub(crate) plain: PollStage<S, I, C, F, U>,
     #[cfg(feature = "monitor")]
     pub(crate) watched: PollStage<S, I, C, F, U>,
 }
 
-/// Makes both of one function, which polls the stage's function with the work that it makes of it.
+/// Makes both from one function, which polls the engine with the work made from the stage's function.
 macro_rules! polls {
     (|$f:pat_param, $poll:ident| $body:expr) => {
         crate::engine::Polls {
@@ -63,9 +63,8 @@ impl<S, I, C, F, U> Polls<S, I, C, F, U> {
 pin_project! {
     /// An engine with the function `F` of its stage.
     ///
-    /// How the two are polled is kept as a value. So the `Stream` of a stage asks for nothing, and
-    /// whoever needs its items in a future that is spawned need not prove again, with lifetimes erased,
-    /// that `F` returns what is stored in the engine.
+    /// How the two are polled is stored as a value, so `Stream` for a stage has no bounds. Code that needs its items in
+    /// a spawned future need not prove again, with lifetimes erased, that `F` returns what is stored in the engine.
     pub(crate) struct Stage<S, I, C, F, U> {
         #[pin]
         engine: Engine<S, I, C, U>,
@@ -91,7 +90,7 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
         Self { engine: Engine::new(stream, concurrency), f, poll, size_hint: Engine::size_hint }
     }
 
-    /// Has the stage ask for more of each item, with another function.
+    /// Makes the stage ask for more about each item, with another function.
     #[track_caller]
     pub(crate) fn asking<G>(
         self,
@@ -123,7 +122,7 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
         &self.f
     }
 
-    /// Both, to be set up.
+    /// Returns both, for setting them up.
     pub(crate) fn parts(&mut self) -> (&mut Engine<S, I, C, U>, &mut F) {
         (&mut self.engine, &mut self.f)
     }
@@ -134,7 +133,7 @@ impl<S, I, C, F, U> Stage<S, I, C, F, U> {
 }
 
 impl<S: fmt::Debug, I, C, F, U> Stage<S, I, C, F, U> {
-    /// Writes a stage of the given name, with what is in it.
+    /// Writes a stage with the given name, and its contents.
     pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.engine.fmt_stage(name, f)
     }

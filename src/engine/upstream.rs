@@ -1,34 +1,32 @@
-//! What a stage holds its upstream in: the two ways to poll it, and when to.
+//! How a stage holds its upstream: the two ways to poll it, and when to use them.
 //!
-//! A stage polls upstream in two ways: a **pull** when there is room, an **advance** when there is none, so
-//! that the calls above go on. Both are `poll_next` with the stage's own waker, and [`marks`](super::marks)
-//! tell the stage above which it is. A stage that is advanced does all that it does in a turn, but keeps its
-//! outputs, and returns `Pending` (or its failure, or `None` at its end).
+//! A stage polls upstream in two ways: by a **pull** when there is room, and by an **advance** when there is none, so that
+//! upstream calls continue. Both are `poll_next` with the stage's own waker, and [`marks`](super::marks) tell the upstream
+//! stage which it is. A stage that is advanced does all that it does in a turn, but keeps its outputs, and returns
+//! `Pending` (or its failure, or `None` at its end).
 //!
-//! Two kinds of advance go further. To **begin** is for a pipeline that nobody has polled: which of its upstreams are
-//! stages is not known yet, so plain sources are asked as well. To **look** is for a stage that is paused with
-//! nothing in flight: it would not hear that a plain source has ended. What can be stopped is not looked through, so
-//! that no item is in the way of a stop.
+//! Two kinds of advance go further. To **begin** is for a pipeline that has never been polled. It is not known yet which
+//! of its upstreams are stages, so plain sources are polled too. To **look** is for a stage that is paused with nothing in
+//! flight, which would not notice that a plain source has ended. A look does not pass through what can be stopped, so that
+//! no item is in the way of a stop.
 //!
 //! Why no source is pulled past the bound:
 //!
-//! - Only what **answers** is advanced. An upstream in which all stages have ended, or that twice gave neither
-//!   an answer nor an item, is a plain source. (Twice, because `select` polls its two streams in turn; and an
-//!   item may have come from the other one.)
-//! - Where an advance brings out an item all the same, because an adaptor joins a stage with a plain
-//!   stream, the item is **kept**: it is the next to be pulled, and until it was, nothing is advanced.
+//! - Only what **answers** is advanced. An upstream counts as a plain source if all its stages have ended, or if it twice
+//!   gave neither an answer nor an item. (Twice, because `select` polls its two streams in turn, and an item may have come
+//!   from the other one.)
+//! - If an advance produces an item all the same, because an adaptor merges a stage with a plain stream, the item is
+//!   **kept**: it is the next to be pulled, and until then nothing is advanced.
 //!
 //! Why no call is starved:
 //!
-//! - After upstream gave an item it counts as woken: it may hold woken calls that it did not poll.
-//! - After an advance the next pull is always made, woken or not: outputs may be kept that nothing
-//!   announces.
+//! - After upstream yielded an item, it counts as woken: it may hold woken calls that it did not poll.
+//! - After an advance the next pull is always made, woken or not: there may be kept outputs that no wake announces.
 //!
-//! A stage that is **no engine** hands its poller's waker through, and the stage above answers for it. If it
-//! has something to yield that needs no item (a batch whose time has come, or that its first item
-//! filled), it must not do so in an advance: the stage below would keep it, and advance nothing any more.
-//! It waits for the pull that follows. And it polls its upstream before it yields something, so that no
-//! two polls go without an answer.
+//! A stage that is **no engine** passes its poller's waker through, and the upstream stage answers for it. If it has
+//! something to yield that needs no item (a batch whose time is up, or that its first item filled), it must not yield it
+//! in an advance: the downstream stage would keep it, and advance nothing any more. It waits for the pull that follows. And
+//! it polls its upstream before it yields something, so that no two polls pass without an answer.
 
 use std::fmt;
 use std::pin::Pin;
@@ -51,10 +49,10 @@ pin_project! {
         #[pin]
         stream: Option<S>,
 
-        // An item that came out of an advance, because no stage held it back.
+        // An item that an advance produced, because no stage held it back.
         kept: Kept<T>,
 
-        // The waker that upstream is polled with: the stage's signals.
+        // The waker with which upstream is polled: the stage's signals.
         waker: Waker,
 
         // The number of wakes when upstream was last polled.
@@ -62,7 +60,7 @@ pin_project! {
 
         due: DueFor,
 
-        // Whether a stage is above.
+        // Whether there is a stage upstream.
         answers: Answers,
     }
 }
@@ -79,16 +77,16 @@ impl<T> Drop for Kept<T> {
     }
 }
 
-/// What upstream is due for without a wake.
+/// How upstream must be polled without a wake.
 #[derive(Clone, Copy, PartialEq)]
 enum DueFor {
-    /// Nothing.
+    /// Not at all.
     Nothing,
-    /// A pull: nobody has polled it.
+    /// By a pull: it has never been polled.
     First,
-    /// A pull: it was advanced, and may keep outputs that nothing announces.
+    /// By a pull: it was advanced, and may keep outputs that no wake announces.
     Pull,
-    /// Either: it gave an item, and may have more, or calls that were woken and not polled.
+    /// In either way: it yielded an item, and may have more, or calls that were woken and not polled.
     Either,
 }
 
@@ -101,7 +99,7 @@ impl<S: Stream, T> Upstream<S, T> {
 }
 
 impl<S, T> Upstream<S, T> {
-    /// Tells whether all items were handed out.
+    /// Returns whether all items were yielded.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.stream.is_none() && self.kept.0.is_none()
@@ -136,7 +134,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         self.ask(signals, Purpose::Pull, budget)
     }
 
-    /// Lets the calls of the stages above go on, although there is no room for an item.
+    /// Lets the calls of upstream stages continue, although there is no room for an item.
     #[inline]
     pub(crate) fn advance(self: Pin<&mut Self>, signals: &Signals, budget: &mut usize) {
         if self.can_advance() && self.woken(signals) {
@@ -144,8 +142,8 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         }
     }
 
-    /// The same while nothing may start. A plain source is asked as well: it may have ended. If not, an item of
-    /// it is kept.
+    /// The same while nothing may start. A plain source is polled too, because it may have ended. If it yields an item
+    /// instead, that is kept.
     #[cold]
     pub(super) fn look(self: Pin<&mut Self>, signals: &Signals, budget: &mut usize) {
         if self.is_due_for(signals, Purpose::Look) {
@@ -165,28 +163,28 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         }
     }
 
-    /// Tells whether nobody has polled upstream.
+    /// Returns whether upstream has never been polled.
     pub(super) fn is_new(&self) -> bool {
         self.due == DueFor::First
     }
 
-    /// Tells whether an advance brought out such an item.
+    /// Returns whether an advance produced such an item.
     #[inline]
     pub(crate) fn any_kept(&self, such: impl FnOnce(&T) -> bool) -> bool {
         self.kept.0.as_ref().is_some_and(such)
     }
 
-    /// Takes the item that an advance brought out.
+    /// Takes the item that an advance produced.
     pub(crate) fn take_kept(self: Pin<&mut Self>) -> Option<T> {
         self.project().kept.0.take()
     }
 
-    /// Drops upstream before its end. An item that an advance brought out is still to be pulled.
+    /// Drops upstream before its end. An item that an advance produced can still be pulled.
     pub(super) fn end(self: Pin<&mut Self>) {
         self.project().stream.set(None);
     }
 
-    /// Drops upstream before its end, with all that came out of it.
+    /// Drops upstream before its end, with every item that it produced.
     pub(super) fn close(mut self: Pin<&mut Self>, cleanup: &mut Cleanup) {
         cleanup.run(|| self.as_mut().end());
         cleanup.run(|| self.project().kept.0 = None);
@@ -204,9 +202,9 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         let Some(stream) = this.stream.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        // Acquires what those who woke did before: a stage above relies on it as it waits.
+        // Acquires what the wakers did before: an upstream stage relies on this when it waits.
         *this.seen = signals.upstream_wakes();
-        // Should the poll panic, upstream is still to be asked again.
+        // If the poll panics, upstream must be polled again.
         *this.due = DueFor::Either;
         let mut asking = Asking::begin(this.waker, purpose, this.answers, budget);
         let polled = stream.poll_next(&mut Context::from_waker(this.waker));
@@ -223,30 +221,30 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         polled
     }
 
-    /// Tells whether upstream may have something to do since it was last polled.
+    /// Returns whether upstream may have something to do since it was last polled.
     #[inline]
     fn woken(&self, signals: &Signals) -> bool {
         self.due == DueFor::Either || self.seen != signals.upstream_wakes()
     }
 
-    /// Tells whether a pull may give an item.
+    /// Returns whether a pull may yield an item.
     #[inline]
     fn may_pull(&self, signals: &Signals) -> bool {
         self.due != DueFor::Nothing || self.seen != signals.upstream_wakes()
     }
 
-    /// Tells whether an advance would stop at a stage, rather than pull a source that must wait.
+    /// Returns whether an advance would stop at a stage, instead of pulling a source that must wait.
     #[inline]
     pub(super) fn can_advance(&self) -> bool {
         self.answers.any() && self.kept.0.is_none() && self.stream.is_some()
     }
 
-    /// Tells whether upstream was woken, and cannot be let go on without room.
+    /// Returns whether upstream was woken, and cannot continue without room.
     pub(super) fn is_stuck(&self, signals: &Signals) -> bool {
         self.stream.is_some() && !self.can_advance() && self.seen != signals.upstream_wakes()
     }
 
-    /// Tells whether polling upstream is due, by a pull if there is room, else by an advance.
+    /// Returns whether upstream is due to be polled, by a pull if there is room, else by an advance.
     #[inline]
     pub(super) fn is_due(&self, signals: &Signals, room: bool) -> bool {
         if room {
@@ -264,7 +262,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         }
     }
 
-    /// Tells whether a poll that is no pull gets to whom it is for.
+    /// Returns whether a poll that is no pull reaches what it is for.
     pub(super) fn reaches(&self, purpose: Purpose) -> bool {
         match purpose {
             Purpose::Pull | Purpose::Advance => self.can_advance(),
@@ -273,8 +271,8 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         }
     }
 
-    /// Pulls, or advances, for who has no more to do than that. If nothing comes, the poller is woken
-    /// when it is due again.
+    /// Pulls or advances, for callers that do nothing else. If nothing arrives, the poller is woken when upstream is due
+    /// again.
     pub(crate) fn poll_next(
         mut self: Pin<&mut Self>,
         poller: &mut Poller,
@@ -287,7 +285,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
             self.as_mut().pull(signals, budget)
         } else {
             if self.is_due_for(signals, purpose) {
-                // What was polled already has begun.
+                // What has been polled has begun already.
                 let begun = purpose == Purpose::Begin && !self.is_new();
                 let purpose = if begun { Purpose::Advance } else { purpose };
                 self.as_mut().ask_and_keep(signals, purpose, budget);
@@ -298,7 +296,7 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
             poller.forget();
         }
         if polled.is_pending() {
-            // Between registering and waiting, look once more.
+            // Check once more after registering, before waiting.
             poller.register(cx.waker());
             if self.is_due_for(&poller.signals, purpose) {
                 cx.waker().wake_by_ref();

@@ -1,22 +1,22 @@
-//! What the items in flight weigh together.
+//! The total weight of the items in flight.
 //!
-//! An item counts from when it was admitted until its output was yielded. In **completion order** that is
-//! what runs, or waits to run, and the outputs that wait, which leave in the order in which they came. In
-//! **input order** it is what is between the first place and the last. In both a queue of weights is as long as
-//! what it stands for, so its front is dropped when that got shorter.
+//! An item counts from its admission until its output was yielded. In **completion order** these are the running calls,
+//! the items about to run, and the waiting outputs, which leave in the order in which they were kept. In **input order**
+//! these are all between the first place and the last. In both cases there is a queue of weights that is as long as what
+//! it stands for. When that gets shorter, the front of the queue is dropped.
 
 use std::collections::VecDeque;
 
 pub(super) struct Weights {
     is_ordered: bool,
 
-    /// What the calls weigh that are not over: all that were admitted.
+    /// The total weight of the calls that have not ended: of all that were admitted.
     running: usize,
 
-    /// In input order the weights of all places, otherwise of all outputs that wait.
+    /// In input order the weights of all places, otherwise of all waiting outputs.
     queue: VecDeque<usize>,
 
-    /// What is in the queue.
+    /// The total weight in the queue.
     queued: usize,
 }
 
@@ -34,7 +34,7 @@ impl Weights {
         }
     }
 
-    /// Counts a call as over. Its output may wait.
+    /// Counts a call as ended. Its output may wait.
     pub(super) fn end(&mut self, weight: usize, waits: bool) {
         if !self.is_ordered {
             self.running -= weight;
@@ -49,14 +49,14 @@ impl Weights {
         self.queued += weight;
     }
 
-    /// Forgets the items that have left, of which so many are still queued.
+    /// Forgets the items that have left, of which `queued` are still queued.
     pub(super) fn keep(&mut self, queued: usize) {
         while self.queue.len() > queued {
             self.queued -= self.queue.pop_front().unwrap_or(0);
         }
     }
 
-    /// Tells whether an item fits under a limit: a heavy one only if nothing else has weight.
+    /// Returns whether an item fits under a limit: a heavy one only if nothing else has weight.
     pub(super) fn fits(&self, weight: usize, limit: usize) -> bool {
         let used = self.running + self.queued;
         used == 0 || used.checked_add(weight).is_some_and(|sum| sum <= limit)
@@ -67,7 +67,7 @@ impl Weights {
         used == 0 || used < limit
     }
 
-    /// What the limit has to be above for an item to fit.
+    /// Returns what the limit has to exceed for an item to fit.
     pub(super) fn needed(&self, weight: usize) -> usize {
         (self.running + self.queued).saturating_add(weight).saturating_sub(1)
     }

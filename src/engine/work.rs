@@ -1,4 +1,4 @@
-//! What is a stage's own: the call that it makes of an item, and what it says of the item before.
+//! What is specific to a stage: the call that it creates from an item, and what it says about the item before.
 
 use crate::event::Event;
 
@@ -6,43 +6,43 @@ use crate::event::Event;
 pub(crate) trait Work<I> {
     type Call;
 
-    /// Whether somebody is told what happens.
+    /// Whether events are reported.
     const WATCHED: bool = false;
 
     /// What an item is if it did not fail upstream.
     type Value;
 
-    /// Returns `None` for an item that failed upstream. Its call is over at once, so it waits for nothing.
+    /// Returns `None` for an item that failed upstream. Its call ends at once, so it waits for nothing.
     fn value(item: &I) -> Option<&Self::Value>;
 
-    /// Says how much of the limit the call of an item takes.
+    /// Returns how much of the limit the call of an item takes.
     fn weight(&mut self, _value: &Self::Value) -> usize {
         1
     }
 
-    /// Says which items the call of an item has to wait for, if there are any.
+    /// Returns the key of an item, if its call has to wait for others with the same key.
     fn key(&mut self, _value: &Self::Value) -> Option<Key> {
         None
     }
 
-    /// Takes back a key that no item in flight has.
+    /// Releases a key that no item in flight has.
     fn forget(&mut self, _key: Key) {}
 
     fn start(&mut self, item: I) -> Self::Call;
 
-    /// Tells what happened.
+    /// Reports an event.
     #[inline(always)]
     fn tell(&mut self, _event: Event) {}
 }
 
-/// What stands for the key of an item while that is in flight.
+/// The number of an item's key while the item is in flight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Key(pub(crate) u32);
 
 /// See [`start`].
 pub(crate) struct Start<F>(F);
 
-/// Makes work of a function that makes a call of an item.
+/// Creates work from a function that creates a call from an item.
 #[inline(always)]
 pub(crate) fn start<I, C, F: FnMut(I) -> C>(f: F) -> Start<F> {
     Start(f)
@@ -66,7 +66,7 @@ impl<I, C, F: FnMut(I) -> C> Work<I> for Start<F> {
 /// See [`try_start`].
 pub(crate) struct TryStart<F>(F);
 
-/// Makes work of a function that makes a call of an item that may have failed upstream.
+/// Creates work from a function that creates a call from an item that may have failed upstream.
 #[inline(always)]
 pub(crate) fn try_start<T, E, C, F>(f: F) -> TryStart<F>
 where
@@ -125,7 +125,7 @@ where
     }
 }
 
-/// Work that a monitor is told of.
+/// Work that reports to a monitor.
 #[cfg(feature = "monitor")]
 pub(super) struct Watched<'a, W> {
     pub(super) work: W,

@@ -21,10 +21,10 @@ use crate::{Pipe, pipe, via};
 /// assert_eq!(format!("{flow:?}"), "Flow [map, filter, map]");
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not take `{T}`, which the flow before the `|` gives",
+    message = "`{Self}` does not take `{T}`, which the flow before the `|` yields",
     label = "not a `Flow<{T}, _>`",
-    note = "`|` joins a `Flow<T, U>` and a `Flow<U, V>`, or references to them; a function of streams \
-            becomes a flow by `Flow::new`"
+    note = "`|` joins a `Flow<T, U>` and a `Flow<U, V>`, or references to them; use `Flow::new` to turn a \
+            function of streams into a flow"
 )]
 pub trait IntoFlow<T>: sealed::IntoFlow<T> {
     /// What the flow yields.

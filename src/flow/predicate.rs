@@ -44,11 +44,10 @@ use std::future::Future;
 /// assert_eq!(format!("{:?}", politely(is_allowed)), "Flow [filter_concurrent(2)]");
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be called with items that a `Flow` lends",
+    message = "`{Self}` cannot be used in a `Flow` as a function that borrows its item",
     label = "not an `async fn(&{T}) -> {Output}` whose futures are `Send`",
-    note = "a `Flow` takes an `async fn(&{T}) -> {Output}`, or an asynchronous closure that captures \
-            nothing",
-    note = "a closure that captures goes into a function of streams: \
+    note = "a `Flow` takes an `async fn(&{T}) -> {Output}`, or an `async` closure that captures nothing",
+    note = "to use a closure that captures, write a function of streams: \
             `Flow::new(|stream| stream.filter_concurrent(limit, async |item| ..))`"
 )]
 pub trait FlowPredicate<'a, T: 'a, Output>:

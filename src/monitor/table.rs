@@ -232,7 +232,7 @@ impl Snapshot {
         }
     }
 
-    /// Tells whether a stage is the bottleneck itself.
+    /// Returns whether a stage is the bottleneck itself.
     pub(crate) fn is_bottleneck(&self, index: usize) -> bool {
         mark(self.bottleneck().as_ref(), index) == Some(Mark::Stage)
     }

@@ -25,12 +25,11 @@ use std::future::Future;
 /// # });
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a future: the function of a concurrent stage has to be asynchronous",
+    message = "`{Self}` is not a future: the function of a concurrent stage must be async",
     label = "this function returns `{Self}`, not a future",
-    note = "write an `async fn(T) -> U`, or a closure `async |item| ..`; a function that blocks becomes \
-            asynchronous by `in_thread(f)`, `in_pool(&pool, f)` or \
-            `in_blocking(tokio::task::spawn_blocking, f)`, and for one that is quick there is the \
-            stream's own `map` or `filter_map`"
+    note = "write an `async fn(T) -> U`, or a closure `async |item| ..`; wrap a function that blocks in \
+            `in_thread(f)`, `in_pool(&pool, f)` or `in_blocking(tokio::task::spawn_blocking, f)`; for a \
+            quick function use the stream's own `map` or `filter_map`"
 )]
 pub trait CallFuture: Future {}
 

@@ -32,10 +32,10 @@ use crate::source::{Source, via};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither an iterable nor a stream, nor a future of one",
-    label = "not an expansion",
-    note = "`flat_map_concurrent` takes a function that gives an iterable (such as a `Vec<T>`), a \
-            `Stream`, or a future of an iterable or of a `Stream`; for a function that gives a \
-            future of one output there is `map_concurrent`"
+    label = "cannot be opened as an inner stream",
+    note = "`flat_map_concurrent` takes a function that returns an iterable (such as a `Vec<T>`), a \
+            `Stream`, or a future of either; for a function that returns a future of one output, use \
+            `map_concurrent`"
 )]
 pub trait Expand<Via>: sealed::Expand<Via> {
     /// What the inner stream yields.

@@ -49,13 +49,13 @@ use crate::source::via;
 /// # });
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not what `try_flat_map_concurrent` can open",
+    message = "`{Self}` cannot be opened by `try_flat_map_concurrent`",
     label = "neither an iterable or stream of `Result`s, nor a future of a `Result` of one",
     note = "`try_flat_map_concurrent` takes a function that returns an iterable or a `Stream` of \
             `Result<T, E>`, a future of `Result<Vec<T>, E>` (or of another iterable), or a future of \
             `Result<S, E>` where `S` is a `Stream` of `Result<T, E>`, with the same `E`",
-    note = "a stream that cannot fail takes a `.map(Ok)`; for a function that returns a future of a \
-            `Result` of one output there is `try_map_concurrent`"
+    note = "add `.map(Ok)` to a stream that cannot fail; for a function that returns a future of a \
+            `Result` of one output, use `try_map_concurrent`"
 )]
 pub trait TryExpand<Via>: sealed::TryExpand<Via> {
     /// What the inner stream yields.

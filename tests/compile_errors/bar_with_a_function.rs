@@ -5,4 +5,4 @@ fn main() {
 }
 
 // says: not a `Flow<usize, _>`
-// says: a function of streams becomes a flow by `Flow::new`
+// says: use `Flow::new` to turn a function of streams into a flow

@@ -6,4 +6,4 @@ fn main() {
         .filter_concurrent(8, async move |n: &u32| !banned.contains(n));
 }
 
-// says: a closure that captures goes into a function of streams: `Flow::new(|stream| stream.filter_concurrent(limit, async |item| ..))`
+// says: to use a closure that captures, write a function of streams: `Flow::new(|stream| stream.filter_concurrent(limit, async |item| ..))`

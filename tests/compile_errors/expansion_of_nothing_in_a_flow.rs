@@ -5,4 +5,4 @@ fn main() {
 }
 
 // says: `u32` is neither an iterable nor a stream, nor a future of one
-// says: `flat_map_concurrent` takes a function that gives an iterable
+// says: `flat_map_concurrent` takes a function that returns an iterable

@@ -5,4 +5,4 @@ fn main() {
     let _ = lengths | op::filter(|text: &String| text.is_empty());
 }
 
-// says: `Flow<String>` does not take `usize`, which the flow before the `|` gives
+// says: `Flow<String>` does not take `usize`, which the flow before the `|` yields

@@ -6,5 +6,5 @@ fn main() {
     let _ = numbers.try_flat_map_concurrent(8, async |n: u32| Ok(stream::once(n)));
 }
 
-// says: is not what `try_flat_map_concurrent` can open
-// says: a stream that cannot fail takes a `.map(Ok)`
+// says: cannot be opened by `try_flat_map_concurrent`
+// says: add `.map(Ok)` to a stream that cannot fail

@@ -5,5 +5,5 @@ fn main() {
     let _ = numbers.try_map_concurrent(8, |n: u32| Ok(n + 1));
 }
 
-// says: is not a future: the function of a concurrent stage has to be asynchronous
+// says: is not a future: the function of a concurrent stage must be async
 // says: write an `async fn(T) -> U`, or a closure `async |item| ..`

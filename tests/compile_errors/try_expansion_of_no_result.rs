@@ -4,5 +4,5 @@ fn main() {
     let _ = pipe([Ok::<u32, String>(1)]).try_flat_map_concurrent(8, |n| vec![n]);
 }
 
-// says: `Vec<u32>` is not what `try_flat_map_concurrent` can open
-// says: there is `try_map_concurrent`
+// says: `Vec<u32>` cannot be opened by `try_flat_map_concurrent`
+// says: use `try_map_concurrent`

@@ -1,5 +1,5 @@
-//! What a turn does where there is more to the limit than a number. All of it is out of line: see
-//! [`admission`](crate::engine::admission) for what is true of it.
+//! The parts of a turn for limits that are more than a number. All of it is out of line. For its invariants see
+//! [`admission`](crate::engine::admission).
 
 use std::panic::resume_unwind;
 use std::task::{Context, Poll};
@@ -36,7 +36,7 @@ where
             self.unblock();
         }
         self.resumable = self.core.room.as_admission().map_or(0, Admission::paused);
-        // Those that paused take turns with those that were woken.
+        // Paused calls take turns with those that were woken.
         if let Some(index) = self.resume() {
             self.core.slots.again(index, &self.core.poller.signals);
         }
@@ -78,7 +78,7 @@ where
         }
     }
 
-    /// Tells whether there is an item that may start, or room to pull one.
+    /// Returns whether there is an item that may start, or room to pull one.
     #[inline]
     pub(super) fn may_start(&mut self) -> bool {
         let Core { outputs, room, .. } = &mut *self.core;
@@ -88,7 +88,7 @@ where
         })
     }
 
-    /// Takes the next item that waits. `None` if it still has to.
+    /// Takes the next waiting item. `None` if it has to wait longer.
     #[cold]
     #[inline(never)]
     fn next_held(&mut self) -> Option<Option<Admitted<I>>> {
@@ -126,7 +126,7 @@ where
         Some(Admitted { item, weight, key, place })
     }
 
-    /// Forgets what weighed and has left the stage.
+    /// Forgets the weights of what has left the stage.
     pub(super) fn keep_weights(&mut self) {
         let Core { outputs, room, .. } = &mut *self.core;
         if let Some(admission) = room.admission() {
@@ -134,7 +134,7 @@ where
         }
     }
 
-    /// Makes a call of an item that failed upstream, which is over at once.
+    /// Creates a call for an item that failed upstream. It ends at once.
     pub(super) fn begin_failed(&mut self, item: I) -> (u32, Poll<Step<U>>) {
         if let Some(admission) = self.core.room.admission() {
             admission.admit(0);
@@ -142,8 +142,8 @@ where
         self.begin_call(item)
     }
 
-    /// Gives back what a call has that gave an output or is over: an inner stream that goes on its permit, all
-    /// others what they have. That may run code of others.
+    /// Releases what a call has that yielded an output or ended: the permit of an inner stream that continues, and
+    /// everything of any other call. That may run foreign code.
     #[inline(never)]
     pub(super) fn free(&mut self, index: u32, call: After, waits: bool) {
         let Core { slots, room, .. } = &mut *self.core;
@@ -163,17 +163,17 @@ where
         }
     }
 
-    /// Tells whether a call has what it gives on to others.
+    /// Returns whether what a call releases goes to others.
     #[inline]
     pub(super) fn shares(&mut self, index: u32) -> bool {
         let hold = self.core.slots.hold(index).and_then(|hold| hold.as_ref());
         hold.is_some_and(Hold::is_shared)
     }
 
-    /// Takes the next call that paused, if there is a permit for it to go on with.
+    /// Takes the next paused call, if there is a permit with which it can continue.
     #[cold]
     pub(super) fn resume(&mut self) -> Option<u32> {
-        // The stage below may need the permit for what it is about to be handed.
+        // The downstream stage may need the permit for what it is about to get.
         if self.yields().is_some() {
             return None;
         }
@@ -194,7 +194,7 @@ where
         Some(index)
     }
 
-    /// Leaves the turn in the semaphore to others, as nobody may poll the stage for long.
+    /// Leaves its turn in the semaphore to others, because the stage may not be polled for long.
     #[inline(never)]
     pub(super) fn step_aside(&mut self) {
         if let Some(admission) = self.core.room.admission() {

@@ -1,20 +1,20 @@
 //! How a stage fails.
 //!
-//! Where outputs can [fail](Call::fails) their stage, as errors do in the `try_` stages, a failure ends
-//! it the moment the engine gets it, in a pull or in an advance: calls are dropped, then outputs that
-//! wait, then the held item, then upstream, and the failure is the last output. `fail` is the one
-//! place for that. Where the limit says so, calls [finish](super::finishing) first.
+//! If outputs can [fail](Call::fails) their stage, as errors do in the `try_` stages, a failure ends it the moment the
+//! engine gets it, in a pull or in an advance. Calls are dropped, then waiting outputs, then the held item, then upstream,
+//! and the failure is the last output. `fail` is the one place for that. If the limit says so, calls
+//! [finish](super::finishing) first.
 //!
-//! - In **input order** only what comes after the failure is dropped. The calls before it go on, items before it
-//!   that wait for their key start, and a failure of one of them cuts again. Slots whose calls were dropped may
-//!   still be queued, and are skipped. They are in no list of vacant ones, so they are not used again.
-//! - A **failed item** from upstream becomes a call that is over at its first poll. It needs neither room
-//!   nor a permit: a full stage finds it as the kept item of an advance.
-//! - So that it gets there, a failure with nothing before it is yielded in an **advance** too. It is the
-//!   only output that is. A stage below that is no `try_` stage keeps it as it keeps any item, and may
-//!   stop advancing: there is nothing left above that could go on.
-//! - A **panic** of what is dropped is caught, and goes on when all is dropped and the failure is in its
-//!   place, so that the next poll yields it.
+//! - In **input order** only what comes after the failure is dropped. Earlier calls continue, earlier items that wait for
+//!   their key start, and a failure of one of them cuts again. Slots whose calls were dropped may still be queued, and are
+//!   skipped. They are in no list of vacant slots, so they are not reused.
+//! - A **failed item** from upstream becomes a call that ends at its first poll. It needs neither room nor a permit: a full
+//!   stage finds it as the kept item of an advance.
+//! - So that it gets there, a failure with nothing before it is yielded in an **advance** too. It is the only output that
+//!   is. A downstream stage that is no `try_` stage keeps it as it keeps any item, and may stop advancing: nothing upstream
+//!   is left that could continue.
+//! - A **panic** of what is dropped is caught. It resumes when everything is dropped and the failure is in its place, so
+//!   that the next poll yields the failure.
 
 use futures_lite::Stream;
 
@@ -33,8 +33,8 @@ where
     C: Call<Output = U>,
     W: Work<I, Call = C>,
 {
-    /// Fails with the item that an advance brought out. It waits for no room, but in input order an
-    /// item that is held comes first, if it is not to be dropped.
+    /// Fails with the item that an advance produced. It does not wait for room, but in input order a held item comes
+    /// first, unless it is to be dropped.
     #[cold]
     pub(super) fn fail_early(&mut self) {
         let admission = self.core.room.as_admission();
@@ -50,8 +50,8 @@ where
         }
     }
 
-    /// Fails: drops the calls that are not before the one in a slot, at `place`, and upstream, then keeps
-    /// `value` as the last output.
+    /// Fails: drops upstream and the calls that are not before the one in a slot, at `place`, then keeps `value` as the last
+    /// output.
     #[cold]
     pub(super) fn fail(&mut self, index: u32, place: usize, value: U) {
         self.work.tell(Event::Ended(index, Ended::Failed));
@@ -89,7 +89,7 @@ where
         self.tell_left();
         self.work.tell(Event::KeepsFailure);
         self.core.outputs.give_last(place, value);
-        // What was dropped has left room to those before it.
+        // What was dropped has left room for earlier ones.
         self.unblock();
         cleanup.finish();
     }

@@ -1,9 +1,9 @@
-//! How a stage fails that has its calls finish.
+//! How a stage fails whose calls finish first.
 //!
-//! From its first failure on nothing starts: upstream is dropped, and so are the items that wait before their
-//! calls. Calls that run go on as if nothing had happened, and what they yield comes out. The one that
-//! failed leaves the stage as one does that has no output left. Failures are kept apart, and
-//! yielded when nothing is in flight: all of them, in the order in which they happened, and in an advance too.
+//! From its first failure on nothing starts: upstream is dropped, and so are the items that wait for their calls. Running
+//! calls continue as if nothing had happened, and their outputs are yielded. The one that failed leaves the stage like a
+//! call without outputs left. Failures are kept apart. They are yielded when nothing is in flight: all of them, in the order
+//! in which they occurred, and in an advance too.
 
 use futures_lite::Stream;
 
@@ -26,17 +26,17 @@ where
         let is_first = self.core.failures.is_empty();
         // First, so that no panic can lose it.
         self.core.failures.push(value);
-        // An inner stream would go on.
+        // An inner stream would continue.
         self.core.slots.cancel_at(index, &mut cleanup);
         if is_first {
             self.start_nothing_more(&mut cleanup);
         }
-        // Last, as all of this has left room to inner streams, and a permit wakes others.
+        // Last, because all of this has left room for inner streams, and a permit wakes others.
         cleanup.run(|| self.end(index, place));
         cleanup.finish();
     }
 
-    /// Drops upstream, and all that waits before its call.
+    /// Drops upstream, and everything that waits for its call.
     fn start_nothing_more(&mut self, cleanup: &mut Cleanup) {
         let Core { outputs, room, .. } = &mut *self.core;
         if let Some(admission) = room.admission() {

@@ -2,45 +2,44 @@
 //!
 //! Each `poll_next` is one turn, and ends with the first output that it can yield:
 //!
-//! 1. **Start.** While there is room an item is pulled, and its call made and polled at once.
-//! 2. **Go on.** The calls that were due when the turn began are polled, oldest first, each once. A call is
-//!    due if it was woken, or can go on after an output. Then step 1 comes once more, in the room that there
-//!    is by now.
-//! 3. **Advance** upstream if there is no room. Not if this turn makes some by yielding an output: then the
-//!    next turn pulls, which is an advance and more. The output of an open expansion makes no room, so a
-//!    stage of those advances before step 2.
+//! 1. **Start.** While there is room, an item is pulled, and its call is created and polled at once.
+//! 2. **Continue.** The calls that were due when the turn began are polled, oldest first, once each. A call is due if it was
+//!    woken, or can continue after an output. Then step 1 is repeated, in the room that there is by now.
+//! 3. **Advance** upstream if there is no room. Not if this turn makes room by yielding an output: then the next turn pulls,
+//!    which is an advance and more. The output of an open inner stream makes no room, so a flat map advances before step
+//!    2.
 //! 4. **Yield** an output that waits, or a failure that waited for calls to finish, or end, or wait.
 //!
-//! An output is **direct or kept**. Either the poll that got it yields it, and no user code runs in between; or it
-//! waits in `outputs`, where no panic can lose it. It waits in an advance, behind others
-//! that wait, until its turn in input order, and while a permit is given back, which wakes others.
+//! An output is **direct or kept**. Either the poll that got it yields it, and no user code runs in between, or it waits in
+//! `outputs`, where no panic can lose it. It waits in an advance, behind other waiting outputs, until its turn in input
+//! order, and while a permit is released, which wakes others.
 //!
-//! If new calls and those that are due both have outputs at once, they take turns: a turn that yielded the
-//! output of a new call while others were due is followed by one that goes on first. Open expansions take
-//! turns as well, an output each, as one that gave an output is queued behind all that is due. So nothing
-//! keeps anything else waiting for more than a round.
+//! If new calls and due calls both have outputs at once, they take turns: a turn that yielded the output of a new call while
+//! others were due is followed by one that continues due calls first. Open inner streams take turns too, one output each,
+//! because one that yielded an output is queued behind all that are due. So nothing keeps anything else waiting for more
+//! than a round.
 //!
-//! If open expansions are all there is, with nothing to start or to advance, a turn goes on with the first
-//! that is due, and need not split its budget.
+//! If there is nothing but open inner streams, with nothing to start or to advance, a turn continues the first that is due,
+//! and need not split its budget.
 //!
-//! Most turns are **plain**: of a stage in completion order with a limit of its own, not in an advance, while
-//! no output waits. A plain turn need not ask about any of that, and is compiled by itself.
+//! Most turns are **plain**: of a stage in completion order with a limit of its own, not in an advance, while no output
+//! waits. A plain turn need not check for any of that, and is compiled separately.
 //!
-//! All stages of a pipeline share one budget, 128 calls polled or started in a poll of the task: who polls
-//! a stage tells it what is left, and is told what is left afterwards. If calls are due then half of it is
-//! theirs, and half is for new ones and the stages above. Where it ends, the stage wakes itself and lets
-//! others run. Neither half is ever empty, but nobody gets a second one in a turn: a stage that polled the one
-//! above twice on a spent budget would double the work of all above it.
+//! All stages of a pipeline share one budget: 128 calls are polled or started in a poll of the task. A stage's poller tells
+//! it what is left, and is told what is left afterwards. If calls are due, half of the budget is theirs, and half is for new
+//! calls and upstream stages. When it is used up, the stage wakes itself and returns to its poller. Neither half is ever
+//! empty, but nobody gets a second one in a turn: if a stage polled its upstream stage twice on an exhausted budget, each
+//! stage would double the work of everything upstream.
 //!
-//! How a stage fails is in `failing`, and in `finishing` how it does where its calls end first. What there is to
-//! a limit that is more than a number is in `admitting`, and inner streams in a window in `running_ahead`.
+//! How a stage fails is in `failing`, and in `finishing` if its calls finish first. Limits that are more than a number are in
+//! `admitting`, and inner streams in a window in `running_ahead`.
 //!
 //! # Panics
 //!
-//! User code runs in polls of calls, in drops of calls, in the stage's function and in upstream. A call
-//! that panics is dropped at once, its slot vacated and its place ended, and its permit given back: dropping
-//! the `Turn` does that, which every turn that ends without a panic forgets. No
-//! output can be lost, as each is yielded at once or kept before other user code runs. Upstream is asked again.
+//! User code runs in polls of calls, in drops of calls, in the stage's function and in upstream. A call that panics is
+//! dropped at once, its slot is vacated, its place ends, and its permit is released. Dropping the `Turn` does that; every turn
+//! that ends without a panic forgets it. No output can be lost, because each is yielded at once, or kept before other user
+//! code runs. Upstream is polled again.
 
 mod admitting;
 mod failing;
@@ -63,11 +62,11 @@ use super::upstream::Upstream;
 use super::work::Work;
 use crate::event::{Ended, Event, State};
 
-/// What one turn works with.
+/// The working state of a turn.
 ///
-/// A `PLAIN` one is of a stage in completion order with a limit of its own, in which no output waits, and
-/// is not an advance. So each output leaves at once, and nothing of others' runs before it has. Most
-/// turns are, and need not look at the rest.
+/// A `PLAIN` one is for a stage in completion order with a limit of its own, in which no output waits, and is not an
+/// advance. So each output leaves at once, and no foreign code runs before that. Most turns are plain, and need not check
+/// for the rest.
 pub(super) struct Turn<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> {
     core: &'a mut Core<I, C, U>,
     upstream: Pin<&'a mut Upstream<S, I>>,
@@ -84,7 +83,7 @@ pub(super) struct Turn<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> {
     /// How many calls are paused since before this turn, so that they may go on in it.
     resumable: usize,
 
-    /// Whether it yields an output that it has just got, as a monitor wants to know.
+    /// Whether it yields an output that it has just got, for a monitor.
     is_direct: bool,
 
     work: W,
@@ -104,7 +103,7 @@ impl<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> Turn<'a, S, I, C, U, W, PLAI
     }
 }
 
-/// Only after a panic: who has taken the turn forgets this.
+/// Only after a panic: a turn that completes forgets this.
 impl<S, I, C, U, W: Work<I>, const PLAIN: bool> Drop for Turn<'_, S, I, C, U, W, PLAIN> {
     #[inline(always)]
     fn drop(&mut self) {
@@ -156,7 +155,7 @@ where
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        // An output counts, whatever brought it: what is downstream may refuse it and ask again.
+        // An output counts, whatever produced it: downstream may reject it and ask again.
         let most = self.budget - 1;
         let mut due = self.begin();
         if PLAIN && C::MANY && !due.is_empty() {
@@ -165,7 +164,7 @@ where
             }
         }
         let mut any_due = !due.is_empty();
-        // Half of the budget is for those that are due, the other for new ones and the stages above.
+        // Half of the budget is for due calls, the other for new ones and upstream stages.
         let mut rest = 0;
         if any_due {
             rest = self.budget / 2;
@@ -188,7 +187,7 @@ where
             }
             self.budget = (self.budget + mem::take(&mut rest)).max(1);
             if C::MANY && !self.any_room() {
-                // Expansions may give outputs for long, and none of those makes room.
+                // Inner streams may yield outputs for long, and none of those makes room.
                 self.advance();
                 owed = false;
             }
@@ -196,15 +195,15 @@ where
                 self.is_direct = true;
                 return Poll::Ready(Some(value));
             }
-            // Once more for new ones, in the room that there is by now.
+            // Once more for new calls, in the room that there is by now.
             if owed {
                 self.budget = self.budget.max(1);
             }
         }
 
         if !self.frees_place() && !self.any_room() {
-            // Those above have a part of a spent budget, but not two, or each stage would double the work of
-            // all above it. Above expansions they have had it.
+            // Upstream stages get a share of an exhausted budget, but not two, or each stage would double the work of
+            // everything upstream. Upstream of a flat map they have had it.
             self.budget = self.budget.max(usize::from(!C::MANY));
             self.advance();
         }
@@ -232,7 +231,7 @@ where
         Poll::Pending
     }
 
-    /// Gathers what goes on in this turn.
+    /// Determines what continues in this turn.
     #[inline]
     fn begin(&mut self) -> Due {
         if PLAIN && self.core.outputs.in_flight() == 0 {
@@ -244,7 +243,7 @@ where
         self.core.slots.due(&self.core.poller.signals)
     }
 
-    /// Starts calls while there is room, until one gives an output to yield.
+    /// Starts calls while there is room, until one has an output to yield.
     #[inline(always)]
     fn start_all(&mut self) -> Option<U> {
         while let Some((index, polled)) = self.start() {
@@ -256,7 +255,7 @@ where
         None
     }
 
-    /// Goes on with the calls that are due, until one gives an output to yield.
+    /// Continues the calls that are due, until one has an output to yield.
     #[inline(always)]
     fn go_on_all(&mut self, due: &mut Due) -> Option<U> {
         while let Some(index) = self.next_due(due) {
@@ -268,8 +267,7 @@ where
         None
     }
 
-    /// Goes on with the first call that is due, if nothing comes before it: most turns of a stage with
-    /// open expansions.
+    /// Continues the first call that is due, if nothing comes before it: most turns of a stage with open inner streams.
     #[inline(always)]
     fn go_on_first(&mut self, due: &mut Due) -> Option<U> {
         let room = self.any_room();
@@ -281,12 +279,12 @@ where
         self.go_on(index)
     }
 
-    /// Tells how a call ends without an output.
+    /// Returns how a call ends without an output.
     const fn empty() -> Ended {
         if C::MANY { Ended::Closed } else { Ended::Refused }
     }
 
-    /// Goes on with a call.
+    /// Continues a call.
     #[inline(always)]
     fn go_on(&mut self, index: u32) -> Option<U> {
         if C::MANY && !PLAIN && self.core.room.is_ahead() && !self.may_go_ahead(index) {
@@ -297,7 +295,7 @@ where
         self.settle(index, polled)
     }
 
-    /// Takes in how far a call got. Returns an output that can be yielded at once.
+    /// Processes how far a call got. Returns an output that can be yielded at once.
     #[inline(always)]
     fn settle(&mut self, index: u32, polled: Poll<Step<U>>) -> Option<U> {
         match polled {
@@ -319,7 +317,7 @@ where
             Poll::Ready(step) => self.settle_step(index, step),
             Poll::Pending => {
                 if C::MANY && !PLAIN {
-                    // It may have been let go on in room that it does not take.
+                    // It may have been unblocked for room that it does not take.
                     self.unblock();
                 }
                 None
@@ -327,7 +325,7 @@ where
         }
     }
 
-    /// The same where outputs may have to wait.
+    /// The same if outputs may have to wait.
     #[inline(always)]
     fn settle_step(&mut self, index: u32, step: Step<U>) -> Option<U> {
         let is_admitting = self.is_admitting();
@@ -365,13 +363,13 @@ where
         }
         self.keep(index, place, Output { value, call });
         if is_admitting {
-            // Last, as it may wake others, who may panic.
+            // Last, because it may wake others, which may panic.
             self.free(index, call, true);
         }
         None
     }
 
-    /// Has an output wait, and its call go on if it may run ahead.
+    /// Keeps an output, and continues its call if it may run ahead.
     #[inline(always)]
     fn keep(&mut self, index: u32, place: usize, output: Output<U>) {
         let is_admitting = C::MANY && self.is_admitting();
@@ -388,7 +386,7 @@ where
         self.follow(call);
     }
 
-    /// Takes a call as over that has no output of its own left to give.
+    /// Ends a call that has no output left to yield.
     #[inline(always)]
     fn end(&mut self, index: u32, place: usize) {
         if !self.is_admitting() {
@@ -423,7 +421,7 @@ where
         }
     }
 
-    /// Makes a call, and polls it.
+    /// Creates a call, and polls it.
     #[inline(always)]
     fn begin_call(&mut self, item: I) -> (u32, Poll<Step<U>>) {
         self.work.tell(Event::Begins);
@@ -449,7 +447,7 @@ where
         }
     }
 
-    /// Returns the next call that goes on.
+    /// Returns the next call that continues.
     #[inline(always)]
     fn next_due(&mut self, due: &mut Due) -> Option<u32> {
         if self.budget == 0 {
@@ -463,7 +461,7 @@ where
         next
     }
 
-    /// Has a call go on that gave an output.
+    /// Continues a call that yielded an output.
     #[inline]
     fn follow(&mut self, call: After) {
         if let After::GoesOn(index) = call {
@@ -478,7 +476,7 @@ where
         }
     }
 
-    /// Has a call go on whose output waited and is yielded.
+    /// Continues a call whose output waited and is yielded.
     #[inline]
     fn taken(&mut self, call: After) {
         if C::MANY && self.is_admitting() && self.core.room.is_ahead() {
@@ -488,7 +486,7 @@ where
         }
     }
 
-    /// Has the stages above go on, as there is no room.
+    /// Lets upstream stages continue, because there is no room.
     #[inline]
     fn advance(&mut self) {
         let signals = &self.core.poller.signals;
@@ -502,8 +500,8 @@ where
         }
     }
 
-    /// Returns the output that waited and is yielded in this turn. In an advance a failure is, if there is
-    /// nothing before it.
+    /// Returns the output that waited and is yielded in this turn. In an advance that is a failure, if there is nothing
+    /// before it.
     #[inline]
     fn yields(&self) -> Option<&Output<U>> {
         if PLAIN && !C::CAN_FAIL {
@@ -512,26 +510,26 @@ where
         self.core.outputs.next().filter(|output| !self.advanced || C::fails(&output.value))
     }
 
-    /// Tells whether this turn makes room by yielding an output that waited, so that the next one pulls.
+    /// Returns whether this turn makes room by yielding an output that waited, so that the next one pulls.
     #[inline]
     fn frees_place(&self) -> bool {
         self.yields().is_some_and(|output| matches!(output.call, After::Over))
     }
 
-    /// Tells whether there is more to the limit than a number.
+    /// Returns whether the limit is more than a number.
     #[inline]
     fn is_admitting(&self) -> bool {
         !PLAIN && !self.core.room.is_plain()
     }
 
-    /// Tells whether one more item may be pulled.
+    /// Returns whether one more item may be pulled.
     #[inline]
     fn any_room(&self) -> bool {
         let Core { outputs, room, .. } = &*self.core;
         if PLAIN { room.any_plain(outputs.in_flight()) } else { room.any(outputs.in_window()) }
     }
 
-    /// Tells a monitor how the turn ended.
+    /// Reports to a monitor how the turn ended.
     #[inline]
     fn tell_end(&mut self, polled: &Poll<Option<U>>) {
         let state = match polled {
@@ -550,7 +548,7 @@ where
         self.work.tell(Event::TurnEnds { state, direct: self.is_direct });
     }
 
-    /// Tells a monitor what is left after others were dropped.
+    /// Reports to a monitor what is left after others were dropped.
     #[inline]
     fn tell_left(&mut self) {
         if W::WATCHED {
@@ -559,18 +557,18 @@ where
         }
     }
 
-    /// Tells whether something could go on if there was a permit.
+    /// Returns whether something could continue with a permit.
     fn waits_for_permit(&self) -> bool {
         self.core.room.as_admission().is_some_and(Admission::waits_for_permit)
     }
 
-    /// Tells whether the stage is paused, with nothing that it could go on with.
+    /// Returns whether the stage is paused, with nothing that could continue.
     #[inline]
     fn is_paused(&self) -> bool {
         self.is_admitting() && self.core.is_idle() && self.core.room.is_paused()
     }
 
-    /// Has the poller woken when there is something to do again.
+    /// Makes sure that the poller is woken when there is something to do again.
     #[inline]
     fn wait(&mut self, cx: &mut Context<'_>) {
         self.core.in_a_row.pending();
@@ -582,7 +580,7 @@ where
             cx.waker().wake_by_ref();
             return;
         }
-        // Between registering and waiting, look once more.
+        // Check once more after registering, before waiting.
         self.core.poller.register(cx.waker());
         let room = self.any_room();
         let signals = &self.core.poller.signals;

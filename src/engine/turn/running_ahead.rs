@@ -16,7 +16,7 @@ where
     C: Call<Output = U>,
     W: Work<I, Call = C>,
 {
-    /// Tells whether outputs of an inner stream wait.
+    /// Returns whether outputs of an inner stream wait.
     #[inline(always)]
     pub(super) fn runs_ahead(&self, index: u32) -> bool {
         if !C::MANY || PLAIN {
@@ -31,19 +31,19 @@ where
         ahead.is_some_and(|ahead| ahead.waiting(index) > 0)
     }
 
-    /// Tells whether one more output may wait.
+    /// Returns whether one more output may wait.
     pub(super) fn any_window(&self) -> bool {
         let in_window = self.core.outputs.in_window();
         self.core.room.as_admission().is_some_and(|admission| admission.any_window(in_window))
     }
 
-    /// Tells whether an inner stream has to wait for room in the window.
+    /// Returns whether an inner stream has to wait for room in the window.
     pub(super) fn is_blocked(&self, index: u32) -> bool {
         let ahead = self.core.room.as_admission().and_then(Admission::as_ahead);
         ahead.is_some_and(|ahead| ahead.needs_room(index)) && !self.any_window()
     }
 
-    /// Has an inner stream reserve the room that it needs to go on, or wait for some.
+    /// Reserves the room that an inner stream needs to continue, or makes it wait for some.
     #[cold]
     pub(super) fn may_go_ahead(&mut self, index: u32) -> bool {
         if self.is_blocked(index) {
@@ -60,7 +60,7 @@ where
         true
     }
 
-    /// Has an inner stream wait for room in the window.
+    /// Makes an inner stream wait for room in the window.
     #[cold]
     pub(super) fn block(&mut self, index: u32) {
         if let Some(ahead) = self.core.room.admission().and_then(Admission::ahead) {
@@ -90,7 +90,7 @@ where
         self.unblock();
     }
 
-    /// Has the first inner stream go on that waits for room in the window, if there is some.
+    /// Continues the first inner stream that waits for room in the window, if there is some.
     pub(super) fn unblock(&mut self) {
         if C::MANY
             && self.core.room.as_admission().is_some_and(Admission::any_blocked)
