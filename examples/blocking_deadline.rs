@@ -1,8 +1,8 @@
-//! A time limit for calls that block: threads keep to their limit, and stuck calls make no others late.
+//! A deadline for calls that block: the number of threads stays limited, and stuck calls make no others late.
 //!
-//! A late call is dropped, but its thread cannot be stopped: it works until the function returns. So the thread
-//! holds a permit until then, which comes with the function's input. And the time of a call begins to run when it
-//! has a permit, not while it waits for a thread that a stuck call has.
+//! A late call is dropped, but its thread cannot be stopped: it works until the function returns. So the thread keeps a
+//! permit until then, which comes with the function's input. The deadline of a call starts when the call has a permit, not
+//! while it waits for a thread that a stuck call occupies.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use tokio::sync::Notify;
 
 const THREADS: usize = 3;
 
-/// Here the time is up when the program says so, so that no slow machine makes a call late.
+/// Here the program decides when the time is up, so that no slow machine makes a call late.
 static TIME_IS_UP: Notify = Notify::const_new();
 
 #[derive(Debug, PartialEq)]
 struct Late(usize);
 
-/// A server that gets stuck at its first requests, until it is repaired.
+/// A server that gets stuck on its first requests, until it is repaired.
 struct Server {
     now: AtomicUsize,
     peak: AtomicUsize,
@@ -51,7 +51,7 @@ where
 {
     let threads = Semaphore::new(THREADS);
     let ask_in_time = async |id| {
-        let permit = threads.acquire().await; // no time passes yet
+        let permit = threads.acquire().await; // the deadline has not started yet
         let deadline = TIME_IS_UP.notified(); // or `Timer::after(DEADLINE)`
         let answer = async { Ok(ask((id, permit)).await) };
         let late = async {
@@ -69,7 +69,7 @@ where
             Err(Late(id)) => late.push(id),
         }
         if late.len() == THREADS && answered.is_empty() {
-            // All calls that began are late and gone. Their threads are not, and so nothing new begins.
+            // All calls that began are late and were dropped. Their threads are still busy, so nothing new begins.
             println!("late: {late:?}; {} threads are stuck", threads.in_use());
             server.repaired.close();
         }
@@ -87,7 +87,7 @@ fn main() -> std::io::Result<()> {
         let (_broken, repaired) = bounded(1);
         let server = Arc::new(Server { now: 0.into(), peak: 0.into(), repaired });
         let asked = server.clone();
-        // The permit is given back when the function is over, or when a call is dropped that has not begun.
+        // The permit is released when the function returns, or when a call is dropped that has not begun.
         let ask = move |(id, _permit): (usize, Permit)| asked.ask(id);
         if in_a_pool {
             smol::block_on(run(&server, in_pool(&pool, ask)));

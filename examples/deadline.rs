@@ -1,12 +1,10 @@
-//! A time limit for each call: with `or` and a timer on any runtime, or with tokio's `timeout`.
+//! A deadline for each call: with `or` and a timer on any runtime, or with tokio's `timeout`.
 //!
-//! The time runs from when a call is started, not while its item waits for a free place. As a full
-//! stage does not keep those above it from going on, it is the call itself that was slow. A call that
-//! is late is dropped.
+//! The time starts when a call starts, not while its item waits for a free place. A full stage keeps upstream calls
+//! running, so if a call is late, the call itself was slow. A late call is dropped.
 //!
-//! A call that blocks goes on in its thread when it is late, without counting against the stage's limit any more.
-//! In a `ThreadPool` the time of other calls runs while they wait for that thread. The example
-//! `blocking_deadline` has a cure for both.
+//! A late call that blocks continues in its thread, and no longer counts against the stage's limit. In a `ThreadPool`, the
+//! deadlines of other calls run while they wait for that thread. The example `blocking_deadline` solves both.
 
 use std::time::Duration;
 
@@ -27,7 +25,7 @@ async fn fetch(url: &str) -> usize {
     url.len()
 }
 
-/// The call, or the timer, whichever is ready first. The other is dropped.
+/// The call or the timer, whichever is ready first. The other one is dropped.
 async fn fetch_in_time(url: &'static str) -> Result<usize, Late> {
     let call = async { Ok(fetch(url).await) };
     let late = async {

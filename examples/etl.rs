@@ -1,4 +1,4 @@
-//! Rows through a transformation into a database. Whatever fails, the program knows which rows are in there.
+//! Loads transformed rows into a database. Whatever fails, the program knows which rows were stored.
 
 use std::cell::RefCell;
 use std::pin::pin;
@@ -7,7 +7,7 @@ use flowlet::prelude::*;
 use flowlet::{Concurrency, finishing};
 use futures_lite::future::yield_now;
 
-/// Which step fails, and at which row.
+/// The step that fails, and the row at which it does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Failure {
     Read(u32),
@@ -22,7 +22,7 @@ struct Database {
 }
 
 impl Database {
-    /// Begins a transaction, commits a row, and resolves to the row when that is confirmed.
+    /// Begins a transaction, commits a row, and resolves to the row when the commit is confirmed.
     async fn write(&self, row: u32, refuses: bool) -> Result<u32, String> {
         some_time(1 + row % 3).await;
         if refuses {
@@ -41,8 +41,7 @@ async fn some_time(turns: u32) {
     }
 }
 
-/// Loads 30 rows. Returns those that are confirmed, in their order, what went wrong, and those that are in
-/// the database.
+/// Loads 30 rows. Returns the confirmed rows in their order, the errors, and the rows that are in the database.
 async fn load(limit: Concurrency, failures: &[Failure]) -> (Vec<u32>, Vec<String>, Vec<u32>) {
     let database = Database::default();
     let fails = |failure| failures.contains(&failure);
@@ -56,7 +55,7 @@ async fn load(limit: Concurrency, failures: &[Failure]) -> (Vec<u32>, Vec<String
     };
     let write = async |row| database.write(row, fails(Failure::Write(row))).await;
 
-    // The writes are the last step that can fail, so no error behind them breaks them off.
+    // The writes are the last step that can fail, so no later error interrupts them.
     let mut written = pin!(
         pipe(0..30)
             .map(Ok)
@@ -65,7 +64,7 @@ async fn load(limit: Concurrency, failures: &[Failure]) -> (Vec<u32>, Vec<String
             .try_map_concurrent(limit, write)
     );
     let (mut confirmed, mut errors) = (Vec::new(), Vec::new());
-    // A loop, and no `try_collect`, which would keep none of the rows, and the first error only.
+    // A loop, not `try_collect`, which would keep only the first error, and none of the rows.
     while let Some(outcome) = written.next().await {
         match outcome {
             Ok(row) => confirmed.push(row),
@@ -85,11 +84,11 @@ fn main() {
             let (confirmed, errors, stored) = load(finishing(8), failures).await;
             println!("{failures:?}: {} rows confirmed, {} stored", confirmed.len(), stored.len());
             assert_eq!(confirmed, stored, "the program knows what is in the database");
-            assert_eq!(errors.len(), failures.len(), "and all that went wrong");
+            assert_eq!(errors.len(), failures.len(), "and everything that went wrong");
 
             let (confirmed, _, stored) = load(8.into(), failures).await;
             println!("... not finishing: {} confirmed, {} stored", confirmed.len(), stored.len());
-            assert!(confirmed.len() < stored.len(), "rows were committed that nobody knows of");
+            assert!(confirmed.len() < stored.len(), "rows were committed that nobody knows about");
         }
     });
 }

@@ -6,7 +6,7 @@ use std::num::ParseIntError;
 
 use flowlet::prelude::*;
 
-/// A failure, and what it happened to.
+/// An error, and the item on which it occurred.
 #[derive(Debug)]
 struct Failed<T, E> {
     item: T,
@@ -25,7 +25,7 @@ impl<T: fmt::Debug, E: Error + 'static> Error for Failed<T, E> {
     }
 }
 
-/// A function that knows nothing of pipelines: its error does not say which line it was.
+/// A function that knows nothing about pipelines: its error does not say which line it was.
 async fn parse(line: &str) -> Result<u32, ParseIntError> {
     line.trim().parse()
 }
@@ -38,14 +38,14 @@ fn main() {
             .map(Ok)
             .try_map_concurrent(8, async |line: String| match parse(&line).await {
                 Ok(number) => Ok(number),
-                Err(error) => Err(Failed { item: line, error }), // it is not needed any more
+                Err(error) => Err(Failed { item: line, error }), // nobody else needs the line any more
             })
             .try_collect(),
     );
 
     let failed = numbers.expect_err("a line is no number");
     println!("{failed}: {}", failed.error);
-    assert_eq!(failed.item, "three"); // to be tried again, or put aside
+    assert_eq!(failed.item, "three"); // can be retried, or put aside
     assert_eq!(failed.to_string(), "\"three\" failed");
     assert!(failed.source().is_some());
 }

@@ -10,7 +10,7 @@ struct Problem {
     text: String,
 }
 
-/// Lines to problems, each parsed on its own.
+/// Turns lines into problems. Each line is parsed by itself.
 fn problems() -> Flow<String, Problem> {
     let parse = async |line: String| {
         let (level, text) = line.split_once(": ")?;
@@ -19,7 +19,7 @@ fn problems() -> Flow<String, Problem> {
     Flow::new(move |lines| lines.filter_map_concurrent(ordered(8), parse))
 }
 
-/// Keeps the problems of a level: a flow can be made by a function that takes arguments.
+/// Keeps the problems of a level. A function with arguments can return a flow.
 fn only(level: &'static str) -> Flow<Problem> {
     Flow::new(move |problems| problems.filter(move |problem: &Problem| problem.level == level))
 }
@@ -39,10 +39,10 @@ fn main() {
     smol::block_on(async {
         assert_eq!(count(monday, &errors).await, 1);
         assert_eq!(count(monday, &warnings).await, 1);
-        assert_eq!(count(tuesday, &warnings).await, 2); // again, and again
+        assert_eq!(count(tuesday, &warnings).await, 2); // a flow can be reused
     });
 
-    // On other threads as well: clones share what they were made of.
+    // On other threads too: clones share what they were made from.
     let thread = std::thread::spawn({
         let warnings = warnings.clone();
         move || smol::block_on(count(tuesday, &warnings))

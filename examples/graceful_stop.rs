@@ -1,5 +1,5 @@
-//! Stops gracefully: nothing more is pulled, what runs has some time to finish, then the rest is dropped. The program
-//! says how much that is, and gives back to the queue what was not done.
+//! Stops gracefully: nothing more is pulled, running calls get some time to finish, then the rest is dropped. The program
+//! reports how much that is, and returns unfinished jobs to the queue.
 //!
 //! `cargo run --example graceful_stop`
 
@@ -15,7 +15,7 @@ const GRACE_PERIOD: Duration = Duration::from_millis(50);
 
 fn main() {
     smol::block_on(async {
-        // A service would close the channel when it is told to end: at a SIGTERM, or a Ctrl-C.
+        // A service would close the channel when it is told to stop: on a SIGTERM, or a Ctrl-C.
         let (terminate, stop) = async_channel::bounded::<()>(1);
         let stopped = stop.clone();
         let stop = async move { stop.recv().await };
@@ -29,7 +29,7 @@ fn main() {
             queue.send(job).await.unwrap();
         }
 
-        // A job that is dropped before it was taken out of its guard is left here.
+        // A job that is dropped before it was taken out of its guard ends up here.
         let left = Remainder::new();
         let mut dropped = Dropped::default();
         let handle = async |job: Guarded<u32>| {
@@ -57,7 +57,7 @@ fn main() {
             .await;
 
         let left = left.take();
-        println!("{} done; dropped {dropped}; to be done again: {left:?}", done.len());
+        println!("{} done; dropped {dropped}; to be retried: {left:?}", done.len());
         for job in &left {
             queue.send(*job).await.unwrap();
         }

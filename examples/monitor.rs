@@ -1,4 +1,4 @@
-//! Which stage is slow? A monitor tells, and which limit the stage needs.
+//! Which stage is slow? A monitor finds it, and the limit that the stage needs.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ async fn store(page: String) -> usize {
     page.len()
 }
 
-/// Stores 200 pages, with up to `stores` calls of `store` at once. Returns what was seen of it, and how long it took.
+/// Stores 200 pages, with up to `stores` calls of `store` at once. Returns what was observed, and how long it took.
 async fn run(stores: usize) -> (Snapshot, Duration) {
     let monitor = Monitor::new();
     let began = Instant::now();
@@ -38,12 +38,12 @@ fn main() {
         let bottleneck = seen.bottleneck().expect("one stands out");
         assert_eq!((bottleneck.kind, bottleneck.stage.as_str()), (BottleneckKind::Limit, "store"));
 
-        // By Little's law: so many calls run when items come as fast as the next slowest stage can give them.
+        // By Little's law: this many calls run when items arrive as fast as the next slowest stage can yield them.
         let needed = bottleneck.needed.expect("another stage is slow enough to tell");
         assert!(needed > 2);
         let (seen, fast) = run(needed).await;
         println!("{seen}\n");
-        println!("{slow:.0?} with a limit of 2, {fast:.0?} with one of {needed}");
+        println!("{slow:.0?} with a limit of 2, {fast:.0?} with a limit of {needed}");
         assert!(fast < slow);
     });
 }

@@ -1,6 +1,6 @@
-//! A web page with what the stages of a pipeline did over time, made from snapshots of a monitor.
+//! A web page that shows what the stages of a pipeline did over time, made from snapshots of a monitor.
 //!
-//! It goes to the path that is given as an argument, or else to the temporary directory.
+//! It is written to the path in the first argument, or to the temporary directory.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -13,15 +13,15 @@ use flowlet::{Monitor, prelude::*};
 use futures_lite::future::or;
 use smol::Timer;
 
-/// Between two snapshots.
+/// The time between two snapshots.
 const STEP: Duration = Duration::from_millis(100);
 
-/// Takes as long as it says, as the network or a database would.
+/// Takes the given time, as the network or a database would.
 async fn wait(millis: u64) {
     Timer::after(Duration::from_millis(millis)).await;
 }
 
-/// Runs a pipeline whose bottleneck moves: a stage is slow, and in the middle of the run another one is slower.
+/// Runs a pipeline whose bottleneck moves: one stage is slow, and halfway through another one becomes slower.
 async fn run(monitor: &Monitor) {
     let fetched = pipe(0..1000).map_concurrent(monitor.stage("fetch", 20), async |page| {
         wait(20 + page % 20).await;
@@ -37,7 +37,7 @@ async fn run(monitor: &Monitor) {
     stored.drain().await;
 }
 
-/// Adds a snapshot every so often, for as long as it is polled.
+/// Adds a snapshot at regular intervals while it is polled.
 async fn watch(monitor: &Monitor, snapshots: &mut Vec<Snapshot>) {
     loop {
         snapshots.push(monitor.snapshot());
@@ -60,13 +60,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-// The page, from here on.
+// The page.
 
 const WIDTH: f64 = 720.0;
 const LEFT: f64 = 48.0; // where the plots begin, right of their scale
 const RIGHT: f64 = 632.0; // where they end, left of the names of the lines
 
-/// What a stage does with its time, and the colour of it.
+/// What a stage spends its time on, and the colour of it.
 type State = (&'static str, &'static str, fn(&Times) -> Duration);
 
 const STATES: [State; 5] = [
@@ -79,12 +79,12 @@ const STATES: [State; 5] = [
 
 const LINES: [&str; 6] = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf"];
 
-/// Returns 0 where there is nothing to divide by.
+/// Returns 0 when dividing by 0.
 fn ratio(part: Duration, whole: Duration) -> f64 {
     if whole.is_zero() { 0.0 } else { part.as_secs_f64() / whole.as_secs_f64() }
 }
 
-/// Where something is in a plot, from left to right.
+/// Returns a horizontal position in a plot.
 fn x(snapshots: &[Snapshot], at: Duration) -> f64 {
     let (first, last) = (&snapshots[0], &snapshots[snapshots.len() - 1]);
     LEFT + (RIGHT - LEFT) * ratio(at - first.elapsed, last.elapsed - first.elapsed)
@@ -107,7 +107,7 @@ fn page(snapshots: &[Snapshot]) -> String {
     page
 }
 
-/// Draws the rate of each stage, a line each.
+/// Draws the rate of each stage as a line.
 fn rates(snapshots: &[Snapshot]) -> String {
     let height = 200.0;
     let rate = |pair: &[Snapshot], stage: usize| {
@@ -121,7 +121,7 @@ fn rates(snapshots: &[Snapshot]) -> String {
     let mut plot = begin(snapshots, height, |share| format!("{:.0}", top * share));
     for (stage, named) in stages.iter().enumerate() {
         let colour = LINES[stage % LINES.len()];
-        let width = 2 * (stages.len() - stage); // so that none is hidden below another
+        let width = 2 * (stages.len() - stage); // so that none is hidden by another
         let _ = write!(plot, "<polyline fill=none stroke-width={width} ");
         let _ = write!(plot, "stroke='{colour}' points='");
         for pair in snapshots.windows(2) {
@@ -135,7 +135,7 @@ fn rates(snapshots: &[Snapshot]) -> String {
     plot + "</svg>\n"
 }
 
-/// Draws the share of its time that a stage spent in each state, one on the other.
+/// Draws the share of its time that a stage spent in each state, stacked.
 fn shares(snapshots: &[Snapshot], stage: usize) -> String {
     let height = 80.0;
     let mut plot = begin(snapshots, height, |share| format!("{:.0} %", 100.0 * share));
@@ -146,7 +146,7 @@ fn shares(snapshots: &[Snapshot], stage: usize) -> String {
         let spent = STATES.map(|(.., of)| of(&after.time).saturating_sub(of(&before.time)));
         let whole: Duration = spent.iter().sum();
         let (left, right) = (x(snapshots, pair[0].elapsed), x(snapshots, pair[1].elapsed));
-        // From the whole down, each as high as all below it together, so that there is no gap.
+        // From the full height down, each as high as all below it together, so that there is no gap.
         let mut up_to = whole;
         for ((name, colour, _), spent) in STATES.into_iter().zip(spent).rev() {
             if !spent.is_zero() {
@@ -164,7 +164,7 @@ fn shares(snapshots: &[Snapshot], stage: usize) -> String {
     plot + "</svg>\n"
 }
 
-/// Begins a plot, with lines across it and the seconds below.
+/// Begins a plot, with horizontal lines and a scale of seconds.
 fn begin(snapshots: &[Snapshot], height: f64, label: impl Fn(f64) -> String) -> String {
     let whole = height + 40.0;
     let mut plot = format!("<svg viewBox='0 -10 {WIDTH} {whole}' width={WIDTH} role=img>\n");
@@ -188,14 +188,14 @@ fn begin(snapshots: &[Snapshot], height: f64, label: impl Fn(f64) -> String) -> 
     plot
 }
 
-/// Returns the next 1, 2 or 5 with zeros.
+/// Returns the next number of the form 1, 2 or 5 followed by zeros.
 fn round_up(number: f64) -> f64 {
     let power = 10_f64.powf(number.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0];
     power * steps.into_iter().find(|step| step * power >= number).unwrap_or(10.0)
 }
 
-/// A name can be any text.
+/// Escapes a name, which can be any text.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }

@@ -1,4 +1,4 @@
-//! A line for each stage of a pipeline, redrawn in the terminal while it runs.
+//! One line per stage of a pipeline, redrawn in the terminal while it runs.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use futures_lite::future::or;
 use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 use smol::Timer;
 
-/// Redraws the stages on stderr for as long as it is polled, and clears them when it is dropped. Where stderr is no
-/// terminal, nothing is drawn.
+/// Redraws the stages on stderr while it is polled, and clears them when it is dropped. Draws nothing if stderr is not a
+/// terminal.
 async fn show(monitor: &Monitor) {
-    let style = ProgressStyle::with_template("{prefix:8} {bar:20} {msg}").expect("it is right");
+    let style = ProgressStyle::with_template("{prefix:8} {bar:20} {msg}").expect("it is valid");
     let screen = MultiProgress::new();
     let mut bars = Vec::new();
     loop {
@@ -36,7 +36,7 @@ fn numbers(stage: &StageSnapshot) -> String {
     format!("{running}{limit} running, {waiting} waiting, {yielded} yielded, {per_second:.0}/s")
 }
 
-/// Takes as long as it says, as the network or a database would.
+/// Takes the given time, as the network or a database would.
 async fn wait(millis: u64) {
     Timer::after(Duration::from_millis(millis)).await;
 }
@@ -60,7 +60,7 @@ fn main() {
     let stored = smol::block_on(or(stored.count(), show));
     assert_eq!(stored, 360);
 
-    // What stays, and where there is no terminal all there is.
+    // This remains visible. Without a terminal it is the only output.
     for stage in monitor.snapshot().stages {
         println!("{:8} {} yielded, calls took {:?}", stage.name, stage.yielded, stage.calls.mean);
     }

@@ -1,7 +1,7 @@
 //! Work that keeps a core busy, spread over all of them.
 //!
-//! A pipeline is one task, and so has one core. Here the stage in the middle runs each call as a task
-//! of its own (`in_task`), and the stages before and after it are one task each (`prefetch`).
+//! A pipeline is one task, and so uses one core. Here the stage in the middle runs each call as a task of its own
+//! (`in_task`), and the stages before and after it are one task each (`prefetch`).
 
 use std::future;
 use std::thread;
@@ -11,10 +11,10 @@ use flowlet::prelude::*;
 use flowlet::{in_task, ordered};
 use smol::Executor;
 
-/// Runs the tasks, on one thread for each core.
+/// Runs the tasks, with one thread per core.
 static CORES: Executor<'static> = Executor::new();
 
-/// How many bits of a block's hash have to be zero.
+/// How many bits of a block's hash must be zero.
 const DIFFICULTY: u32 = 13;
 
 struct Block {
@@ -23,14 +23,14 @@ struct Block {
     took: Duration,
 }
 
-/// FNV-1a, and a final mix, as the last bytes hardly reach the high bits.
+/// FNV-1a with a final mix, because the last bytes hardly affect the high bits.
 fn hash(text: &str, nonce: u64) -> u64 {
     let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = text.as_bytes().iter().chain(&nonce.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, fold);
     (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Finds the number that makes the hash a small one. Nothing is awaited: it takes a core for itself.
+/// Finds the number that makes the hash small. Nothing is awaited: it keeps a core busy.
 async fn mine(text: String) -> Block {
     let started = Instant::now();
     let nonce = (0_u64..).find(|nonce| hash(&text, *nonce).leading_zeros() >= DIFFICULTY).unwrap();

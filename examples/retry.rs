@@ -1,4 +1,4 @@
-//! Calls that are tried again, with longer and longer waits in between: the `backon` crate.
+//! Retries calls, with longer and longer waits in between, with the crate `backon`.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -30,17 +30,17 @@ impl Server {
     }
 }
 
-/// One call, which keeps its place while it waits: failures slow the stage down, as they should.
+/// A call, which keeps its place while it waits: failures slow the stage down, as they should.
 async fn fetch(server: &Server, id: u32) -> Result<u32, Failure> {
     let backoff = ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(1))
         .with_max_delay(Duration::from_millis(8))
-        .with_jitter() // so that calls that failed together do not come back together
-        .with_max_times(100); // instead of 3
+        .with_jitter() // so that calls that failed together are not retried together
+        .with_max_times(100); // the default is 3
     (|| server.fetch(id))
         .retry(backoff)
         .sleep(Timer::after)
-        .when(|failure| *failure == Failure::Busy) // for the others it would be no use
+        .when(|failure| *failure == Failure::Busy) // retrying others would be pointless
         .await
 }
 
@@ -54,6 +54,6 @@ fn main() {
 
         let lost = pipe([404]).map(Ok).try_map_concurrent(4, |id| fetch(&server, id));
         assert_eq!(lost.try_drain().await, Err(Failure::NotFound(404)));
-        assert_eq!(server.requests.get(), 61); // it was not tried again
+        assert_eq!(server.requests.get(), 61); // it was not retried
     });
 }

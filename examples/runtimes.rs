@@ -1,4 +1,4 @@
-//! The quick start, run by each of the runtimes. The pipeline is the same: it asks for none.
+//! The quick start on several runtimes. The pipeline is the same for all of them, and needs none.
 
 use flowlet::prelude::*;
 use futures_lite::future;

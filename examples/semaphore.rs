@@ -26,10 +26,10 @@ impl Server {
 
 fn main() {
     let server = Server::default();
-    let requests = Semaphore::new(2); // what the server allows, whoever asks
+    let requests = Semaphore::new(2); // what the server allows, for all callers together
 
     let answered = smol::block_on(async {
-        // Code outside of the pipeline takes part.
+        // Code outside the pipeline takes part.
         let permit = requests.acquire().await;
         server.ask(0).await;
         drop(permit);

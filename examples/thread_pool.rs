@@ -1,7 +1,7 @@
-//! Looks up rows of a file from a pool of threads, each of which opens the file for itself.
+//! Looks up rows of a file in a pool of threads, each of which opens the file for itself.
 //!
-//! A file has one position, so threads that share it would have to take turns. It is the same with a
-//! connection to a database.
+//! A file has one position, so threads that share it would have to take turns. The same goes for a connection to a
+//! database.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -14,7 +14,7 @@ use flowlet::{ThreadLocal, ThreadPool, in_pool};
 
 const ROWS: u64 = 10_000;
 
-/// How many bytes a row takes.
+/// The number of bytes in a row.
 const ROW: usize = 8;
 
 /// How many sessions are open.
@@ -48,7 +48,7 @@ async fn run(path: &Path) -> io::Result<()> {
     fs::write(path, squares)?;
     let pool = ThreadPool::builder(4).name("lookup").build()?;
 
-    // Each thread opens a session for its first call and uses it for all others.
+    // Each thread opens a session for its first call and uses it for all later ones.
     let path = path.to_owned();
     let sessions = ThreadLocal::new(move || Session::open(&path));
     let look_up = in_pool(&pool, move |row| sessions.try_with(|session| session.look_up(row))?);

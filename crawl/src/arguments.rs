@@ -1,4 +1,4 @@
-//! What the user asks for.
+//! Command-line arguments.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -20,10 +20,10 @@ Usage: crawl [URL] [--concurrency N] [--database FILE]
                     folder for temporary files, which is emptied first)
   --help            print this
 
-Ctrl-C ends the crawl: the pages in flight are waited for and stored, addresses in the
-queue are left. Ctrl-C again quits at once; what is in the database by then is whole.
+Ctrl-C stops the crawl: pages in flight are finished and stored, and queued addresses
+are skipped. Ctrl-C again quits at once; even then the database is consistent.
 
-Plain http only. robots.txt is not read: crawl what is yours.
+Plain http only. robots.txt is not read: crawl only sites of your own.
 
 The tables are pages(url, kind, title, problem) and links(source, target). Exit codes:
 0 after a crawl, broken links or not, ended by Ctrl-C or not; 1 if the database failed
@@ -42,23 +42,23 @@ pub(crate) enum Command {
 /// What to crawl, and how.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Arguments {
-    /// Where to begin; the program's own site if `None`.
+    /// Where to begin. `None` for the program's own site.
     pub(crate) url: Option<Url>,
     pub(crate) concurrency: NonZeroUsize,
-    /// Where to store; a temporary file if `None`.
+    /// Where to store. `None` for a temporary file.
     pub(crate) database: Option<PathBuf>,
 }
 
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
 impl Command {
-    /// Reads the arguments, without the program's name. An error says what is wrong with them.
+    /// Parses the arguments, without the program's name. An error says what is wrong with them.
     pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut rest = arguments.into_iter();
         let mut parsed = Arguments { url: None, concurrency: CONCURRENCY, database: None };
 
         while let Some(argument) = rest.next() {
-            // Only file names may be something else than UTF-8.
+            // Only file names may be something other than UTF-8.
             let text = argument.to_string_lossy();
             let (name, value) = match text.split_once('=') {
                 Some((name, value)) if name.starts_with("--") => (name, Some(value.into())),
@@ -79,7 +79,7 @@ impl Command {
     }
 }
 
-/// The value of the option `name`: what came with it after `=`, or else the next argument.
+/// Returns the value of the option `name`: what follows its `=`, or else the next argument.
 fn value_of(
     name: &str,
     value: Option<OsString>,

@@ -1,4 +1,4 @@
-//! Gets pages over http.
+//! Fetches pages over http.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -16,13 +16,13 @@ use smol_hyper::rt::FuturesIo;
 
 use crate::url::Url;
 
-/// How long a page may take. After that its link counts as broken.
+/// The timeout for a page. After that its link counts as broken.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How much of a page is read, in bytes. Links that come later are not found.
+/// How many bytes of a page are read. Later links are not found.
 const LONGEST_PAGE: usize = 4 << 20;
 
-/// What came of a request.
+/// The outcome of a request.
 pub(crate) struct Fetched {
     pub(crate) url: Url,
     pub(crate) answer: Answer,
@@ -30,22 +30,22 @@ pub(crate) struct Fetched {
     pub(crate) time: Duration,
 }
 
-/// What a server says to a request.
+/// What a server answers to a request.
 pub(crate) enum Answer {
     /// A page, with its source.
     Html(String),
-    /// Something that has no links, or none that are looked for: an image, a text.
+    /// Something that has no links, or none that the crawler follows: an image, a text.
     Other,
     /// The page is elsewhere: the link to it.
     Moved(String),
-    /// There is no such page, or no telling: why.
+    /// There is no such page, or no answer: the reason.
     Broken(String),
 }
 
-/// Gets what is at `url`.
+/// Fetches what is at `url`.
 ///
-/// Redirects are not followed here. They lead the crawler on as links do, so that each page is asked
-/// for once, and a circle of them ends.
+/// Redirects are not followed here. The crawler treats them as links, so each page is requested once, and a circle of
+/// redirects ends.
 pub(crate) async fn fetch(url: Url, gauge: &Gauge) -> Fetched {
     let _running = gauge.enter();
     let began = Instant::now();
@@ -70,7 +70,7 @@ async fn get(url: &Url) -> Result<Answer, Box<dyn Error>> {
         let response = sender.send_request(request).await?;
         read(response).await
     };
-    // The connection only has to be kept going. If it fails, the exchange says so.
+    // The connection only has to be kept running. If it fails, the exchange reports it.
     let going = async {
         let _ = connection.await;
         future::pending().await
@@ -109,7 +109,7 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Box<dyn Error>> {
     Ok(Answer::Html(String::from_utf8_lossy(&source).into_owned()))
 }
 
-/// Counts what runs at once.
+/// Counts what is running.
 #[derive(Default)]
 pub(crate) struct Gauge {
     now: Cell<usize>,
@@ -124,18 +124,18 @@ impl Gauge {
         Running(self)
     }
 
-    /// How many run now.
+    /// Returns how many are running now.
     pub(crate) fn now(&self) -> usize {
         self.now.get()
     }
 
-    /// The most that ever ran at once.
+    /// Returns the most that ever ran at once.
     pub(crate) fn peak(&self) -> usize {
         self.peak.get()
     }
 }
 
-/// Something that runs, for a [`Gauge`].
+/// Something that is running, for a [`Gauge`].
 struct Running<'a>(&'a Gauge);
 
 impl Drop for Running<'_> {

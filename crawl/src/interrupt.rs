@@ -1,4 +1,4 @@
-//! What Ctrl-C does: the first asks the crawl to end, the second ends it.
+//! Handles Ctrl-C: the first stops the crawl gracefully, the second stops it at once.
 
 use std::io;
 
@@ -6,9 +6,9 @@ use async_signal::{Signal, Signals};
 use event_listener::{Event, EventListener};
 use futures_lite::{StreamExt, future};
 
-/// Does `work`, which is given a future that is ready when Ctrl-C is pressed.
+/// Does `work`, which takes a future that is ready when Ctrl-C is pressed.
 ///
-/// When it is pressed again the work is dropped where it is, and there is no result.
+/// If it is pressed again, the work is dropped, and there is no result.
 pub(crate) async fn interruptible<T>(
     work: impl AsyncFnOnce(EventListener) -> T,
 ) -> io::Result<Option<T>> {
@@ -40,7 +40,7 @@ mod tests {
         assert!(kill.unwrap().success());
     }
 
-    /// One test, as a signal goes to the whole process.
+    /// One test, because a signal goes to the whole process.
     #[test]
     fn the_first_asks_and_the_second_drops() {
         let undisturbed = smol::block_on(interruptible(async |_stop| 1));
@@ -57,7 +57,7 @@ mod tests {
             press_ctrl_c();
             stop.await;
             press_ctrl_c();
-            Timer::after(Duration::from_secs(60)).await; // not waited for
+            Timer::after(Duration::from_secs(60)).await; // is dropped before that
         }));
         assert_eq!(dropped.unwrap(), None);
     }

@@ -1,10 +1,10 @@
 //! Crawls a web site, and stores its pages and links in an SQLite file.
 //!
-//! `cargo run --release -p crawl` starts a small site of its own and crawls that;
-//! `cargo run --release -p crawl -- --help` tells the rest.
+//! `cargo run --release -p crawl` starts a small site of its own and crawls it.
+//! `cargo run --release -p crawl -- --help` lists the options.
 //!
-//! [`crawl`] is the whole pipeline. Each kind of work has a limit of its own: the network, the
-//! processor and the database. A stage that cannot keep up slows down those above it.
+//! [`crawl`] is the whole pipeline. Each kind of work has a limit of its own: the network, the processor and the database.
+//! A stage that cannot keep up slows down the stages upstream of it.
 
 mod arguments;
 mod fetch;
@@ -40,8 +40,8 @@ use crate::url::Url;
 
 /// Crawls the site of `start`, with up to `concurrency` requests at once, until `stop` is ready.
 ///
-/// Then no more pages are asked for, and those in flight are stored. A broken link is a finding, and
-/// is counted. Only the database can fail, and that ends the crawl at once.
+/// Then no more pages are requested, and those in flight are stored. A broken link is a result, and is counted. Only the
+/// database can fail, and that ends the crawl at once.
 async fn crawl(
     start: &Url,
     concurrency: NonZeroUsize,
@@ -56,7 +56,7 @@ async fn crawl(
     let mut seen = HashSet::from([start.clone()]);
 
     let stored: Vec<usize> = frontier([start.clone()])
-        .take_until_stopped(stop) // what is in flight goes on
+        .take_until_stopped(stop) // what is in flight is finished
         .monitored(monitor.point("urls"))
         .map_concurrent(monitor.stage("fetch", concurrency), async |(url, entry)| {
             (fetch(url, &gauge).await, entry) // network
@@ -68,7 +68,7 @@ async fn crawl(
         .map(|(page, entry)| {
             let on_site = page.links.iter().filter(|link| link.is_on_site_of(start));
             let new = on_site.filter(|link| seen.insert((*link).clone()));
-            entry.expand(new.cloned()); // they are fetched next; without any, the end comes
+            entry.expand(new.cloned()); // they are fetched next; the crawl ends when there are none
             report.count(&page);
             progress.show(seen.len(), gauge.now());
             page
@@ -78,7 +78,7 @@ async fn crawl(
         .map(Ok) // so far nothing can fail
         .try_map_concurrent(
             monitor.stage("store", 1),
-            in_thread(move |pages| store.insert(pages)), // an error ends it all
+            in_thread(move |pages| store.insert(pages)), // an error ends everything
         )
         .try_collect()
         .await?;
@@ -109,7 +109,7 @@ async fn run(arguments: Arguments, stop: impl Future) -> Result<(), String> {
     print(&format!("{report}\n\nPages and links are in {}\n", database.display()))
 }
 
-/// Prints to stdout. Who reads it may have enough of it early, as `head` does: that is no failure.
+/// Prints to stdout. The reader may stop early, as `head` does: that is not an error.
 fn print(text: &str) -> Result<(), String> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(format!("stdout: {error}")),
@@ -117,7 +117,7 @@ fn print(text: &str) -> Result<(), String> {
     }
 }
 
-/// The exit code of a program that Ctrl-C ended, as shells know it.
+/// The exit code that shells expect from a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {

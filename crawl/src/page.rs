@@ -1,4 +1,4 @@
-//! Pages, and what is read from their source.
+//! Pages, and what is extracted from their source.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tl::{HTMLTag, Node, Parser, ParserOptions};
 use crate::fetch::{Answer, Fetched};
 use crate::url::Url;
 
-/// What the crawler knows of an address.
+/// What the crawler knows about an address.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) url: Url,
     pub(crate) kind: Kind,
-    /// Where it leads, each address once. For a redirect, to what it redirects to.
+    /// The addresses it leads to, once each. For a redirect, its target.
     pub(crate) links: Vec<Url>,
-    /// How long it took to get it.
+    /// How long it took to fetch.
     pub(crate) time: Duration,
 }
 
@@ -25,12 +25,12 @@ pub(crate) enum Kind {
     Document(Option<String>),
     /// A hint to another address.
     Redirect,
-    /// Nothing that could be had: why.
+    /// Nothing that could be fetched: the reason.
     Broken(String),
 }
 
 impl Page {
-    /// Makes a page of what was fetched.
+    /// Creates a page from what was fetched.
     pub(crate) fn read(fetched: Fetched) -> Self {
         let Fetched { url, answer, time } = fetched;
         let (kind, links) = match answer {
@@ -46,11 +46,10 @@ impl Page {
     }
 }
 
-/// Finds the title of a page, and all that it links to but itself.
+/// Finds the title of a page, and everything it links to except itself.
 ///
-/// The elements are looked at in the order they are written in, not as a tree: however deep they
-/// are nested, it takes no stack. An address without quotes ends at its first `/`: that is as much as
-/// tl gives of it.
+/// The elements are visited in the order in which they are written, not as a tree. So deep nesting takes no stack. An
+/// address without quotes ends at its first `/`, because tl returns no more of it.
 fn read_html(url: &Url, source: &str) -> (Option<String>, Vec<Url>) {
     let Ok(document) = tl::parse(source, ParserOptions::new()) else { return (None, Vec::new()) };
     let parser = document.parser();
@@ -62,7 +61,7 @@ fn read_html(url: &Url, source: &str) -> (Option<String>, Vec<Url>) {
     for tag in document.nodes().iter().filter_map(Node::as_tag) {
         let (start, end) = tag.boundaries(parser);
         if start < script_end {
-            continue; // it looks like an element, and is text within a script
+            continue; // it looks like an element, but is text in a script
         }
         let name = tag.name().as_utf8_str().to_ascii_lowercase();
         match &*name {
@@ -81,29 +80,29 @@ fn read_html(url: &Url, source: &str) -> (Option<String>, Vec<Url>) {
     (title, links)
 }
 
-/// The `href` of an element.
+/// Returns the `href` of an element.
 fn href_of(tag: &HTMLTag) -> Option<String> {
     let mut attributes = tag.attributes().iter();
     let (_, value) = attributes.find(|(name, _)| name.eq_ignore_ascii_case("href"))?;
     value.map(|value| unescape(&value))
 }
 
-/// The text an element begins with.
+/// Returns the text at the start of an element.
 fn text_of(tag: &HTMLTag, parser: &Parser) -> Option<String> {
     let text = tag.children().top().get(0)?.get(parser)?.as_raw()?.as_utf8_str();
     let words: Vec<&str> = text.split_whitespace().collect();
     Some(unescape(&words.join(" "))).filter(|title| !title.is_empty())
 }
 
-/// Puts the characters in place of their escapes, as far as addresses and titles need it: there are
-/// two thousand names, of which these are used.
+/// Replaces escapes by their characters, as far as addresses and titles need it: there are two thousand names, and these
+/// are the ones in use.
 fn unescape(text: &str) -> String {
     let mut unescaped = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('&') {
         unescaped.push_str(&rest[..at]);
         rest = &rest[at + 1..];
-        // A name is short: do not look for the end of each `&` through the whole text.
+        // A name is short: do not search the whole text for the end of each `&`.
         let end = rest.bytes().take(10).position(|byte| byte == b';');
         match end.and_then(|end| Some((end, meaning(&rest[..end])?))) {
             Some((end, character)) => {
@@ -116,7 +115,7 @@ fn unescape(text: &str) -> String {
     unescaped + rest
 }
 
-/// The character that the escape `&name;` stands for.
+/// Returns the character that the escape `&name;` stands for.
 fn meaning(name: &str) -> Option<char> {
     match name {
         "amp" => Some('&'),

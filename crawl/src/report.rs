@@ -1,4 +1,4 @@
-//! What came of the crawl.
+//! The results of the crawl.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use flowlet::Monitor;
 
 use crate::page::{Kind, Page};
 
-/// The numbers of a crawl, to be shown as a table, with one of the stages below it.
+/// The numbers of a crawl, displayed as a table, followed by a table of the stages.
 pub(crate) struct Report {
     /// Addresses at which there is a document.
     pub(crate) pages: usize,
@@ -20,13 +20,13 @@ pub(crate) struct Report {
     pub(crate) links: usize,
     /// The most requests at once.
     pub(crate) peak: usize,
-    /// Addresses that were found and not asked for, because the crawl was stopped.
+    /// Addresses that were found but not requested, because the crawl was stopped.
     pub(crate) left: usize,
-    /// What it took.
+    /// How long the crawl took.
     time: Duration,
-    /// What all requests took, added up.
+    /// The total time of all requests.
     one_at_a_time: Duration,
-    /// Why the last address that is no page is none.
+    /// Why there was no page at the last address without one.
     trouble: String,
     began: Instant,
     /// Where the time went.
@@ -34,7 +34,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Begins to count, and the time to run.
+    /// Starts the counters and the clock.
     pub(crate) fn new(monitor: &Monitor) -> Self {
         Self {
             pages: 0,
@@ -51,7 +51,7 @@ impl Report {
         }
     }
 
-    /// Takes note of a page.
+    /// Records a page.
     pub(crate) fn count(&mut self, page: &Page) {
         self.one_at_a_time += page.time;
         match &page.kind {
@@ -68,7 +68,7 @@ impl Report {
         }
     }
 
-    /// Ends the count, of `found` addresses.
+    /// Stops counting, at `found` addresses.
     pub(crate) fn finish(mut self, links: usize, peak: usize, found: usize) -> Self {
         self.links = links;
         self.peak = peak;
@@ -77,7 +77,7 @@ impl Report {
         self
     }
 
-    /// If there was no page at all, and none is left to be asked for, the reason.
+    /// Returns the reason if there was no page at all, and there are no more addresses to request.
     pub(crate) fn why_nothing(&self) -> Option<&str> {
         (self.pages == 0 && self.left == 0).then_some(&self.trouble)
     }

@@ -1,4 +1,4 @@
-//! A small web site on this machine, to be crawled.
+//! A small web site on this machine, to crawl.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -23,7 +23,7 @@ use crate::url::Url;
 /// How many pages there are, numbered from 0, which is the front page.
 const PAGES: usize = 120;
 
-/// The page that takes long.
+/// The slow page.
 const SLOW_PAGE: &str = "/page/5";
 
 /// A web site that is served until this is dropped.
@@ -33,7 +33,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Serves the site on a free port. Its pages take a `speed`th of the usual time.
+    /// Serves the site on a free port, with its pages `speed` times as fast as usual.
     pub(crate) async fn start(speed: u32) -> io::Result<Self> {
         Self::serve(move |path, host| async move {
             Timer::after(latency(&path) / speed).await;
@@ -42,7 +42,7 @@ impl Site {
         .await
     }
 
-    /// Serves on a free port what `answer` gives for a path and a host name.
+    /// Serves on a free port what `answer` returns for a path and a host name.
     ///
     /// The server is a pipeline too: any number of connections are served at once.
     pub(crate) async fn serve<A, Fut>(answer: A) -> io::Result<Self>
@@ -66,7 +66,7 @@ impl Site {
     }
 }
 
-/// Serves one connection. What goes wrong with it is of interest to its other end only.
+/// Serves a connection. Only its other end is interested in its errors.
 async fn serve<Fut>(connection: io::Result<TcpStream>, answer: impl Fn(String, String) -> Fut)
 where
     Fut: Future<Output = Response<Full<Bytes>>>,
@@ -90,7 +90,7 @@ fn latency(path: &str) -> Duration {
     Duration::from_millis(20 + hash % 61)
 }
 
-/// What is at a path of the site, which is called `host` by who asks.
+/// Returns what is at a path of the site, which the client calls `host`.
 pub(crate) fn answer(path: &str, host: &str) -> Response<Full<Bytes>> {
     let number = match path {
         "/" => Some(0),
@@ -113,11 +113,11 @@ pub(crate) fn answer(path: &str, host: &str) -> Response<Full<Bytes>> {
     response
 }
 
-/// The source of a page, with links of all sorts, some of them broken.
+/// Returns the source of a page, with links of all kinds, some of them broken.
 fn page(number: usize, host: &str) -> String {
     let mut html = format!("<!doctype html>\n<title>Page {number}</title>\n<ul>\n");
     for (nth, target) in targets(number).into_iter().enumerate() {
-        // The front page is in another folder than the others.
+        // The front page is in a different folder from the others.
         let folder = if number == 0 { "page/" } else { "" };
         let link = match (target, (number + nth) % 6) {
             (0, _) => "/".to_owned(),
@@ -145,8 +145,8 @@ fn page(number: usize, host: &str) -> String {
     html + "</ul>\n"
 }
 
-/// The numbers of the pages that a page links to: two of a tree, so that all can be reached, and
-/// others from all over the site, some twice.
+/// Returns the numbers of the pages that a page links to: two children in a tree, so that all can be reached, and others
+/// from all over the site, some twice.
 fn targets(number: usize) -> Vec<usize> {
     let children = [2 * number + 1, 2 * number + 2].into_iter().filter(|child| *child < PAGES);
     let others = [7 * number + 3, 11 * number + 5, 13 * number + 8, number + 1, 7 * number + 3];

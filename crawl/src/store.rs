@@ -1,4 +1,4 @@
-//! The SQLite file that pages and links are stored in.
+//! The SQLite file that stores pages and links.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -28,13 +28,13 @@ const CREATE: &str = "
 
 /// A database of pages. All its methods block.
 pub(crate) struct Store {
-    /// Behind a lock, which is never waited for, so that the store can be shared with the threads
-    /// that insert, of which there is one at a time.
+    /// Behind a lock, so that the store can be shared with the threads that insert. Nobody ever waits for it, because only
+    /// one of them runs at a time.
     connection: Mutex<Connection>,
 }
 
 impl Store {
-    /// Opens the database in `file`, and creates what it lacks. With `afresh` what was in it goes.
+    /// Opens the database in `file`, and creates missing tables. With `afresh` its previous contents are deleted.
     pub(crate) fn open(file: &Path, afresh: bool) -> Result<Self> {
         let mut connection = Connection::open(file)?;
         let transaction = connection.transaction()?;
@@ -46,7 +46,7 @@ impl Store {
         Ok(Self { connection: Mutex::new(connection) })
     }
 
-    /// Stores `pages` and their links, all or none, in place of what was known of these pages.
+    /// Stores `pages` and their links, all or none, replacing what was known about these pages.
     ///
     /// Returns how many links were stored.
     pub(crate) fn insert(&self, pages: Vec<Page>) -> Result<usize> {

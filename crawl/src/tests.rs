@@ -1,4 +1,4 @@
-//! The crawler and the site together.
+//! Tests of the crawler on the site.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::store::Store;
 /// How many addresses the site has.
 const ALL: usize = 120 + 1 + 1 + 16; // pages, a text, a redirect, broken links
 
-/// Counts what a site is asked.
+/// Counts the requests to a site.
 #[derive(Default)]
 struct Requests {
     begun: AtomicUsize,
@@ -34,7 +34,7 @@ impl Requests {
         self.answered.load(SeqCst)
     }
 
-    /// Waits until so many were answered.
+    /// Waits until that many were answered.
     async fn reach(&self, answered: usize) {
         loop {
             let changed = self.changed.listen();
@@ -65,7 +65,7 @@ async fn count_requests(limit: usize) -> (Site, Arc<Requests>) {
     (site.await.unwrap(), requests)
 }
 
-/// A database in memory of that name, and a connection to look into it.
+/// A database in memory with that name, and a connection to inspect it.
 fn database(name: &str) -> (Store, Connection) {
     let file = format!("file:{name}?mode=memory&cache=shared");
     (Store::open(Path::new(&file), true).unwrap(), Connection::open(file).unwrap())
@@ -77,7 +77,7 @@ fn count(database: &Connection, table: &str) -> usize {
     count.try_into().unwrap()
 }
 
-/// Crawls the site in a hurry. Gives the counts of pages, redirects, broken links and links.
+/// Crawls the site fast. Returns the numbers of pages, redirects, broken links and links.
 fn crawl_site(concurrency: usize) -> [usize; 4] {
     let concurrency = NonZeroUsize::new(concurrency).unwrap();
     smol::block_on(async {
@@ -91,7 +91,7 @@ fn crawl_site(concurrency: usize) -> [usize; 4] {
     })
 }
 
-/// How many addresses were read.
+/// Returns how many addresses were read.
 fn read(report: &Report) -> usize {
     report.pages + report.redirects + report.broken
 }
@@ -116,17 +116,17 @@ fn a_stop_waits_for_what_is_in_flight_and_stores_it() {
             let stop = requests.reach(stop_after);
             let report = crawl(&site.url(), limit, store, stop).await.unwrap();
 
-            // All that was asked for was waited for, counted and stored.
+            // Everything that was requested was waited for, counted and stored.
             assert_eq!(requests.begun(), read(&report));
             assert_eq!(requests.answered(), read(&report));
             assert_eq!(count(&database, "pages"), read(&report));
             assert_eq!(count(&database, "links"), report.links);
 
-            // When the last page was asked for, the stop was not there yet.
+            // The stop had not come yet when the last page was requested.
             assert!(read(&report) >= stop_after);
             assert!(read(&report) < stop_after + concurrency, "{} were read", read(&report));
 
-            // The rest is known, as far as it was linked to.
+            // The other addresses are known, if there were links to them.
             assert!(report.left > 0);
             assert!(read(&report) + report.left <= ALL);
         });
@@ -150,7 +150,7 @@ fn an_error_of_the_database_stops_the_crawl_at_once() {
     const BATCH: usize = 50;
 
     smol::block_on(async {
-        // Requests after those for the first batch take for ever.
+        // Requests after those for the first batch take forever.
         let (site, requests) = count_requests(BATCH).await;
         let (store, database) = database("error");
         database

@@ -6,15 +6,15 @@ use hyper::Uri;
 
 /// The absolute http or https address of a page.
 ///
-/// Two that mean the same page are equal: the host is in lower case, a port that goes without saying
-/// is left out, there are no `.` and `..` in the path, and the fragment is gone.
+/// Two that mean the same page are equal: the host is in lower case, a default port is removed, there are no `.` and `..`
+/// in the path, and no fragment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Url(Uri);
 
 impl Url {
-    /// Reads an absolute address, if that is what `text` is.
+    /// Parses an absolute address, or returns `None` if `text` is none.
     ///
-    /// Addresses with a user name are refused: nothing here could log in.
+    /// Addresses with a user name are rejected: the crawler cannot log in.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let uri: Uri = tidy(text).parse().ok()?;
         let (scheme, default_port) = match uri.scheme_str()? {
@@ -35,10 +35,10 @@ impl Url {
         format!("{scheme}://{host}{port}{path}{query}").parse().ok().map(Self)
     }
 
-    /// Where the link `reference` on the page with this address leads, if that is a web page.
+    /// Returns where the link `reference` on the page with this address leads, if that is a web page.
     ///
-    /// This is what RFC 3986 says in section 5.2, with the forgiveness of browsers for blanks and
-    /// for characters that should have been escaped.
+    /// This follows RFC 3986, section 5.2. Like browsers, it tolerates blanks, and characters that should have been
+    /// escaped.
     pub(crate) fn join(&self, reference: &str) -> Option<Self> {
         let reference = tidy(reference);
         let scheme = self.0.scheme_str()?;
@@ -61,32 +61,32 @@ impl Url {
         }
     }
 
-    /// Tells whether both are on the same host and port, and are reached in the same way.
+    /// Returns whether both are on the same host and port, with the same scheme.
     pub(crate) fn is_on_site_of(&self, other: &Self) -> bool {
         self.0.scheme() == other.0.scheme() && self.0.authority() == other.0.authority()
     }
 
-    /// Tells whether this is an https address.
+    /// Returns whether this is an https address.
     pub(crate) fn is_secure(&self) -> bool {
         self.0.scheme_str() == Some("https")
     }
 
-    /// The host and the port, for the header that says which site is meant.
+    /// Returns the host and the port, for the `Host` header.
     pub(crate) fn authority(&self) -> &str {
         self.0.authority().map_or("", |authority| authority.as_str())
     }
 
-    /// The host, as what looks up names wants it: an IPv6 address without its brackets.
+    /// Returns the host as name lookups expect it: an IPv6 address without its brackets.
     pub(crate) fn host(&self) -> &str {
         self.0.host().unwrap_or("").trim_matches(['[', ']'])
     }
 
-    /// The port, written or not.
+    /// Returns the port, written or not.
     pub(crate) fn port(&self) -> u16 {
         self.0.port_u16().unwrap_or(if self.is_secure() { 443 } else { 80 })
     }
 
-    /// The path and the query, for the request.
+    /// Returns the path and the query, for the request.
     pub(crate) fn path_and_query(&self) -> &str {
         self.0.path_and_query().map_or("/", |path| path.as_str())
     }
@@ -98,14 +98,14 @@ impl fmt::Display for Url {
     }
 }
 
-/// Leaves the fragment and the blanks around out, and escapes what may not be in an address.
+/// Removes the fragment and surrounding blanks, and escapes what is not allowed in an address.
 fn tidy(text: &str) -> String {
     let text = text.trim_matches(|c: char| c <= ' ');
     let (text, _fragment) = text.split_once('#').unwrap_or((text, ""));
     let mut tidied = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            // Browsers leave these out: long addresses are sometimes wrapped.
+            // Browsers ignore these: long addresses are sometimes wrapped.
             b'\t' | b'\n' | b'\r' => {}
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => tidied.push(char::from(byte)),
             _ if b"-._~:/?[]@!$&'()*+,;=%".contains(&byte) => tidied.push(char::from(byte)),
@@ -115,14 +115,14 @@ fn tidy(text: &str) -> String {
     tidied
 }
 
-/// Tells whether a link begins with a scheme, as `mailto:` or `http:` are, and so is absolute.
+/// Returns whether a link begins with a scheme, such as `mailto:` or `http:`, and so is absolute.
 fn has_scheme(reference: &str) -> bool {
     let Some((scheme, _)) = reference.split_once(':') else { return false };
     scheme.starts_with(|c: char| c.is_ascii_alphabetic())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
-/// Follows the `.` and `..` in an absolute path. There is no way up from the root.
+/// Resolves the `.` and `..` in an absolute path. There is no way up from the root.
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();
@@ -138,7 +138,7 @@ fn without_dots(path: &str) -> String {
                 continue;
             }
         }
-        // What ends in dots is a folder.
+        // A path that ends in dots is a folder.
         if is_last {
             kept.push("");
         }
@@ -233,7 +233,7 @@ mod tests {
             ("g/../h", "http://a/b/c/h"),
             ("g;x=1/../y", "http://a/b/c/y"),
             ("g?y/../x", "http://a/b/c/g?y/../x"),
-            // What pages have besides.
+            // More that pages contain.
             (" https://e.org/a b ", "https://e.org/a%20b"),
             ("g?time=12:30", "http://a/b/c/g?time=12:30"),
             ("./g:h", "http://a/b/c/g:h"),
