@@ -1,8 +1,8 @@
 //! A deadline for calls that block: the number of threads stays limited, and stuck calls make no others late.
 //!
 //! A late call is dropped, but its thread cannot be stopped: it works until the function returns. So the thread keeps a
-//! permit until then, which comes with the function's input. The deadline of a call starts when the call has a permit, not
-//! while it waits for a thread that a stuck call occupies.
+//! permit until then, which comes with the function's input. The deadline of a call starts when the call has a permit,
+//! not while it waits for a thread that a stuck call occupies.
 
 use std::pin::pin;
 use std::sync::Arc;

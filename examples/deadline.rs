@@ -3,8 +3,8 @@
 //! The time starts when a call starts, not while its item waits for a free place. A full stage keeps upstream calls
 //! running, so if a call is late, the call itself was slow. A late call is dropped.
 //!
-//! A late call that blocks continues in its thread, and no longer counts against the stage's limit. In a `ThreadPool`, the
-//! deadlines of other calls run while they wait for that thread. The example `blocking_deadline` solves both.
+//! A late call that blocks continues in its thread, and no longer counts against the stage's limit. In a `ThreadPool`,
+//! the deadlines of other calls run while they wait for that thread. The example `blocking_deadline` solves both.
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ async fn main() {
 
     let theirs = stream::iter(0..100).map(step).buffer_unordered(2).map(step).buffer_unordered(2);
     match timeout(DEADLINE, theirs.count()).await {
-        Ok(count) => panic!("{count} items came out, though this is known to deadlock"),
+        Ok(count) => panic!("{count} items were yielded, although this is known to deadlock"),
         Err(_) => println!("buffer_unordered: no output for {DEADLINE:?}"),
     }
 

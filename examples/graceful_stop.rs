@@ -1,5 +1,5 @@
-//! Stops gracefully: nothing more is pulled, running calls get some time to finish, then the rest is dropped. The program
-//! reports how much that is, and returns unfinished jobs to the queue.
+//! Stops gracefully: nothing more is pulled, running calls get some time to finish, then the rest is dropped. The
+//! program reports how much that is, and returns unfinished jobs to the queue.
 //!
 //! `cargo run --example graceful_stop`
 

@@ -8,8 +8,8 @@ use futures_lite::future::or;
 use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 use smol::Timer;
 
-/// Redraws the stages on stderr while it is polled, and clears them when it is dropped. Draws nothing if stderr is not a
-/// terminal.
+/// Redraws the stages on stderr while it is polled, and clears them when it is dropped. Draws nothing if stderr is not
+/// a terminal.
 async fn show(monitor: &Monitor) {
     let style = ProgressStyle::with_template("{prefix:8} {bar:20} {msg}").expect("it is valid");
     let screen = MultiProgress::new();
@@ -55,7 +55,7 @@ fn main() {
 
     let show = async {
         show(&monitor).await;
-        unreachable!("it goes on for ever")
+        unreachable!("it never ends")
     };
     let stored = smol::block_on(or(stored.count(), show));
     assert_eq!(stored, 360);

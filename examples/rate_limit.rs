@@ -1,7 +1,7 @@
 //! Limits calls per second, in addition to calls at once, with the crate `governor`.
 //!
-//! The two limits are different. A server may accept 10 requests at once, but not more than 50 per second. How many calls at
-//! once that takes depends on how fast it answers.
+//! The two limits are different. A server may accept 10 requests at once, but not more than 50 per second. How many
+//! calls at once that takes depends on how fast it answers.
 
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};

@@ -711,7 +711,7 @@ pub trait FlowExt: Stream {
     /// # fn main() -> Result<(), std::io::Error> { futures_lite::future::block_on(async {
     /// let mut pages = pipe(["/a", "/b"]).map_concurrent(20, fetch).driven();
     /// while let Some(page) = pages.next().await {
-    ///     pages.alongside(store(page)).await?; // the fetches go on meanwhile
+    ///     pages.alongside(store(page)).await?; // the fetches keep running meanwhile
     /// }
     /// # Ok(()) }) }
     /// ```

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Collects the items that a pipeline had not finished when it was dropped.
 ///
 /// [`guard`](Self::guard) wraps an item. If the guard is dropped before the item has been [taken](Guarded::take) out of
-/// it, the item ends up here. So you can get back everything a pipeline holds, for example to return it to a queue: items
-/// that wait for a permit, a batch that is not full, outputs that nobody took, what a channel or another crate's adaptor
-/// holds. It does not matter how the pipeline ended: by a stop, an error, a panic or a timeout.
+/// it, the item ends up here. So you can get back everything a pipeline holds, for example to return it to a queue:
+/// items that wait for a permit, a batch that is not full, outputs that nobody took, what a channel or another crate's
+/// adaptor holds. It does not matter how the pipeline ended: by a stop, an error, a panic or a timeout.
 ///
 /// When to take an item out is up to the call. If the call takes it at its start, the items that come back are those
 /// that were not started. If it takes it after its work, unfinished items come back too, and their calls may have been

@@ -3,8 +3,8 @@
 //! `cargo run --release -p crawl` starts a small site of its own and crawls it.
 //! `cargo run --release -p crawl -- --help` lists the options.
 //!
-//! [`crawl`] is the whole pipeline. Each kind of work has a limit of its own: the network, the processor and the database.
-//! A stage that cannot keep up slows down the stages upstream of it.
+//! [`crawl`] is the whole pipeline. Each kind of work has a limit of its own: the network, the processor and the
+//! database. A stage that cannot keep up slows down the stages upstream of it.
 
 mod arguments;
 mod fetch;
@@ -40,8 +40,8 @@ use crate::url::Url;
 
 /// Crawls the site of `start`, with up to `concurrency` requests at once, until `stop` is ready.
 ///
-/// Then no more pages are requested, and those in flight are stored. A broken link is a result, and is counted. Only the
-/// database can fail, and that ends the crawl at once.
+/// Then no more pages are requested, and those in flight are stored. A broken link is a result, and is counted. Only
+/// the database can fail, and that ends the crawl at once.
 async fn crawl(
     start: &Url,
     concurrency: NonZeroUsize,

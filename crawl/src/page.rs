@@ -94,8 +94,8 @@ fn text_of(tag: &HTMLTag, parser: &Parser) -> Option<String> {
     Some(unescape(&words.join(" "))).filter(|title| !title.is_empty())
 }
 
-/// Replaces escapes by their characters, as far as addresses and titles need it: there are two thousand names, and these
-/// are the ones in use.
+/// Replaces escapes by their characters, as far as addresses and titles need it: there are two thousand names, and
+/// these are the ones in use.
 fn unescape(text: &str) -> String {
     let mut unescaped = String::with_capacity(text.len());
     let mut rest = text;

@@ -145,8 +145,8 @@ fn page(number: usize, host: &str) -> String {
     html + "</ul>\n"
 }
 
-/// Returns the numbers of the pages that a page links to: two children in a tree, so that all can be reached, and others
-/// from all over the site, some twice.
+/// Returns the numbers of the pages that a page links to: two children in a tree, so that all can be reached, and
+/// others from all over the site, some twice.
 fn targets(number: usize) -> Vec<usize> {
     let children = [2 * number + 1, 2 * number + 2].into_iter().filter(|child| *child < PAGES);
     let others = [7 * number + 3, 11 * number + 5, 13 * number + 8, number + 1, 7 * number + 3];

@@ -28,8 +28,8 @@ const CREATE: &str = "
 
 /// A database of pages. All its methods block.
 pub(crate) struct Store {
-    /// Behind a lock, so that the store can be shared with the threads that insert. Nobody ever waits for it, because only
-    /// one of them runs at a time.
+    /// Behind a lock, so that the store can be shared with the threads that insert. Nobody ever waits for it, because
+    /// only one of them runs at a time.
     connection: Mutex<Connection>,
 }
 

@@ -6,8 +6,8 @@ use hyper::Uri;
 
 /// The absolute http or https address of a page.
 ///
-/// Two that mean the same page are equal: the host is in lower case, a default port is removed, there are no `.` and `..`
-/// in the path, and no fragment.
+/// Two that mean the same page are equal: the host is in lower case, a default port is removed, there are no `.` and
+/// `..` in the path, and no fragment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Url(Uri);
 

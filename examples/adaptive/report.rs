@@ -173,7 +173,7 @@ impl Display for Scenario {
             Change::Slows => write!(f, "{knee} workers, half as fast, as at first")?,
         }
         if *longest_queue < usize::MAX {
-            write!(f, "; refuses when {longest_queue} wait")?;
+            write!(f, "; rejects when {longest_queue} wait")?;
         }
         if millis.0 < 20 {
             write!(f, "; {} to {} ms", millis.0, millis.1)?;

@@ -10,8 +10,8 @@ use super::policy::{Policy, Sample};
 /// that is [overloaded](super::Adaptive::overloaded), or exceeds a [timeout](Self::timeout). This leads users of one
 /// server to equal shares ([Chiu and Jain 1989]), and TCP has always done it ([Jacobson 1988]).
 ///
-/// Use it where a server rejects calls that are too much for it, and latency says little. Without rejections and without
-/// a timeout it goes to the upper end of its range, because it does not notice queues.
+/// Use it where a server rejects calls that are too much for it, and latency says little. Without rejections and
+/// without a timeout it goes to the upper end of its range, because it does not notice queues.
 ///
 /// [Chiu and Jain 1989]: https://doi.org/10.1016/0169-7552(89)90019-6
 /// [Jacobson 1988]: https://doi.org/10.1145/52324.52356

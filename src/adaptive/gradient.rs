@@ -4,13 +4,13 @@ use super::policy::{Policy, Sample};
 
 /// Gradient: a limit derived from how the current latency compares with the long-term average.
 ///
-/// Netflix's [concurrency-limits] calls this `Gradient2`. While calls take no more than 1.5 times the long-term average,
-/// the limit grows, by a fraction of the 4 calls that may queue. Otherwise it shrinks in proportion, to no less than
-/// half. An overload lowers it by a tenth.
+/// Netflix's [concurrency-limits] calls this `Gradient2`. While calls take no more than 1.5 times the long-term
+/// average, the limit grows, by a fraction of the 4 calls that may queue. Otherwise it shrinks in proportion, to no
+/// less than half. An overload lowers it by a tenth.
 ///
 /// Use it where latency drifts for reasons of its own, and an occasional queue does no harm. A queue that persists
-/// becomes part of the long-term average, so the limit gets used to it: this policy stops latency from *rising*. It does
-/// not remove the queue.
+/// becomes part of the long-term average, so the limit gets used to it: this policy stops latency from *rising*. It
+/// does not remove the queue.
 ///
 /// [concurrency-limits]: https://github.com/Netflix/concurrency-limits
 ///

@@ -44,8 +44,8 @@ pub struct Sample {
 /// # Panics
 ///
 /// A policy that panics changes nothing: the limit stays as it is, the permit is released, and the panic propagates
-/// where the permit was dropped. In a stage that is its poll, after the output of the call was kept. The policy is called
-/// again after the next call.
+/// where the permit was dropped. In a stage that is its poll, after the output of the call was kept. The policy is
+/// called again after the next call.
 ///
 /// # Examples
 ///

@@ -6,9 +6,10 @@ use super::policy::{Policy, Sample};
 
 /// Vegas: a limit derived from how many calls queue. This is the default.
 ///
-/// It knows how long a call takes without a queue. Together with how long calls take now, and how many are running, that
-/// tells how many of them queue, by [Little's law]: of 20 calls that take twice as long as they need, 10 are queued. TCP
-/// Vegas finds its sending rate this way ([Brakmo and Peterson 1995]), and so does Netflix's [concurrency-limits].
+/// It knows how long a call takes without a queue. Together with how long calls take now, and how many are running,
+/// that tells how many of them queue, by [Little's law]: of 20 calls that take twice as long as they need, 10 are
+/// queued. TCP Vegas finds its sending rate this way ([Brakmo and Peterson 1995]), and so does Netflix's
+/// [concurrency-limits].
 ///
 /// - Calls are grouped into **windows** of about as many calls as may run at once, or more if their latencies vary a
 ///   lot. A window begins when most calls that started under the previous limit have completed.

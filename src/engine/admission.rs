@@ -1,14 +1,15 @@
 //! When a stage may start a call, in cases that one comparison cannot decide.
 //!
-//! - An item is **in flight** from when it was admitted until its last output was yielded. The **window** bounds what is in
-//!   flight: it is as large as the limit unless the caller sets it. In input order a call without an output stays in
-//!   flight until its turn, so that places cannot pile up.
+//! - An item is **in flight** from when it was admitted until its last output was yielded. The **window** bounds what
+//!   is in flight: it is as large as the limit unless the caller sets it. In input order a call without an output stays
+//!   in flight until its turn, so that places cannot pile up.
 //! - The **limit** bounds the running calls, by number or by weight: those of this stage, or of all stages that share a
 //!   semaphore, where each call has a permit.
-//! - Before it is **admitted**, an item has to fit in the window. Then it may have to wait for its key, and then for the
-//!   limit. An item is pulled without a permit, because an upstream stage may need that permit to produce the item. Then
-//!   the item is **held** until there is a permit. At most one item is held, and at most one is **outside** the window:
-//!   while there is either, nothing is pulled. The one outside waits behind all in the window, because these make room.
+//! - Before it is **admitted**, an item has to fit in the window. Then it may have to wait for its key, and then for
+//!   the limit. An item is pulled without a permit, because an upstream stage may need that permit to produce the item.
+//!   Then the item is **held** until there is a permit. At most one item is held, and at most one is **outside** the
+//!   window: while there is either, nothing is pulled. The one outside waits behind all in the window, because these
+//!   make room.
 //! - A permit is released after its call was dropped. An inner stream releases it whenever it yielded an output: it
 //!   **pauses**, and takes a permit again to continue.
 //! - A stage takes no permit for an inner stream while it has an output to yield. So when it yields, it holds fewer
@@ -19,22 +20,23 @@
 //! A stage waits in the semaphore's line only while
 //!
 //! 1. it has something to start **in hand**: a held item that waits for nothing else, or a paused inner stream; and
-//! 2. it is **pending**. A stage whose turn ended with an output may not be polled for long, so it steps aside until it is
-//!    polled again. It keeps its place.
+//! 2. it is **pending**. A stage whose turn ended with an output may not be polled for long, so it steps aside until it
+//!    is polled again. It keeps its place.
 //!
-//! So a stage that is granted a permit needs nobody else in order to use it. It was woken, its poller polls what was woken,
-//! and the next turn takes the permit, because a turn starts calls before it yields. Permits are taken by running calls,
-//! which have all that they need and are polled, or are granted for a moment. So each one comes back, at any limit, no
-//! matter how many stages of one pipeline share the semaphore. And because only stages that can continue are ever ahead of
-//! others, they are served in the order in which they asked.
+//! So a stage that is granted a permit needs nobody else in order to use it. It was woken, its poller polls what was
+//! woken, and the next turn takes the permit, because a turn starts calls before it yields. Permits are taken by
+//! running calls, which have all that they need and are polled, or are granted for a moment. So each one comes back, at
+//! any limit, no matter how many stages of one pipeline share the semaphore. And because only stages that can continue
+//! are ever ahead of others, they are served in the order in which they asked.
 //!
-//! An item that waits for its key waits for a call that is running or held, and so for no other permit than that call's. An
-//! inner stream that waits for room in the window has no permit.
+//! An item that waits for its key waits for a call that is running or held, and so for no other permit than that
+//! call's. An inner stream that waits for room in the window has no permit.
 //!
-//! But a full stage does not poll everything that is woken: once it has kept an item of a plain stream, it polls nothing
-//! that an adaptor merges with that stream. A stage in there could be granted a permit that it cannot take before the full
-//! stage has one. So a stage that waits for a permit while its upstream was woken and cannot continue is **stuck**. It asks
-//! to be polled again. If a grant is still not claimed after some turns, it has that grant passed over.
+//! But a full stage does not poll everything that is woken: once it has kept an item of a plain stream, it polls
+//! nothing that an adaptor merges with that stream. A stage in there could be granted a permit that it cannot take
+//! before the full stage has one. So a stage that waits for a permit while its upstream was woken and cannot continue
+//! is **stuck**. It asks to be polled again. If a grant is still not claimed after some turns, it has that grant passed
+//! over.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -509,8 +511,8 @@ impl<I> Admission<I> {
         Some(needed / times)
     }
 
-    /// Stops listening. All listeners are told of a higher limit, so the notification need not be passed on, as dropping
-    /// a listener would.
+    /// Stops listening. All listeners are told of a higher limit, so the notification need not be passed on, as
+    /// dropping a listener would.
     fn stop_listening(&mut self) {
         if let Some(listener) = self.raised.take() {
             listener.discard();

@@ -1,12 +1,12 @@
 //! Inner streams that run ahead of what is yielded, in a window.
 //!
 //! An open inner stream has room for one output of its own in the window. More may wait while there is room. It
-//! **reserves** that room before it continues after an output, so that it is never held up on its way to the next: by then
-//! it may hold a lock that others wait for. If there is no room, it is **blocked** until an output of any stream was
-//! yielded, or all of its own were: the others may never leave room, and it must not wait for them.
+//! **reserves** that room before it continues after an output, so that it is never held up on its way to the next: by
+//! then it may hold a lock that others wait for. If there is no room, it is **blocked** until an output of any stream
+//! was yielded, or all of its own were: the others may never leave room, and it must not wait for them.
 //!
-//! An inner stream that ended leaves its outputs behind, and its slot to another one. In completion order its outputs are
-//! distinguished from those of the next by number: they come first.
+//! An inner stream that ended leaves its outputs behind, and its slot to another one. In completion order its outputs
+//! are distinguished from those of the next by number: they come first.
 
 use std::collections::VecDeque;
 use std::mem;

@@ -1,11 +1,11 @@
 //! Many upstreams at once.
 //!
-//! Each is held as a stage holds its one upstream, in a slot of its own, and polled only when it was woken. An advance is
-//! passed on to branches that were woken and answer. Branches that it passes over, and those that it advanced, are recorded
-//! and pulled next, woken or not.
+//! Each is held as a stage holds its one upstream, in a slot of its own, and polled only when it was woken. An advance
+//! is passed on to branches that were woken and answer. Branches that it passes over, and those that it advanced, are
+//! recorded and pulled next, woken or not.
 //!
-//! A branch that panics is queued like one that was woken: a stage continues with its other calls, or yields the error for
-//! which it dropped them.
+//! A branch that panics is queued like one that was woken: a stage continues with its other calls, or yields the error
+//! for which it dropped them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;

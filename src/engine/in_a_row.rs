@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use super::marks::Answer;
 
-/// The number of outputs in a row. Where calls are ready at once, other tasks wait for a few microseconds, and returning
-/// to an executor costs less than one or two instructions per output.
+/// The number of outputs in a row. Where calls are ready at once, other tasks wait for a few microseconds, and
+/// returning to an executor costs less than one or two instructions per output.
 const MOST: u32 = 128;
 
 /// How many polls there have been since the last one that was pending.

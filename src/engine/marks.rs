@@ -1,12 +1,12 @@
 //! How a stage tells its upstream stage what a poll is for, through whatever lies between them.
 //!
-//! A stage polls upstream with a waker of its own. While it does, a thread-local holds that waker's data pointer and the
-//! purpose of the poll: a pull, or some kind of *advance*. A stage is polled by another one exactly if the waker it is
-//! polled with is that one. Until it has ended, it then **answers**, and obeys the mark. Foreign combinators pass the waker
-//! on and know nothing about this.
+//! A stage polls upstream with a waker of its own. While it does, a thread-local holds that waker's data pointer and
+//! the purpose of the poll: a pull, or some kind of *advance*. A stage is polled by another one exactly if the waker it
+//! is polled with is that one. Until it has ended, it then **answers**, and obeys the mark. Foreign combinators pass
+//! the waker on and know nothing about this.
 //!
-//! The marks are restored when a poll of upstream ends, even by a panic. A pipeline inside a call is polled with the slot's
-//! waker, which no mark names.
+//! The marks are restored when a poll of upstream ends, even by a panic. A pipeline inside a call is polled with the
+//! slot's waker, which no mark names.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -33,8 +33,8 @@ pub(crate) enum Purpose {
     Look,
 }
 
-/// Each is in a cell of its own. Copied as a whole they cost more than everything else in a poll of upstream, because the
-/// processor stalls when it loads at once what was stored in parts.
+/// Each is in a cell of its own. Copied as a whole they cost more than everything else in a poll of upstream, because
+/// the processor stalls when it loads at once what was stored in parts.
 struct Marks {
     /// The data pointer of the waker with which a stage is polling upstream. It is only compared.
     poller: Cell<*const ()>,
@@ -129,8 +129,8 @@ impl Answers {
     }
 }
 
-/// The marks of one poll of upstream. On drop it records whether a stage answered, and restores the previous marks, even
-/// if the poll panics.
+/// The marks of one poll of upstream. On drop it records whether a stage answered, and restores the previous marks,
+/// even if the poll panics.
 pub(super) struct Asking<'a> {
     before: Before,
     answers: &'a mut Answers,

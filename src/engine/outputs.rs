@@ -10,8 +10,8 @@ use super::ahead::Taken;
 pub(super) struct Outputs<T> {
     is_ordered: bool,
 
-    /// Running calls, and ended calls whose output waits. In input order a call without an output counts until its turn,
-    /// so that places cannot pile up.
+    /// Running calls, and ended calls whose output waits. In input order a call without an output counts until its
+    /// turn, so that places cannot pile up.
     in_flight: usize,
 
     /// The place of the first call in flight, in input order, or of the first output that waits, in

@@ -1,8 +1,8 @@
 //! Items that wait for others of their key.
 //!
-//! A key is **taken** by the items that are running and by those that may run: up to `most` at once. All other items of the
-//! key wait in its queue, in their order. Whoever releases the key passes it to the first of them, which is then **ready**.
-//! So no item overtakes another with the same key.
+//! A key is **taken** by the items that are running and by those that may run: up to `most` at once. All other items of
+//! the key wait in its queue, in their order. Whoever releases the key passes it to the first of them, which is then
+//! **ready**. So no item overtakes another with the same key.
 //!
 //! Items are nodes of linked lists, which are reused: as much is allocated as ever waited at once.
 

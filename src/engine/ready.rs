@@ -4,38 +4,39 @@
 //! allocated, and any number of threads can push. The stage takes the whole stack at once and reverses it, which yields
 //! the order of the wakes.
 //!
-//! While the stage waits, a bit beside the stack says so. Whoever pushes a slot or wakes upstream sets the bit and wakes
-//! the stage; all others know that they need not.
+//! While the stage waits, a bit beside the stack says so. Whoever pushes a slot or wakes upstream sets the bit and
+//! wakes the stage; all others know that they need not.
 //!
 //! # Who wakes whom
 //!
-//! - A **slot's waker** (`SlotSignal`) counts the wake. If the slot was idle, meaning that the count was zero, it pushes
-//!   the slot's index onto the stack in `Signals`, and if the stage waits, wakes the stage's poller. A wake while the slot
-//!   is being polled only adds to the count. The poll sees that when it ends, and queues the slot for the next turn.
-//! - **Upstream** is polled with the stage's own waker (`Signals`), which counts the wake, and if the stage waits, wakes
-//!   the stage's poller.
-//! - The **poller** is whatever polled the stage last: a task, another stage's `Signals`, a slot of an outer pipeline. Its
-//!   waker is kept under a lock, which is taken only to replace the waker and to wake it. Whether the stage **waits** is
-//!   a bit beside the stack: the stage clears it when it is about to return `Pending`, and a wake that sets it again
-//!   wakes the poller.
+//! - A **slot's waker** (`SlotSignal`) counts the wake. If the slot was idle, meaning that the count was zero, it
+//!   pushes the slot's index onto the stack in `Signals`, and if the stage waits, wakes the stage's poller. A wake
+//!   while the slot is being polled only adds to the count. The poll sees that when it ends, and queues the slot for
+//!   the next turn.
+//! - **Upstream** is polled with the stage's own waker (`Signals`), which counts the wake, and if the stage waits,
+//!   wakes the stage's poller.
+//! - The **poller** is whatever polled the stage last: a task, another stage's `Signals`, a slot of an outer pipeline.
+//!   Its waker is kept under a lock, which is taken only to replace the waker and to wake it. Whether the stage
+//!   **waits** is a bit beside the stack: the stage clears it when it is about to return `Pending`, and a wake that
+//!   sets it again wakes the poller.
 //! - A **semaphore** wakes the poller directly, with the waker that the stage leaves in its line while it waits.
 //!
 //! # Why no wake is lost
 //!
-//! - *Stack and poller*: the bit is in the same atomic as the stack, and both sides read and write it in one operation. A
-//!   push or an upstream wake that comes after the stage cleared the bit finds it clear, and wakes the poller. One that
-//!   came before is seen when the stage checks once more. The bit is cleared even where it seems clear already, because a
-//!   waker need not make anything visible to the poll that answers it.
+//! - *Stack and poller*: the bit is in the same atomic as the stack, and both sides read and write it in one operation.
+//!   A push or an upstream wake that comes after the stage cleared the bit finds it clear, and wakes the poller. One
+//!   that came before is seen when the stage checks once more. The bit is cleared even where it seems clear already,
+//!   because a waker need not make anything visible to the poll that answers it.
 //! - *Another poller*: the stage stores its waker before it checks once more. A wake that took the previous waker has
 //!   released the lock by then, so that check sees it.
-//! - *Slot's count*: a poll loads the count when it begins, and if pending ends by exchanging exactly that count for zero.
-//!   So it sees what happened before each wake that it loaded (they are read-modify-writes, so one load synchronizes with
-//!   all of them). Any other wake makes the exchange fail or, if it comes later, finds zero. The count starts over before
-//!   it can overflow, and not at zero.
-//! - *A stale waker* of an earlier call in the slot wakes the present call: one wake too many, never one too few. The count
-//!   of a slot without a call is not zero, so a stale wake queues nothing.
-//! - *Upstream*: the stage loads the number of wakes before it polls upstream, and compares after registering its poller.
-//!   The number only grows, so nothing is cleared and nothing can be missed.
+//! - *Slot's count*: a poll loads the count when it begins, and if pending ends by exchanging exactly that count for
+//!   zero. So it sees what happened before each wake that it loaded (they are read-modify-writes, so one load
+//!   synchronizes with all of them). Any other wake makes the exchange fail or, if it comes later, finds zero. The
+//!   count starts over before it can overflow, and not at zero.
+//! - *A stale waker* of an earlier call in the slot wakes the present call: one wake too many, never one too few. The
+//!   count of a slot without a call is not zero, so a stale wake queues nothing.
+//! - *Upstream*: the stage loads the number of wakes before it polls upstream, and compares after registering its
+//!   poller. The number only grows, so nothing is cleared and nothing can be missed.
 //! - *Work that no wake announces* (a call that woke itself, one whose output was taken, an exhausted budget) makes the
 //!   stage wake its poller before it returns `Pending`.
 
@@ -62,7 +63,8 @@ const EMPTY: u32 = u32::MAX;
 /// As a waker, it is the one with which the stage polls its upstream.
 #[derive(Debug)]
 pub(crate) struct Signals {
-    /// The slot that was woken last, or [`EMPTY`], beside the bit [`AWAKE`]. Each slot links to the one woken before it.
+    /// The slot that was woken last, or [`EMPTY`], beside the bit [`AWAKE`]. Each slot links to the one woken before
+    /// it.
     newest: AtomicU32,
 
     /// How often upstream was woken, ever. The stage only loads it.
@@ -198,8 +200,8 @@ impl Wake for Signals {
     }
 }
 
-/// The call waits, in no list, and a wake has to queue it. Otherwise its slot is queued, being polled, about to be polled
-/// again in any case, or without a call: then a wake is only counted.
+/// The call waits, in no list, and a wake has to queue it. Otherwise its slot is queued, being polled, about to be
+/// polled again in any case, or without a call: then a wake is only counted.
 const IDLE: usize = 0;
 
 /// The signal of one slot, and its waker for as long as the slot lives.
@@ -211,8 +213,8 @@ pub(super) struct SlotSignal {
     /// How often the slot was woken since it was last idle, or [`IDLE`].
     wakes: AtomicUsize,
 
-    /// The next index in the list that this slot is in, of slots to poll or of vacant ones. Written by whoever lists the
-    /// slot, so by one at a time: the wake that took the state from idle, or the stage.
+    /// The next index in the list that this slot is in, of slots to poll or of vacant ones. Written by whoever lists
+    /// the slot, so by one at a time: the wake that took the state from idle, or the stage.
     next: AtomicU32,
 }
 

@@ -5,8 +5,8 @@ use crate::concurrency::{Concurrency, Limit};
 
 /// The limit of one stage.
 pub(super) struct Room<I> {
-    /// How many items may be in flight, if nothing else matters; otherwise zero, so that one comparison shows that there
-    /// is room.
+    /// How many items may be in flight, if nothing else matters; otherwise zero, so that one comparison shows that
+    /// there is room.
     plain: usize,
 
     admission: Option<Box<Admission<I>>>,

@@ -121,8 +121,8 @@ impl<C> Slots<C> {
     }
 
     /// Polls the call in a slot. If it has ended, it is dropped and its slot is vacant when this returns, and what it
-    /// holds must still be [taken](Self::take_hold). If it is pending, its wakers take over. If it yielded an output and
-    /// continues, it is in no list. If this panics, the call must still be [removed](Self::remove_panicked).
+    /// holds must still be [taken](Self::take_hold). If it is pending, its wakers take over. If it yielded an output
+    /// and continues, it is in no list. If this panics, the call must still be [removed](Self::remove_panicked).
     #[inline(always)]
     pub(super) fn poll<T>(
         &mut self,

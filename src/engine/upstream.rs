@@ -1,20 +1,20 @@
 //! How a stage holds its upstream: the two ways to poll it, and when to use them.
 //!
-//! A stage polls upstream in two ways: by a **pull** when there is room, and by an **advance** when there is none, so that
-//! upstream calls continue. Both are `poll_next` with the stage's own waker, and [`marks`](super::marks) tell the upstream
-//! stage which it is. A stage that is advanced does all that it does in a turn, but keeps its outputs, and returns
-//! `Pending` (or its failure, or `None` at its end).
+//! A stage polls upstream in two ways: by a **pull** when there is room, and by an **advance** when there is none, so
+//! that upstream calls continue. Both are `poll_next` with the stage's own waker, and [`marks`](super::marks) tell the
+//! upstream stage which it is. A stage that is advanced does all that it does in a turn, but keeps its outputs, and
+//! returns `Pending` (or its failure, or `None` at its end).
 //!
-//! Two kinds of advance go further. To **begin** is for a pipeline that has never been polled. It is not known yet which
-//! of its upstreams are stages, so plain sources are polled too. To **look** is for a stage that is paused with nothing in
-//! flight, which would not notice that a plain source has ended. A look does not pass through what can be stopped, so that
-//! no item is in the way of a stop.
+//! Two kinds of advance go further. To **begin** is for a pipeline that has never been polled. It is not known yet
+//! which of its upstreams are stages, so plain sources are polled too. To **look** is for a stage that is paused with
+//! nothing in flight, which would not notice that a plain source has ended. A look does not pass through what can be
+//! stopped, so that no item is in the way of a stop.
 //!
 //! Why no source is pulled past the bound:
 //!
-//! - Only what **answers** is advanced. An upstream counts as a plain source if all its stages have ended, or if it twice
-//!   gave neither an answer nor an item. (Twice, because `select` polls its two streams in turn, and an item may have come
-//!   from the other one.)
+//! - Only what **answers** is advanced. An upstream counts as a plain source if all its stages have ended, or if it
+//!   twice gave neither an answer nor an item. (Twice, because `select` polls its two streams in turn, and an item may
+//!   have come from the other one.)
 //! - If an advance produces an item all the same, because an adaptor merges a stage with a plain stream, the item is
 //!   **kept**: it is the next to be pulled, and until then nothing is advanced.
 //!
@@ -24,9 +24,9 @@
 //! - After an advance the next pull is always made, woken or not: there may be kept outputs that no wake announces.
 //!
 //! A stage that is **no engine** passes its poller's waker through, and the upstream stage answers for it. If it has
-//! something to yield that needs no item (a batch whose time is up, or that its first item filled), it must not yield it
-//! in an advance: the downstream stage would keep it, and advance nothing any more. It waits for the pull that follows. And
-//! it polls its upstream before it yields something, so that no two polls pass without an answer.
+//! something to yield that needs no item (a batch whose time is up, or that its first item filled), it must not yield
+//! it in an advance: the downstream stage would keep it, and advance nothing any more. It waits for the pull that
+//! follows. And it polls its upstream before it yields something, so that no two polls pass without an answer.
 
 use std::fmt;
 use std::pin::Pin;
@@ -271,8 +271,8 @@ impl<S: Stream<Item = T>, T> Upstream<S, T> {
         }
     }
 
-    /// Pulls or advances, for callers that do nothing else. If nothing arrives, the poller is woken when upstream is due
-    /// again.
+    /// Pulls or advances, for callers that do nothing else. If nothing arrives, the poller is woken when upstream is
+    /// due again.
     pub(crate) fn poll_next(
         mut self: Pin<&mut Self>,
         poller: &mut Poller,

@@ -1,9 +1,9 @@
 //! The total weight of the items in flight.
 //!
 //! An item counts from its admission until its output was yielded. In **completion order** these are the running calls,
-//! the items about to run, and the waiting outputs, which leave in the order in which they were kept. In **input order**
-//! these are all between the first place and the last. In both cases there is a queue of weights that is as long as what
-//! it stands for. When that gets shorter, the front of the queue is dropped.
+//! the items about to run, and the waiting outputs, which leave in the order in which they were kept. In **input
+//! order** these are all between the first place and the last. In both cases there is a queue of weights that is as
+//! long as what it stands for. When that gets shorter, the front of the queue is dropped.
 
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! Which stage is the bottleneck, derived from numbers alone.
 //!
-//! A bottleneck shows on both sides: stages upstream of it are held back, and stages downstream of it wait for items. So
-//! what counts is the share of its time that each stage spent on what it alone is responsible for: its calls, its
+//! A bottleneck shows on both sides: stages upstream of it are held back, and stages downstream of it wait for items.
+//! So what counts is the share of its time that each stage spent on what it alone is responsible for: its calls, its
 //! permits, its polls. Shares are of the whole run, so effects at its start and its end weigh as little as they last.
 
 use std::fmt;
@@ -61,8 +61,8 @@ pub struct Bottleneck {
     /// everything else is more than 20 times as fast, which is too far away to tell.
     pub needed: Option<usize>,
 
-    /// The stage that would be the next bottleneck. `None` if that is the source, the consumer or the thread, or too far
-    /// away to tell.
+    /// The stage that would be the next bottleneck. `None` if that is the source, the consumer or the thread, or too
+    /// far away to tell.
     pub next: Option<String>,
 
     /// Items pulled per second, over the whole run.
@@ -123,13 +123,13 @@ const BRIEF: Duration = Duration::from_millis(1);
 impl Snapshot {
     /// Finds what slows the pipeline down the most.
     ///
-    /// It compares the shares of [`Times`](super::Times) over the whole time in which the pipeline was observed. Returns
-    /// `None` if that is too short, if nothing stands out, or if the monitor takes no times.
+    /// It compares the shares of [`Times`](super::Times) over the whole time in which the pipeline was observed.
+    /// Returns `None` if that is too short, if nothing stands out, or if the monitor takes no times.
     ///
     /// The stages of a pipeline must have been created in the order of the pipeline. Use a monitor of its own for each
-    /// kind of pipeline. If a pipeline has several tasks, with a [`prefetch`](crate::FlowExt::prefetch) between them, it
-    /// is still one, but a [busy](BottleneckKind::Busy) stage in one task is assumed to block upstream stages in other
-    /// tasks too.
+    /// kind of pipeline. If a pipeline has several tasks, with a [`prefetch`](crate::FlowExt::prefetch) between them,
+    /// it is still one, but a [busy](BottleneckKind::Busy) stage in one task is assumed to block upstream stages in
+    /// other tasks too.
     ///
     /// # Examples
     ///
@@ -584,7 +584,7 @@ mod tests {
         // Fewer items than the limit.
         let few = stage("a", 250, FULL).with_calls(200, 1000);
         assert_eq!(found([few]), is(BottleneckKind::HeadOfLine, "a"));
-        // As many as may, and none of them is over yet.
+        // As many as may run, and none of them has completed yet.
         let hang = StageSnapshot { running: 8, ..stage("a", 8, FULL) }.with_calls(0, 0);
         assert_eq!(found([hang]), is(BottleneckKind::Limit, "a"));
     }

@@ -88,10 +88,9 @@ impl Monitor {
     ///
     /// Total times are in microseconds because a counter of `metrics` is an integer. Use them for rates: in PromQL,
     /// `rate(flowlet_stage_time_microseconds_total{state="calls"}[1m]) / 1e6` is the share of its time in which a stage
-    /// waited for its calls, and
-    /// `rate(flowlet_call_duration_microseconds_total[1m]) / rate(flowlet_calls_timed_total[1m])` is the mean duration of
-    /// a call in microseconds. There is no metric for [`per_second`](StageSnapshot::per_second), because
-    /// `rate(flowlet_outputs_yielded_total[10s])` is the same.
+    /// waited for its calls, and `rate(flowlet_call_duration_microseconds_total[1m]) /
+    /// rate(flowlet_calls_timed_total[1m])` is the mean duration of a call in microseconds. There is no metric for
+    /// [`per_second`](StageSnapshot::per_second), because `rate(flowlet_outputs_yielded_total[10s])` is the same.
     ///
     /// If two monitors have stages with the same names, tell them apart with labels: see
     /// [`export_with`](Self::export_with).

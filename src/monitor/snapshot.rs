@@ -97,8 +97,8 @@ pub struct StageSnapshot {
     /// Calls that were dropped while running, and items and outputs that were dropped while waiting.
     pub dropped: u64,
 
-    /// Outputs per second over the last ten seconds, or since the first output if that is more recent, in pipelines that
-    /// are still running.
+    /// Outputs per second over the last ten seconds, or since the first output if that is more recent, in pipelines
+    /// that are still running.
     pub per_second: f64,
 
     /// The durations of completed calls, from their start to their end.

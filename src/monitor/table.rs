@@ -197,7 +197,7 @@ fn losses(stage: &StageSnapshot, name: &str, f: &mut fmt::Formatter<'_>) -> fmt:
 }
 
 impl Snapshot {
-    /// Says in a few words what a stage does with its time.
+    /// Describes in a few words how a stage spends its time.
     pub(crate) fn stage_in_short(&self, stage: &StageSnapshot) -> String {
         let times = &stage.time;
         let waits = [
@@ -223,7 +223,7 @@ impl Snapshot {
         text
     }
 
-    /// Says in a few words what a stage yields.
+    /// Describes in a few words what a stage yields.
     pub(crate) fn outputs_in_short(&self, stage: &StageSnapshot) -> String {
         let outputs = format!("{} out", count(stage.yielded));
         match per_second(self, stage) {

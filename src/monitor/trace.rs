@@ -16,8 +16,8 @@ impl Monitor {
     /// Call it from a timer, or when a pipeline has ended. Nothing is emitted in between, so it does not slow the
     /// pipeline down. If no subscriber is interested in the events, it does nothing.
     ///
-    /// The target is `flowlet::monitor`, the level `INFO`, and the message "numbers of a stage". The fields are those of
-    /// a [`StageSnapshot`]: its name as `stage`, nested fields as `time.upstream` and `calls.p99`, times in seconds.
+    /// The target is `flowlet::monitor`, the level `INFO`, and the message "numbers of a stage". The fields are those
+    /// of a [`StageSnapshot`]: its name as `stage`, nested fields as `time.upstream` and `calls.p99`, times in seconds.
     /// Missing values are left out: the limit of a point, times if the monitor takes none, durations before a call has
     /// completed.
     ///

@@ -80,8 +80,8 @@ where
 }
 
 pin_project! {
-    /// Inner stream of an [`Expand`] or a [`TryExpand`](crate::TryExpand) that is a future: yields the items of what the
-    /// future resolves to.
+    /// Inner stream of an [`Expand`] or a [`TryExpand`](crate::TryExpand) that is a future: yields the items of what
+    /// the future resolves to.
     ///
     /// # Examples
     ///

@@ -119,8 +119,8 @@ styles! {
     where [S: Stream, F: FnMut(S::Item) -> Fut + Clone, Fut: CallFuture<Output = Option<V>>]
     by |stream| stream.filter_map_concurrent(limit, f);
 
-    /// Calls `f` on every value, with up to `limit` calls running at once, and yields the outputs that are `Some`, up to
-    /// the first error: see [`TryFlowExt::try_filter_map_concurrent`].
+    /// Calls `f` on every value, with up to `limit` calls running at once, and yields the outputs that are `Some`, up
+    /// to the first error: see [`TryFlowExt::try_filter_map_concurrent`].
     fn try_filter_map_concurrent(limit: impl Into<Concurrency> = limit.into().checked(); f: F);
 
     flow [V: Send + 'static, E: Send + 'static] Result<V, E> => [F, Fut, W] Result<W, E>

@@ -17,9 +17,9 @@ use crate::size_hint::SizeHint;
 /// [`expand_concurrent`](crate::FlowExt::expand_concurrent), which needs no entries.
 ///
 /// Each item comes with an [`Entry`]. Pass it along with the item, up to the stage that knows the next items, and add
-/// them there: [`entry.expand(items)`](Entry::expand). An item is done when its entry is dropped: after it was expanded,
-/// or by a filter, an error, a panic or a cancelled call. The stream ends when no item is waiting and no entry is alive.
-/// So the end is never missed, and never comes too early, because only entries can add items.
+/// them there: [`entry.expand(items)`](Entry::expand). An item is done when its entry is dropped: after it was
+/// expanded, or by a filter, an error, a panic or a cancelled call. The stream ends when no item is waiting and no
+/// entry is alive. So the end is never missed, and never comes too early, because only entries can add items.
 ///
 /// # Order
 ///
@@ -28,9 +28,9 @@ use crate::size_hint::SizeHint;
 ///
 /// # Bound
 ///
-/// The limits of the stages bound how many items are in progress. Nothing bounds how many are waiting: the calls that add
-/// items are the ones that free room, so if they waited for room, they would wait for themselves. Where too many wait,
-/// [`Entry::try_push`] returns the item instead of adding it.
+/// The limits of the stages bound how many items are in progress. Nothing bounds how many are waiting: the calls that
+/// add items are the ones that free room, so if they waited for room, they would wait for themselves. Where too many
+/// wait, [`Entry::try_push`] returns the item instead of adding it.
 ///
 /// The frontier does not remember items. If an item can be found twice, keep a set.
 ///
@@ -38,8 +38,8 @@ use crate::size_hint::SizeHint;
 ///
 /// Do not keep an entry in anything that waits for more items or for the end: a batch that is not full, a `collect`, a
 /// variable outside the pipeline. The stream would wait for the entry, and the entry for the stream. This cannot be
-/// detected, because an entry in a batch looks like one whose call is slow. So expand or drop the entry before the batch.
-/// That is why [`expand`](Entry::expand) consumes it.
+/// detected, because an entry in a batch looks like one whose call is slow. So expand or drop the entry before the
+/// batch. That is why [`expand`](Entry::expand) consumes it.
 ///
 /// # Drop
 ///

@@ -1,8 +1,8 @@
 //! An upstream that grows while it is processed.
 //!
-//! It answers as a stage does: its own upstream is polled in every poll, even while found items are taken and nothing is
-//! pulled. An error that arrives then goes first. In an advance any item goes first: the downstream stage decides what a
-//! kept item means.
+//! It answers as a stage does: its own upstream is polled in every poll, even while found items are taken and nothing
+//! is pulled. An error that arrives then goes first. In an advance any item goes first: the downstream stage decides
+//! what a kept item means.
 
 use std::fmt;
 use std::pin::Pin;

@@ -135,9 +135,9 @@ macro_rules! weighed_by {
         /// Bounds the total weight of the calls instead of their number, where `weight` returns the weight of an item.
         ///
         /// Together the running calls weigh at most as much as the limit. So do all items between pulled and yielded,
-        /// unless the limit has a [window](crate::Concurrency::window). With a [`Semaphore`](crate::Semaphore) each call
-        /// takes as many permits as its item weighs, so several stages can share one budget. An item that is heavier
-        /// than the limit runs alone.
+        /// unless the limit has a [window](crate::Concurrency::window). With a [`Semaphore`](crate::Semaphore) each
+        /// call takes as many permits as its item weighs, so several stages can share one budget. An item that is
+        /// heavier than the limit runs alone.
         ///
         /// `weight` is called once for each item, before its call. Items that weigh 0 are not bounded:
         /// `|item| item.len().max(1)` bounds their number too.

@@ -16,10 +16,10 @@ use crate::source::via;
 /// [`TryFlowExt::try_flat_map_concurrent`](crate::TryFlowExt::try_flat_map_concurrent) takes a function that returns
 /// one. `Via` says which of these it is, and is inferred. The trait is sealed.
 ///
-/// Inner streams always yield `Result`s, and their errors are the stage's. A function that opens a body and then streams
-/// it, such as `async fn open(key) -> Result<impl Stream<Item = Result<Bytes, E>>, E>`, can fail the stage in either
-/// half. Add `.map(Ok)` to a stream that cannot fail. The items of an iterable that a future resolves to are outputs,
-/// whatever they are.
+/// Inner streams always yield `Result`s, and their errors are the stage's. A function that opens a body and then
+/// streams it, such as `async fn open(key) -> Result<impl Stream<Item = Result<Bytes, E>>, E>`, can fail the stage in
+/// either half. Add `.map(Ok)` to a stream that cannot fail. The items of an iterable that a future resolves to are
+/// outputs, whatever they are.
 ///
 /// # Examples
 ///

@@ -1,7 +1,7 @@
 /// An item of a stream of `Result`s, which is a [`Result`].
 ///
-/// The `try_` stages require it, in addition to a stream of `Result`s, so that the compiler can explain what to write if
-/// a stream yields something else. The trait is sealed.
+/// The `try_` stages require it, in addition to a stream of `Result`s, so that the compiler can explain what to write
+/// if a stream yields something else. The trait is sealed.
 ///
 /// # Examples
 ///

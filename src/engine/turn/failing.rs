@@ -1,20 +1,20 @@
 //! How a stage fails.
 //!
 //! If outputs can [fail](Call::fails) their stage, as errors do in the `try_` stages, a failure ends it the moment the
-//! engine gets it, in a pull or in an advance. Calls are dropped, then waiting outputs, then the held item, then upstream,
-//! and the failure is the last output. `fail` is the one place for that. If the limit says so, calls
+//! engine gets it, in a pull or in an advance. Calls are dropped, then waiting outputs, then the held item, then
+//! upstream, and the failure is the last output. `fail` is the one place for that. If the limit says so, calls
 //! [finish](super::finishing) first.
 //!
-//! - In **input order** only what comes after the failure is dropped. Earlier calls continue, earlier items that wait for
-//!   their key start, and a failure of one of them cuts again. Slots whose calls were dropped may still be queued, and are
-//!   skipped. They are in no list of vacant slots, so they are not reused.
-//! - A **failed item** from upstream becomes a call that ends at its first poll. It needs neither room nor a permit: a full
-//!   stage finds it as the kept item of an advance.
-//! - So that it gets there, a failure with nothing before it is yielded in an **advance** too. It is the only output that
-//!   is. A downstream stage that is no `try_` stage keeps it as it keeps any item, and may stop advancing: nothing upstream
-//!   is left that could continue.
-//! - A **panic** of what is dropped is caught. It resumes when everything is dropped and the failure is in its place, so
-//!   that the next poll yields the failure.
+//! - In **input order** only what comes after the failure is dropped. Earlier calls continue, earlier items that wait
+//!   for their key start, and a failure of one of them cuts again. Slots whose calls were dropped may still be queued,
+//!   and are skipped. They are in no list of vacant slots, so they are not reused.
+//! - A **failed item** from upstream becomes a call that ends at its first poll. It needs neither room nor a permit: a
+//!   full stage finds it as the kept item of an advance.
+//! - So that it gets there, a failure with nothing before it is yielded in an **advance** too. It is the only output
+//!   that is. A downstream stage that is no `try_` stage keeps it as it keeps any item, and may stop advancing: nothing
+//!   upstream is left that could continue.
+//! - A **panic** of what is dropped is caught. It resumes when everything is dropped and the failure is in its place,
+//!   so that the next poll yields the failure.
 
 use futures_lite::Stream;
 
@@ -50,8 +50,8 @@ where
         }
     }
 
-    /// Fails: drops upstream and the calls that are not before the one in a slot, at `place`, then keeps `value` as the last
-    /// output.
+    /// Fails: drops upstream and the calls that are not before the one in a slot, at `place`, then keeps `value` as the
+    /// last output.
     #[cold]
     pub(super) fn fail(&mut self, index: u32, place: usize, value: U) {
         self.work.tell(Event::Ended(index, Ended::Failed));

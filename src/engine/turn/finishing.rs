@@ -1,9 +1,9 @@
 //! How a stage fails whose calls finish first.
 //!
-//! From its first failure on nothing starts: upstream is dropped, and so are the items that wait for their calls. Running
-//! calls continue as if nothing had happened, and their outputs are yielded. The one that failed leaves the stage like a
-//! call without outputs left. Failures are kept apart. They are yielded when nothing is in flight: all of them, in the order
-//! in which they occurred, and in an advance too.
+//! From its first failure on nothing starts: upstream is dropped, and so are the items that wait for their calls.
+//! Running calls continue as if nothing had happened, and their outputs are yielded. The one that failed leaves the
+//! stage like a call without outputs left. Failures are kept apart. They are yielded when nothing is in flight: all of
+//! them, in the order in which they occurred, and in an advance too.
 
 use futures_lite::Stream;
 

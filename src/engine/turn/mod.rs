@@ -3,43 +3,43 @@
 //! Each `poll_next` is one turn, and ends with the first output that it can yield:
 //!
 //! 1. **Start.** While there is room, an item is pulled, and its call is created and polled at once.
-//! 2. **Continue.** The calls that were due when the turn began are polled, oldest first, once each. A call is due if it was
-//!    woken, or can continue after an output. Then step 1 is repeated, in the room that there is by now.
-//! 3. **Advance** upstream if there is no room. Not if this turn makes room by yielding an output: then the next turn pulls,
-//!    which is an advance and more. The output of an open inner stream makes no room, so a flat map advances before step
-//!    2.
-//! 4. **Yield** an output that waits, or a failure that waited for calls to finish, or end, or wait.
+//! 2. **Continue.** The calls that were due when the turn began are polled, oldest first, once each. A call is due if
+//!    it was woken, or can continue after an output. Then step 1 is repeated, in the room that there is by now.
+//! 3. **Advance** upstream if there is no room. If this turn makes room by yielding an output, that is left to the next
+//!    turn, which pulls: that does all that an advance does. The output of an open inner stream makes no room, so a
+//!    flat map advances before step 2.
+//! 4. **Yield** a waiting output, or a failure that waited for calls to finish. If there is neither, end or wait.
 //!
-//! An output is **direct or kept**. Either the poll that got it yields it, and no user code runs in between, or it waits in
-//! `outputs`, where no panic can lose it. It waits in an advance, behind other waiting outputs, until its turn in input
-//! order, and while a permit is released, which wakes others.
+//! An output is **direct or kept**. Either the poll that got it yields it, and no user code runs in between, or it
+//! waits in `outputs`, where no panic can lose it. It waits in an advance, behind other waiting outputs, until its turn
+//! in input order, and while a permit is released, which wakes others.
 //!
-//! If new calls and due calls both have outputs at once, they take turns: a turn that yielded the output of a new call while
-//! others were due is followed by one that continues due calls first. Open inner streams take turns too, one output each,
-//! because one that yielded an output is queued behind all that are due. So nothing keeps anything else waiting for more
-//! than a round.
+//! If new calls and due calls both have outputs at once, they take turns: a turn that yielded the output of a new call
+//! while others were due is followed by one that continues due calls first. Open inner streams take turns too, one
+//! output each, because one that yielded an output is queued behind all that are due. So nothing keeps anything else
+//! waiting for more than a round.
 //!
-//! If there is nothing but open inner streams, with nothing to start or to advance, a turn continues the first that is due,
-//! and need not split its budget.
+//! If there is nothing but open inner streams, with nothing to start or to advance, a turn continues the first that is
+//! due, and need not split its budget.
 //!
 //! Most turns are **plain**: of a stage in completion order with a limit of its own, not in an advance, while no output
 //! waits. A plain turn need not check for any of that, and is compiled separately.
 //!
-//! All stages of a pipeline share one budget: 128 calls are polled or started in a poll of the task. A stage's poller tells
-//! it what is left, and is told what is left afterwards. If calls are due, half of the budget is theirs, and half is for new
-//! calls and upstream stages. When it is used up, the stage wakes itself and returns to its poller. Neither half is ever
-//! empty, but nobody gets a second one in a turn: if a stage polled its upstream stage twice on an exhausted budget, each
-//! stage would double the work of everything upstream.
+//! All stages of a pipeline share one budget: 128 calls are polled or started in a poll of the task. A stage's poller
+//! tells it what is left, and is told what is left afterwards. If calls are due, half of the budget is theirs, and half
+//! is for new calls and upstream stages. When it is used up, the stage wakes itself and returns to its poller. Neither
+//! half is ever empty, but nobody gets a second one in a turn: if a stage polled its upstream stage twice on an
+//! exhausted budget, each stage would double the work of everything upstream.
 //!
-//! How a stage fails is in `failing`, and in `finishing` if its calls finish first. Limits that are more than a number are in
-//! `admitting`, and inner streams in a window in `running_ahead`.
+//! How a stage fails is in `failing`, and in `finishing` if its calls finish first. Limits that are more than a number
+//! are in `admitting`, and inner streams in a window in `running_ahead`.
 //!
 //! # Panics
 //!
 //! User code runs in polls of calls, in drops of calls, in the stage's function and in upstream. A call that panics is
-//! dropped at once, its slot is vacated, its place ends, and its permit is released. Dropping the `Turn` does that; every turn
-//! that ends without a panic forgets it. No output can be lost, because each is yielded at once, or kept before other user
-//! code runs. Upstream is polled again.
+//! dropped at once, its slot is vacated, its place ends, and its permit is released. Dropping the `Turn` does that;
+//! every turn that ends without a panic forgets it. No output can be lost, because each is yielded at once, or kept
+//! before other user code runs. Upstream is polled again.
 
 mod admitting;
 mod failing;
@@ -64,8 +64,8 @@ use crate::event::{Ended, Event, State};
 
 /// The working state of a turn.
 ///
-/// A `PLAIN` one is for a stage in completion order with a limit of its own, in which no output waits, and is not an
-/// advance. So each output leaves at once, and no foreign code runs before that. Most turns are plain, and need not check
+/// A `PLAIN` turn is no advance, and belongs to a stage in completion order with a limit of its own, in which no output
+/// waits. So each output leaves at once, and no foreign code runs before that. Most turns are plain, and need not check
 /// for the rest.
 pub(super) struct Turn<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> {
     core: &'a mut Core<I, C, U>,
@@ -80,7 +80,7 @@ pub(super) struct Turn<'a, S, I, C, U, W: Work<I>, const PLAIN: bool> {
     /// How many calls may still be polled or started.
     budget: usize,
 
-    /// How many calls are paused since before this turn, so that they may go on in it.
+    /// How many calls are paused since before this turn, so that they may continue in it.
     resumable: usize,
 
     /// Whether it yields an output that it has just got, for a monitor.
