@@ -8,6 +8,7 @@ use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 
+use crate::lenient::Lenient;
 use crate::link::Link;
 use crate::{Error, Runtime};
 
@@ -230,7 +231,7 @@ impl Connector {
     async fn connect(&self) -> lapin::Result<Link> {
         let properties = ConnectionProperties::default()
             .with_executor(self.runtime.clone())
-            .with_reactor(async_reactor_trait::AsyncIo)
+            .with_reactor(Lenient)
             .with_connection_name("flowlet-amqp".into());
         let trust = OwnedTLSConfig { cert_chain: self.ca_certificates.clone(), identity: None };
         let uri = self.uri.clone();

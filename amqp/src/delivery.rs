@@ -167,7 +167,10 @@ impl Ticket {
         let acker = self.acker.take().expect("it is answered once");
         let ack = pin!(acker.ack(BasicAckOptions::default()));
         match self.link.answer(ack).await {
-            Ok(true) => Ok(()),
+            Ok(true) => {
+                self.source.count_answer();
+                Ok(())
+            }
             Ok(false) | Err(_) => Err(Error::Lost),
         }
     }

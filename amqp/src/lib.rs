@@ -8,12 +8,15 @@ mod deliveries;
 mod delivery;
 mod error;
 mod headers;
+mod intake;
+mod lenient;
 mod link;
 mod message;
 mod outlet;
 mod publisher;
 mod queue;
 mod runtime;
+mod setbacks;
 mod source;
 pub mod worker;
 

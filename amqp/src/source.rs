@@ -1,5 +1,6 @@
 //! Where deliveries come from, and where they go when they are rejected.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_lite::StreamExt;
@@ -17,6 +18,8 @@ pub(crate) struct Source {
     link: Mutex<Option<Arc<Link>>>,
     /// The consumer on it, until it is cancelled.
     session: Mutex<Option<Session>>,
+    /// How many jobs were acked.
+    answers: AtomicU64,
 }
 
 /// A consumer and the link that it is on.
@@ -28,7 +31,8 @@ pub(crate) struct Session {
 
 impl Source {
     pub(crate) fn new(queue: String, dead_letters: Outlet) -> Self {
-        Self { queue, dead_letters, link: Mutex::new(None), session: Mutex::new(None) }
+        let (link, session) = (Mutex::new(None), Mutex::new(None));
+        Self { queue, dead_letters, link, session, answers: AtomicU64::new(0) }
     }
 
     pub(crate) fn queue(&self) -> &str {
@@ -37,6 +41,14 @@ impl Source {
 
     pub(crate) fn dead_letters(&self) -> &Outlet {
         &self.dead_letters
+    }
+
+    pub(crate) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_answer(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn set_session(&self, session: Session) {

@@ -21,7 +21,7 @@ use self::job::Jobs;
 use self::summary::Counts;
 use self::turns::CameBack;
 use crate::broker::Connector;
-use crate::deliveries::Intake;
+use crate::intake::Intake;
 use crate::link::Link;
 use crate::outlet::Outlet;
 use crate::source::Source;

@@ -54,6 +54,18 @@ impl Frame {
         to.write_all(&bytes)
     }
 
+    pub(crate) fn method(channel: u16, payload: &[u8]) -> Self {
+        Self { kind: METHOD, channel, payload: payload.to_vec() }
+    }
+
+    pub(crate) fn header(channel: u16, payload: &[u8]) -> Self {
+        Self { kind: HEADER, channel, payload: payload.to_vec() }
+    }
+
+    pub(crate) fn body(channel: u16, payload: &[u8]) -> Self {
+        Self { kind: BODY, channel, payload: payload.to_vec() }
+    }
+
     /// The ack of one message.
     pub(crate) fn ack(channel: u16, tag: u64) -> Self {
         let mut payload = vec![0, 60, 0, 80];

@@ -10,6 +10,7 @@ mod deliveries;
 mod failures;
 mod frames;
 mod job;
+mod odd;
 mod process;
 mod proxy;
 mod publisher;
@@ -49,6 +50,8 @@ const SHARED: &[Shared] = tests![
     failures::dead_letters_go_by_an_exchange,
     failures::what_the_broker_refuses_is_an_error,
     failures::an_output_queue_that_is_deleted_is_declared_again,
+    odd::messages_that_are_not_utf_8_are_jobs_like_others,
+    odd::a_message_that_ends_its_connection_goes_alone,
     deliveries::answers_come_in_any_order,
     deliveries::batches_are_acked_after_their_commit,
     deliveries::a_broken_payload_does_not_reach_the_stream,
