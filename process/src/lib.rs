@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
+#![allow(clippy::test_attr_in_doctest, reason = "some examples show how to test")]
 
 #[cfg(unix)]
 mod unix;
 
 #[cfg(unix)]
 pub use self::unix::{
-    AnyFunction, Builder, Command, Error, Function, InProcess, ProcessPool, in_process, worker,
+    AnyFunction, Builder, Command, Error, Function, InProcess, ProcessPool, in_process, is_worker,
+    worker,
 };
 
 // Alone, so that it is the one message that is shown.

@@ -82,7 +82,7 @@ fn they_can_be_shown() {
     assert_eq!(format!("{:?}", double(1)), "InProcess(Waiting)");
     assert_eq!(format!("{pool:?}"), "ProcessPool { size: 2, alive: 0, idle: 0, waiting: 0 }");
     let builder = ProcessPool::builder().size(2);
-    assert_eq!(format!("{builder:?}"), "Builder { size: Some(2), start_limit: 60s, .. }");
+    assert_eq!(format!("{builder:?}"), "Builder { size: 2, start_limit: 60s, .. }");
     assert_eq!(format!("{DOUBLE:?}"), "Function(double: fn(u8) -> u8)");
     let any: &dyn AnyFunction = &DOUBLE;
     assert_eq!(format!("{any:?}"), "Function(double: fn(u8) -> u8)");

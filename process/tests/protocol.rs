@@ -66,6 +66,7 @@ fn main() {
         workers_that_end_as_soon_as_they_are_there,
         answers_that_are_none,
         answers_that_break_off,
+        answers_that_are_too_long,
         answers_that_come_too_early,
         answers_to_another_call,
         answers_that_do_not_decode,
@@ -291,7 +292,7 @@ fn a_worker_that_forgot_to_be_one_starts_no_others() {
 /// The argument that marks a worker.
 const MARK: &str = "--flowlet-process-worker";
 
-const HELLO: &[u8] = b"flowlet worker, protocol 1";
+const HELLO: &[u8] = b"flowlet worker, protocol 2";
 
 /// A frame that belongs to the first call.
 fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -406,15 +407,30 @@ fn answers_that_are_none() {
 }
 
 fn answers_that_break_off() {
-    // As long as can be: no memory is taken for what has not come.
-    let lengths = [100, u64::from(u32::MAX), i64::MAX as u64, u64::MAX];
-    for length in lengths {
+    // As long as is allowed: no memory is taken for what has not come.
+    for length in [100, 1u64 << 30] {
         let start = [&[3][..], &[0; 8], &length.to_le_bytes(), &[0; 50]].concat();
         for cut in [start.len(), 17, 5] {
             let pool = pool_of_fakes(&format!("r\n{}x9\n", write(&start[..cut])));
             let error = block_on(in_process(&pool, DOUBLE)(1)).unwrap_err();
             let Error::Died { status, .. } = &error else { panic!("{error}") };
             assert_eq!(status.unwrap().code(), Some(9));
+        }
+    }
+}
+
+fn answers_that_are_too_long() {
+    // It is not waited for the rest, and the worker is not trusted any more.
+    for length in [(1 << 30) + 1, u64::from(u32::MAX), i64::MAX as u64, u64::MAX] {
+        let start = [&[3][..], &[0; 8], &length.to_le_bytes(), &[0; 50]].concat();
+        let pool = pool_of_fakes(&format!("r\n{}", write(&start)));
+        for _ in 0..2 {
+            let error = block_on(in_process(&pool, DOUBLE)(1)).unwrap_err();
+            let Error::Output(why) = &error else { panic!("{error}") };
+            assert!(
+                why.contains(&format!("{length} bytes")) && why.contains("byte_limit"),
+                "{why}"
+            );
         }
     }
 }
@@ -498,8 +514,8 @@ fn call(signature: [&str; 3], argument: &[u8]) -> Vec<u8> {
         body.push(text.len() as u8);
         body.extend_from_slice(text.as_bytes());
     }
-    // Between them the span it was made in: none.
-    frame(2, &[&body[..], &[0], argument].concat())
+    // Between them the span it was made in, none, and the limits of depth and of bytes, 10 each.
+    frame(2, &[&body[..], &[0, 10, 10], argument].concat())
 }
 
 fn a_worker_answers_whatever_it_is_asked() {

@@ -9,10 +9,11 @@ use async_executor::Task;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::child::Answer;
+use super::format::{Limits, decode};
 use super::frame::{Frame, Kind};
-use super::function::{Signature, decode, explain};
+use super::function::Signature;
 use super::span::CallSpan;
+use super::worker::Answer;
 use super::workers::Workers;
 use super::{Error, Function, ProcessPool, serve};
 
@@ -79,7 +80,7 @@ where
     U: DeserializeOwned + 'static,
 {
     let workers = pool.workers().clone();
-    if let Err(why) = serve::check(Signature::of(&function), workers.is_foreign) {
+    if let Err(why) = serve::check(Signature::of(&function), workers.settings.is_foreign) {
         panic!("{why}");
     }
     move |input| InProcess {
@@ -116,7 +117,7 @@ enum State<T, U> {
     /// Not polled yet.
     Waiting(Arc<Workers>, Function<T, U>, T, CallSpan),
     /// In the pool's hands. Dropping the task cancels it.
-    Running(Task<Answer>),
+    Running(Task<Answer>, Limits),
     /// Its result was handed out.
     Over,
 }
@@ -135,19 +136,20 @@ where
     ///
     /// Panics if the future was ready before.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<U, Error>> {
-        let mut task = match std::mem::replace(&mut self.state, State::Over) {
+        let (mut task, limits) = match std::mem::replace(&mut self.state, State::Over) {
             State::Waiting(workers, function, input, span) => {
-                workers.call(encode(&function, input, &span)?)?
+                let limits = workers.settings.limits;
+                (workers.call(encode(&function, input, &span, limits)?)?, limits)
             }
-            State::Running(task) => task,
+            State::Running(task, limits) => (task, limits),
             State::Over => panic!("`InProcess` polled after it was ready"),
         };
         let polled = Pin::new(&mut task).poll(cx);
         if polled.is_pending() {
-            self.state = State::Running(task);
+            self.state = State::Running(task, limits);
         }
         let output = ready!(polled)?;
-        Poll::Ready(decode(&output).map_err(Error::Output))
+        Poll::Ready(decode(&output, limits).map_err(|why| Error::Output(why.of::<U>())))
     }
 }
 
@@ -155,13 +157,14 @@ fn encode<T: Serialize, U>(
     function: &Function<T, U>,
     input: T,
     span: &CallSpan,
+    limits: Limits,
 ) -> Result<Frame, Error> {
     let mut frame = Frame::new(Kind::Call);
     Signature::of(function)
         .push_to(&mut frame)
-        .and_then(|()| frame.push(&span.id()))
-        .and_then(|()| frame.push(&input))
-        .map_err(|error| Error::Argument(explain::<T>(error)))?;
+        .and_then(|()| frame.push(&(span.id(), limits.depth, limits.bytes), Limits::NONE))
+        .and_then(|()| frame.push(&input, limits))
+        .map_err(|why| Error::Argument(why.of::<T>()))?;
     Ok(frame)
 }
 
@@ -169,7 +172,7 @@ impl<T, U> fmt::Debug for InProcess<T, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Waiting(..) => "Waiting",
-            State::Running(_) => "Running",
+            State::Running(..) => "Running",
             State::Over => "Over",
         };
         f.debug_tuple("InProcess").field(&format_args!("{state}")).finish()

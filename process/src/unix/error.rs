@@ -14,7 +14,7 @@ use std::{error, fmt, io};
 ///
 /// /// Whether the same call may do better the next time.
 /// fn is_worth_a_retry(error: &Error) -> bool {
-///     matches!(error, Error::Died { .. } | Error::Start(_))
+///     matches!(error, Error::Died { .. } | Error::DiedAtStart { .. } | Error::Start(_))
 /// }
 ///
 /// assert!(!is_worth_a_retry(&Error::Panicked("index out of bounds".to_owned())));
@@ -22,12 +22,22 @@ use std::{error, fmt, io};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// No worker could be started: the system refused, or the function given to
-    /// [`Builder::command`](crate::Builder::command) panicked.
+    /// No worker could be started, and the pool has none: the system refused, or the function given
+    /// to [`Builder::command`](crate::Builder::command) panicked. The call has not begun.
     Start(io::Error),
 
-    /// A process was started, but it ended, or its time was up, before it called
-    /// [`worker`](crate::worker).
+    /// The pool has no worker, and the processes that it started were killed before they called
+    /// [`worker`](crate::worker), several in a row. The call has not begun.
+    #[non_exhaustive]
+    DiedAtStart {
+        /// How the last of them ended. `None` if the system did not tell.
+        status: Option<ExitStatus>,
+        /// The last of what it wrote to its standard error.
+        stderr: String,
+    },
+
+    /// A process was started, but it exited, or its time was up, before it called
+    /// [`worker`](crate::worker). The call has not begun.
     #[non_exhaustive]
     NotAWorker {
         /// How it ended. `None` if it was ended because its time was up.
@@ -43,12 +53,14 @@ pub enum Error {
     /// out and panics.
     NotRegistered(String),
 
-    /// The argument could not be encoded here, or not be decoded in the worker. The function was not
-    /// called.
+    /// The argument could not be encoded here, or not be decoded in the worker, or it exceeds the
+    /// [depth](crate::Builder::depth_limit) or the [size](crate::Builder::byte_limit) that the pool
+    /// allows. The text says which, in the type's own words if it has any. The function was not called.
     Argument(String),
 
     /// The function returned, but what it returned could not be encoded in the worker, or not be
-    /// decoded here.
+    /// decoded here, or it exceeds the [depth](crate::Builder::depth_limit) or the
+    /// [size](crate::Builder::byte_limit) that the pool allows. The text says which.
     Output(String),
 
     /// The function panicked, with this message. The worker lives on.
@@ -74,6 +86,14 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start(_) => f.write_str("the worker process could not be started"),
+            Self::DiedAtStart { status, stderr } => {
+                f.write_str("the worker was killed while it started")?;
+                if let Some(status) = status {
+                    write!(f, " ({status})")?;
+                }
+                f.write_str(", as were others before it")?;
+                last_words(f, stderr)
+            }
             Self::NotAWorker { status, limit, stderr } => {
                 match status {
                     Some(status) => write!(f, "the process that was started ended ({status})")?,
@@ -82,7 +102,8 @@ impl fmt::Display for Error {
                     }
                 }
                 f.write_str(
-                    " before it called `flowlet_process::worker`: call it first in `main`",
+                    " before it called `flowlet_process::worker`: call it first in `main`, or if this \
+                     is a test, see `Builder::test_worker`",
                 )?;
                 last_words(f, stderr)
             }

@@ -3,11 +3,14 @@
 
 use std::io::{self, Read};
 
+use futures_lite::future::yield_now;
 use futures_lite::{AsyncRead, AsyncReadExt};
 use serde::Serialize;
 
+use super::format::{self, Limits, Trouble};
+
 /// What a worker says first. It changes with whatever else changes here.
-pub(super) const HELLO: &[u8] = b"flowlet worker, protocol 1";
+pub(super) const HELLO: &[u8] = b"flowlet worker, protocol 2";
 
 /// Kind, number and length, the latter two in little-endian order.
 const HEADER: usize = 1 + NUMBER + NUMBER;
@@ -17,13 +20,17 @@ const NUMBER: usize = size_of::<u64>();
 /// Room that is made for a body at first.
 const FIRST_ROOM: usize = 64 * 1024;
 
+/// How much is written or read before others have a turn.
+pub(super) const TURN: usize = 1024 * 1024;
+
 /// What a frame is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
     /// The process is a worker and waits for calls. Body: [`HELLO`].
     Hello = 1,
-    /// Call a function. Body: its signature, the id of the caller's span, its argument.
+    /// Call a function. Body: its signature, the id of the caller's span, the limits of its argument
+    /// and output, and the argument.
     Call = 2,
     /// What the function gave.
     Output = 3,
@@ -35,10 +42,12 @@ pub(super) enum Kind {
     Argument = 6,
     /// What the function gave does not encode.
     Result = 7,
+    /// The process cannot be a worker now.
+    Refusal = 8,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Hello,
         Self::Call,
         Self::Output,
@@ -46,6 +55,7 @@ impl Kind {
         Self::Unknown,
         Self::Argument,
         Self::Result,
+        Self::Refusal,
     ];
 }
 
@@ -68,8 +78,8 @@ impl Frame {
     }
 
     /// Appends a value to the body.
-    pub(super) fn push(&mut self, value: &impl Serialize) -> Result<(), postcard::Error> {
-        postcard::to_io(value, &mut self.0).map(drop)
+    pub(super) fn push(&mut self, value: &impl Serialize, limits: Limits) -> Result<(), Trouble> {
+        format::encode(value, &mut self.0, limits)
     }
 
     /// Returns the frame as it is sent, for the call with this number.
@@ -99,6 +109,10 @@ pub(super) enum Broken {
     Unread,
     /// It wrote what is no frame.
     Garbage(String),
+    /// It writes a frame with a body of so many bytes, which are too many.
+    Long(u64),
+    /// It writes a frame with a body of so many bytes, and there is no memory for them.
+    NoMemory(u64),
 }
 
 impl From<io::Error> for Broken {
@@ -118,47 +132,136 @@ pub(super) async fn read_async(
 ) -> Result<Received, Broken> {
     let mut header = [0; HEADER];
     from.read_exact(&mut header).await?;
-    let (kind, number, length) = parse(header, longest)?;
-    // The length says how long the body claims to be: room is made as it comes.
-    let mut body = Vec::new();
-    let mut filled = 0;
-    while (filled as u64) < length {
-        if filled == body.len() {
-            let left = usize::try_from(length).unwrap_or(usize::MAX) - filled;
-            let more = left.min(filled.max(FIRST_ROOM));
-            body.reserve_exact(more);
-            body.resize(filled + more, 0);
-        }
-        match from.read(&mut body[filled..]).await? {
+    let header = Header::parse(header)?;
+    if header.length > longest {
+        return Err(Broken::Long(header.length));
+    }
+    let mut body = Body::new(header.length);
+    let mut turn = TURN;
+    while body.is_missing() {
+        let room = body.room().ok_or(Broken::NoMemory(header.length))?;
+        match from.read(room).await? {
             0 => return Err(Broken::Gone),
-            read => filled += read,
+            read => {
+                body.filled += read;
+                if body.filled >= turn {
+                    turn = body.filled + TURN;
+                    yield_now().await;
+                }
+            }
         }
     }
-    Ok(Received { kind, number, body })
+    Ok(header.with(body))
 }
 
-/// Reads a frame.
-pub(super) fn read(mut from: impl Read) -> Result<Received, Broken> {
+/// Reads a frame. If there is no memory for its body, the next one can be read.
+pub(super) fn read(mut from: impl Read) -> Result<Result<Received, Header>, Broken> {
     let mut header = [0; HEADER];
     from.read_exact(&mut header)?;
-    let (kind, number, length) = parse(header, u64::MAX)?;
-    let mut body = Vec::new();
-    from.take(length).read_to_end(&mut body)?;
-    if (body.len() as u64) < length {
-        return Err(Broken::Gone);
+    let header = Header::parse(header)?;
+    let mut body = Body::new(header.length);
+    while body.is_missing() {
+        let Some(room) = body.room() else {
+            let left = body.left();
+            drop(body);
+            let skipped = io::copy(&mut from.by_ref().take(left), &mut io::sink())?;
+            return if skipped == left { Ok(Err(header)) } else { Err(Broken::Gone) };
+        };
+        match from.read(room) {
+            Ok(0) => return Err(Broken::Gone),
+            Ok(read) => body.filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(Received { kind, number, body })
+    Ok(Ok(header.with(body)))
 }
 
-fn parse(header: [u8; HEADER], longest: u64) -> Result<(Kind, u64, u64), Broken> {
-    let [byte, rest @ ..] = header;
-    let [number, length] = [0, NUMBER].map(|begin| {
-        let mut bytes = [0; NUMBER];
-        bytes.copy_from_slice(&rest[begin..][..NUMBER]);
-        u64::from_le_bytes(bytes)
-    });
-    match Kind::ALL.into_iter().find(|kind| *kind as u8 == byte) {
-        Some(kind) if length <= longest => Ok((kind, number, length)),
-        _ => Err(Broken::Garbage(format!("a frame of kind {byte} and {length} bytes"))),
+/// What a frame begins with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    kind: Kind,
+    pub(super) number: u64,
+    pub(super) length: u64,
+}
+
+impl Header {
+    fn parse(header: [u8; HEADER]) -> Result<Self, Broken> {
+        let [byte, rest @ ..] = header;
+        let [number, length] = [0, NUMBER].map(|begin| {
+            let mut bytes = [0; NUMBER];
+            bytes.copy_from_slice(&rest[begin..][..NUMBER]);
+            u64::from_le_bytes(bytes)
+        });
+        match Kind::ALL.into_iter().find(|kind| *kind as u8 == byte) {
+            Some(kind) => Ok(Self { kind, number, length }),
+            None => Err(Broken::Garbage(format!("a frame of kind {byte} and {length} bytes"))),
+        }
+    }
+
+    fn with(self, body: Body) -> Received {
+        Received { kind: self.kind, number: self.number, body: body.bytes }
+    }
+}
+
+/// A body that comes bit by bit. Its length says how long it claims to be: room is made as it comes,
+/// and little of it at once, as that takes time.
+struct Body {
+    bytes: Vec<u8>,
+    filled: usize,
+    length: u64,
+}
+
+impl Body {
+    fn new(length: u64) -> Self {
+        Self { bytes: Vec::new(), filled: 0, length }
+    }
+
+    fn left(&self) -> u64 {
+        self.length - self.filled as u64
+    }
+
+    fn is_missing(&self) -> bool {
+        self.left() > 0
+    }
+
+    /// Returns room for more of it, unless the system has none.
+    fn room(&mut self) -> Option<&mut [u8]> {
+        if self.filled == self.bytes.len() {
+            let left = usize::try_from(self.left()).unwrap_or(usize::MAX);
+            let doubled = left.min(self.filled.max(FIRST_ROOM));
+            let more = doubled.min(TURN);
+            if self.bytes.capacity() - self.filled < more {
+                self.bytes.try_reserve_exact(doubled).ok()?;
+            }
+            self.bytes.resize(self.filled + more, 0);
+        }
+        Some(&mut self.bytes[self.filled..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn others_have_turns_while_a_huge_frame_comes() {
+        let body = vec![7; 10 * TURN];
+        let frame = Frame::with_body(Kind::Output, &body).into_bytes(1);
+        // It is all there, so that only giving way ends a poll.
+        let mut read = pin!(read_async(&frame[..], u64::MAX));
+        let mut turns = 1;
+        let received = loop {
+            match read.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(received) => break received.unwrap(),
+                Poll::Pending => turns += 1,
+            }
+        };
+        assert!(turns >= 10, "{turns}");
+        assert!(received.body == body);
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::sealed::Sealed;
+use super::format::{Limits, Trouble, decode, take};
 use super::frame::{Frame, Kind};
 
 /// A function that can be called in worker processes, and the name it is found by there.
@@ -93,7 +94,7 @@ impl<T, U> fmt::Debug for Function<T, U> {
 ///
 /// let functions: &[&dyn AnyFunction] = &[&DOUBLE, &LENGTH];
 /// ```
-pub trait AnyFunction: Sealed {}
+pub trait AnyFunction: Sealed + Sync {}
 
 impl<T: DeserializeOwned, U: Serialize> AnyFunction for Function<T, U> {}
 
@@ -116,14 +117,14 @@ impl<'a> Signature<'a> {
         Signature { name: function.name, takes: type_name::<T>(), gives: type_name::<U>() }
     }
 
-    pub(super) fn push_to(self, frame: &mut Frame) -> Result<(), postcard::Error> {
-        frame.push(&(self.name, self.takes, self.gives))
+    pub(super) fn push_to(self, frame: &mut Frame) -> Result<(), Trouble> {
+        frame.push(&(self.name, self.takes, self.gives), Limits::NONE)
     }
 
     /// Takes a signature off the front of a frame's body.
-    pub(super) fn take_from(body: &'a [u8]) -> Result<(Self, &'a [u8]), postcard::Error> {
-        let ((name, takes, gives), rest) = postcard::take_from_bytes(body)?;
-        Ok((Self { name, takes, gives }, rest))
+    pub(super) fn take_from(body: &mut &'a [u8]) -> Result<Self, Trouble> {
+        let (name, takes, gives) = take(body)?;
+        Ok(Self { name, takes, gives })
     }
 
     /// Looks for this function among those that are known, and says what is wrong if it is not
@@ -153,28 +154,6 @@ impl fmt::Display for Signature<'_> {
     }
 }
 
-/// Decodes a value that takes up all of `bytes`.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(format!("{} bytes are left over", rest.len())),
-        Err(error) => Err(explain::<T>(error)),
-    }
-}
-
-/// Says what is wrong with a type.
-pub(super) fn explain<T>(error: postcard::Error) -> String {
-    let name = type_name::<T>();
-    match error {
-        // Where serde would have to guess the type from the bytes, or does not know a length.
-        postcard::Error::WontImplement | postcard::Error::SerializeSeqLengthUnknown => format!(
-            "`{name}` needs a format that describes itself, as `serde_json::Value`, `untagged` and \
-             `flatten` do: send it as text or bytes",
-        ),
-        error => format!("`{name}`: {error}"),
-    }
-}
-
 mod sealed {
     use super::*;
 
@@ -182,7 +161,7 @@ mod sealed {
         fn signature(&self) -> Signature<'static>;
 
         /// Calls the function, and makes the frame that answers.
-        fn answer(&self, argument: &[u8]) -> Frame;
+        fn answer(&self, argument: &[u8], limits: Limits) -> Frame;
     }
 
     impl<T: DeserializeOwned, U: Serialize> Sealed for Function<T, U> {
@@ -190,16 +169,16 @@ mod sealed {
             Signature::of(self)
         }
 
-        fn answer(&self, argument: &[u8]) -> Frame {
-            let argument = match decode(argument) {
+        fn answer(&self, argument: &[u8], limits: Limits) -> Frame {
+            let argument = match decode(argument, limits) {
                 Ok(argument) => argument,
-                Err(why) => return Frame::with_body(Kind::Argument, why.as_bytes()),
+                Err(why) => return Frame::with_body(Kind::Argument, why.of::<T>().as_bytes()),
             };
             let output = (self.f)(argument);
             let mut frame = Frame::new(Kind::Output);
-            match frame.push(&output) {
+            match frame.push(&output, limits) {
                 Ok(()) => frame,
-                Err(error) => Frame::with_body(Kind::Result, explain::<U>(error).as_bytes()),
+                Err(why) => Frame::with_body(Kind::Result, why.of::<U>().as_bytes()),
             }
         }
     }

@@ -1,14 +1,9 @@
-use std::num::NonZeroUsize;
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-use std::{fmt, thread};
 
-use super::Command;
-use super::program::this_program;
-use super::workers::{Count, MakeCommand, Workers};
-
-/// How long a process may take to say that it is a worker.
-const START_LIMIT: Duration = Duration::from_secs(60);
+use super::Builder;
+use super::settings::Settings;
+use super::workers::{Count, Workers};
 
 /// A number of worker processes, shared by as many stages as wanted.
 ///
@@ -82,7 +77,7 @@ impl ProcessPool {
     /// assert_eq!(pool.size(), 4);
     /// ```
     pub fn builder() -> Builder {
-        Builder { size: None, command: None, start_limit: START_LIMIT }
+        Builder::new()
     }
 
     /// Returns how many workers there can be.
@@ -93,7 +88,7 @@ impl ProcessPool {
     /// assert_eq!(flowlet_process::ProcessPool::builder().size(4).build().size(), 4);
     /// ```
     pub fn size(&self) -> usize {
-        self.workers.size
+        self.workers.settings.size
     }
 
     /// Returns how many worker processes there are now: those that start, run a call, are idle, or
@@ -153,6 +148,48 @@ impl ProcessPool {
         self.workers.over().await;
     }
 
+    /// Kills the workers, has the calls that run or wait fail, and waits until nothing is left.
+    ///
+    /// It is what dropping the pool does, without blocking the thread meanwhile. The calls resolve to
+    /// [`Error::Closed`](crate::Error::Closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// To drop this future is to drop the pool.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_process::{Function, ProcessPool, in_process};
+    ///
+    /// const SLEEP: Function<u64, ()> =
+    ///     Function::new("sleep", |s| std::thread::sleep(std::time::Duration::from_secs(s)));
+    ///
+    /// #[tokio::main]
+    /// async fn run() {
+    ///     let pool = ProcessPool::new();
+    ///     let call = tokio::spawn(in_process(&pool, SLEEP)(1000));
+    ///     while pool.alive() == 0 {
+    ///         tokio::task::yield_now().await;
+    ///     }
+    ///     pool.shutdown_now().await;
+    ///     assert!(matches!(call.await.unwrap(), Err(flowlet_process::Error::Closed)));
+    /// }
+    ///
+    /// fn main() {
+    ///     flowlet_process::worker(&[&SLEEP]);
+    ///     run();
+    /// }
+    /// ```
+    pub async fn shutdown_now(self) {
+        self.workers.abandon();
+        self.workers.over().await;
+    }
+
+    pub(super) fn new_with(settings: Settings) -> Self {
+        Self { workers: Arc::new(Workers::new(settings)) }
+    }
+
     pub(super) fn workers(&self) -> &Arc<Workers> {
         &self.workers
     }
@@ -179,155 +216,5 @@ impl fmt::Debug for ProcessPool {
             .field("idle", &idle)
             .field("waiting", &waiting)
             .finish()
-    }
-}
-
-/// Settings of a [`ProcessPool`].
-///
-/// # Examples
-///
-/// ```
-/// use flowlet_process::ProcessPool;
-///
-/// let pool = ProcessPool::builder().size(4).build();
-/// assert_eq!(pool.size(), 4);
-/// ```
-#[must_use = "a builder does nothing before `build`"]
-pub struct Builder {
-    size: Option<usize>,
-    command: Option<Box<MakeCommand>>,
-    start_limit: Duration,
-}
-
-impl Builder {
-    /// Sets how many workers there can be, and so how many calls at once. It is the number of cores
-    /// if nothing else is said.
-    ///
-    /// # Panics
-    ///
-    /// Panics if `size` is 0.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let pool = flowlet_process::ProcessPool::builder().size(4).build();
-    /// assert_eq!(pool.size(), 4);
-    /// ```
-    #[track_caller]
-    pub fn size(mut self, size: usize) -> Self {
-        assert!(size > 0, "a pool's size must be at least 1");
-        self.size = Some(size);
-        self
-    }
-
-    /// Sets the command that starts a worker, for an environment, a directory, limits or a program
-    /// of its own. `make` is called for each worker, on a thread of the pool.
-    ///
-    /// The pool adds a last argument and sets standard input and standard error. Whatever the
-    /// command does must end in a program that calls [`worker`](crate::worker), with that argument
-    /// and those streams. If it replaces itself by the program, as the usual wrappers do, killing
-    /// the one kills the other; if not, the program still sees that its pool is gone.
-    ///
-    /// # Examples
-    ///
-    /// A limit on the memory of each worker. A call that wants more fails, as allocations do, which
-    /// ends the worker but not the program:
-    ///
-    /// ```no_run
-    /// use flowlet_process::{Command, ProcessPool};
-    ///
-    /// let program = std::env::current_exe().unwrap();
-    /// let pool = ProcessPool::builder()
-    ///     .command(move || {
-    ///         let mut command = Command::new("prlimit");
-    ///         command.arg("--as=2147483648").arg(&program);
-    ///         command
-    ///     })
-    ///     .build();
-    /// ```
-    ///
-    /// Where there is no `prlimit`, any shell can do it:
-    ///
-    /// ```no_run
-    /// use flowlet_process::{Command, ProcessPool};
-    ///
-    /// let program = std::env::current_exe().unwrap();
-    /// let pool = ProcessPool::builder()
-    ///     .command(move || {
-    ///         let mut command = Command::new("sh");
-    ///         command.arg("-c").arg("ulimit -v 2097152 && exec \"$0\" \"$@\"").arg(&program);
-    ///         command
-    ///     })
-    ///     .build();
-    /// ```
-    ///
-    /// Workers that a Ctrl-C in the terminal does not reach, so that the program can finish its
-    /// calls, and which print nothing:
-    ///
-    /// ```no_run
-    /// use flowlet_process::{Command, ProcessPool};
-    /// use std::os::unix::process::CommandExt;
-    /// use std::process::Stdio;
-    ///
-    /// let program = std::env::current_exe().unwrap();
-    /// let pool = ProcessPool::builder()
-    ///     .command(move || {
-    ///         let mut command = std::process::Command::new(&program);
-    ///         command.process_group(0);
-    ///         let mut command = Command::from(command);
-    ///         command.stdout(Stdio::null());
-    ///         command
-    ///     })
-    ///     .build();
-    /// ```
-    pub fn command<F>(mut self, make: F) -> Self
-    where
-        F: Fn() -> Command + Send + Sync + 'static,
-    {
-        self.command = Some(Box::new(move || Ok(make())));
-        self
-    }
-
-    /// Sets how long a process may take to become a worker, from its start until `main` calls
-    /// [`worker`](crate::worker). Then it is killed, and a call fails. It is one minute if nothing
-    /// else is said.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use flowlet_process::ProcessPool;
-    /// use std::time::Duration;
-    ///
-    /// let pool = ProcessPool::builder().start_limit(Duration::from_secs(5)).build();
-    /// ```
-    pub fn start_limit(mut self, limit: Duration) -> Self {
-        self.start_limit = limit;
-        self
-    }
-
-    /// Makes the pool. No process is started before it is needed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let pool = flowlet_process::ProcessPool::builder().build();
-    /// assert_eq!(pool.alive(), 0);
-    /// ```
-    pub fn build(self) -> ProcessPool {
-        let size = self
-            .size
-            .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
-        let is_foreign = self.command.is_some();
-        let command = self.command.unwrap_or_else(|| Box::new(|| this_program().map(Command::new)));
-        ProcessPool { workers: Arc::new(Workers::new(size, command, is_foreign, self.start_limit)) }
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("size", &self.size)
-            .field("start_limit", &self.start_limit)
-            .finish_non_exhaustive()
     }
 }

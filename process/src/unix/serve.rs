@@ -1,29 +1,27 @@
 use std::any::Any;
-use std::env;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use rustix::process::{Signal, getpid, kill_process};
-
 use super::AnyFunction;
-use super::frame::{self, Frame, HELLO, Kind, Received};
+use super::format::{Limits, take};
+use super::frame::{self, Frame, HELLO, Header, Kind, Received};
 use super::function::Signature;
-use super::span::CallSpan;
-
-/// The last argument of a worker process. Unlike the environment, arguments are not passed on to the
-/// processes that a worker starts.
-pub(super) const ARGUMENT: &str = "--flowlet-process-worker";
+use super::life::{self, ARGUMENT};
+use super::span::{CallSpan, Subscriber};
 
 /// Exit code of a process that has the argument but no pool.
 const NO_POOL: i32 = 2;
+
+/// Where the system sets no limit.
+const DEFAULT_STACK: usize = 8 * 1024 * 1024;
 
 /// What this process can be asked for when it is a worker.
 static REGISTERED: OnceLock<Vec<Signature<'static>>> = OnceLock::new();
@@ -79,7 +77,7 @@ pub fn worker(functions: &[&dyn AnyFunction]) {
         REGISTERED.set(signatures).is_ok(),
         "`flowlet_process::worker` is called a second time: give it all functions at once",
     );
-    if is_started_as_worker() {
+    if life::is_worker() {
         process::exit(serve(functions));
     }
 }
@@ -89,7 +87,7 @@ pub fn worker(functions: &[&dyn AnyFunction]) {
 pub(super) fn check(signature: Signature<'static>, foreign: bool) -> Result<(), String> {
     match REGISTERED.get() {
         // Each worker would start workers of its own, and so on.
-        None if is_started_as_worker() => Err("this process was started as a worker, but did not \
+        None if life::is_worker() => Err("this process was started as a worker, but did not \
              call `flowlet_process::worker`: call it first in `main`"
             .to_owned()),
         _ if foreign => Ok(()),
@@ -101,10 +99,6 @@ pub(super) fn check(signature: Signature<'static>, foreign: bool) -> Result<(), 
     }
 }
 
-fn is_started_as_worker() -> bool {
-    env::args_os().skip(1).last().is_some_and(|last| last == ARGUMENT)
-}
-
 /// Answers calls until the pool lets go. Returns the exit code.
 fn serve(functions: &[&dyn AnyFunction]) -> i32 {
     let mut pool = match take_over_stdin() {
@@ -114,22 +108,30 @@ fn serve(functions: &[&dyn AnyFunction]) -> i32 {
             return NO_POOL;
         }
     };
-    let busy = Arc::new(AtomicBool::new(false));
+    life::bind_to_owner();
+    let (busy, subscriber) = (AtomicBool::new(false), Subscriber::current());
     let (sender, calls) = mpsc::channel();
-    let reader = pool.try_clone().and_then(|pool| {
-        let busy = busy.clone();
-        thread::Builder::new().name("flowlet-calls".to_owned()).spawn(|| listen(pool, sender, busy))
-    });
-    if let Err(error) = reader {
-        eprintln!("a worker needs a thread that listens to its pool: {error}");
-        return 1;
-    }
-    let hello = Frame::with_body(Kind::Hello, HELLO).into_bytes(0);
-    match pool.write_all(&hello).and_then(|()| answer_all(functions, pool, calls, &busy)) {
-        Ok(()) => 0,
-        // The pool has gone.
-        Err(_) => 1,
-    }
+    thread::scope(|scope| {
+        // Not here, where the program may have entered a runtime, which would forbid to enter another.
+        let thread = thread::Builder::new().name("flowlet-calls".to_owned()).stack_size(stack());
+        let answering = pool.try_clone().and_then(|pool| {
+            let answer_all = || answer_all(functions, pool, calls, &busy);
+            thread.spawn_scoped(scope, || subscriber.run(answer_all))
+        });
+        let answering = match answering {
+            Ok(answering) => answering,
+            Err(error) => {
+                let why = format!("the worker could not start a thread: {error}");
+                let _ =
+                    pool.write_all(&Frame::with_body(Kind::Refusal, why.as_bytes()).into_bytes(0));
+                return 1;
+            }
+        };
+        // If this fails, the pool has gone, and that is what is read.
+        let _ = pool.write_all(&Frame::with_body(Kind::Hello, HELLO).into_bytes(0));
+        listen(pool, sender, &busy);
+        if matches!(answering.join(), Ok(Ok(()))) { 0 } else { 1 }
+    })
 }
 
 /// Takes the socket that the pool passed as standard input, and leaves an empty input there, so that
@@ -142,34 +144,49 @@ fn take_over_stdin() -> io::Result<UnixStream> {
     Ok(pool)
 }
 
-/// Passes calls on to the main thread, until the pool is gone. In the middle of a call that is the
-/// end of the process: the call's output is for no one.
-fn listen(mut pool: UnixStream, calls: Sender<Received>, busy: Arc<AtomicBool>) {
-    while let Ok(call @ Received { kind: Kind::Call, .. }) = frame::read(&mut pool) {
+/// Returns how much stack the system gives the main thread: so much has the one that runs the calls.
+fn stack() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Stack).current;
+    limit.and_then(|bytes| bytes.try_into().ok()).unwrap_or(DEFAULT_STACK)
+}
+
+/// Passes calls on, until the pool is gone. In the middle of a call that is the end of the process: the
+/// call's output is for no one.
+fn listen(mut pool: UnixStream, calls: Sender<Result<Received, Header>>, busy: &AtomicBool) {
+    while let Ok(call) = frame::read(&mut pool) {
+        if call.as_ref().is_ok_and(|call| call.kind != Kind::Call) {
+            break;
+        }
         busy.store(true, Ordering::SeqCst);
         if calls.send(call).is_err() {
             return;
         }
     }
     if busy.load(Ordering::SeqCst) {
-        // Nothing that the function has set up may hold this one up.
-        let _ = kill_process(getpid(), Signal::KILL);
-        process::abort();
+        life::die();
     }
 }
 
 fn answer_all(
     functions: &[&dyn AnyFunction],
     mut pool: UnixStream,
-    calls: Receiver<Received>,
+    calls: Receiver<Result<Received, Header>>,
     busy: &AtomicBool,
 ) -> io::Result<()> {
-    for Received { number, body, .. } in calls {
-        let answered = catch_unwind(AssertUnwindSafe(|| answer(functions, &body)));
-        drop(body);
-        let frame = answered.unwrap_or_else(|payload| {
-            Frame::with_body(Kind::Panicked, message(&*payload).as_bytes())
-        });
+    for call in calls {
+        let (number, frame) = match call {
+            Ok(Received { number, body, .. }) => {
+                let answered = catch_unwind(AssertUnwindSafe(|| answer(functions, &body)));
+                let frame = answered.unwrap_or_else(|payload| {
+                    Frame::with_body(Kind::Panicked, message(&*payload).as_bytes())
+                });
+                (number, frame)
+            }
+            Err(Header { number, length, .. }) => {
+                let why = format!("the worker has no memory for its {length} bytes");
+                (number, Frame::with_body(Kind::Argument, why.as_bytes()))
+            }
+        };
         // What was printed must not be lost when the worker is killed.
         let _ = io::stdout().flush();
         // Before the answer is out: after that the pool may let go.
@@ -179,13 +196,11 @@ fn answer_all(
     Ok(())
 }
 
-fn answer(functions: &[&dyn AnyFunction], call: &[u8]) -> Frame {
+fn answer(functions: &[&dyn AnyFunction], mut call: &[u8]) -> Frame {
     let known = functions.iter().map(|function| function.signature());
-    let taken = Signature::take_from(call).and_then(|(signature, rest)| {
-        let (caller, argument) = postcard::take_from_bytes::<Option<u64>>(rest)?;
-        Ok((signature, caller, argument))
-    });
-    let (signature, caller, argument) = match taken {
+    let taken = Signature::take_from(&mut call)
+        .and_then(|signature| Ok((signature, take::<(Option<u64>, usize, usize)>(&mut call)?)));
+    let (signature, (caller, depth, bytes)) = match taken {
         Ok(taken) => taken,
         Err(error) => {
             return Frame::with_body(Kind::Unknown, format!("no signature: {error}").as_bytes());
@@ -193,7 +208,8 @@ fn answer(functions: &[&dyn AnyFunction], call: &[u8]) -> Frame {
     };
     match signature.find(known) {
         Ok(index) => {
-            CallSpan::in_worker(signature.name, caller).run(|| functions[index].answer(argument))
+            let answer = || functions[index].answer(call, Limits { depth, bytes });
+            CallSpan::in_worker(signature.name, caller).run(answer)
         }
         Err(why) => Frame::with_body(Kind::Unknown, why.as_bytes()),
     }

@@ -1,14 +1,30 @@
 //! The span that a call was made in, which goes with it to its worker.
 
 #[cfg(feature = "tracing")]
-pub(crate) use self::on::CallSpan;
+pub(crate) use self::on::{CallSpan, Subscriber};
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use self::off::CallSpan;
+pub(crate) use self::off::{CallSpan, Subscriber};
 
 #[cfg(feature = "tracing")]
 mod on {
     use tracing::Span;
+    use tracing::dispatcher::{self, Dispatch};
+
+    /// Who is told of spans and events on a thread.
+    pub(crate) struct Subscriber(Dispatch);
+
+    impl Subscriber {
+        /// The one of this thread.
+        pub(crate) fn current() -> Self {
+            Self(dispatcher::get_default(Dispatch::clone))
+        }
+
+        /// Runs a function with it.
+        pub(crate) fn run<T>(self, f: impl FnOnce() -> T) -> T {
+            dispatcher::with_default(&self.0, f)
+        }
+    }
 
     /// A span of `tracing`.
     pub(crate) struct CallSpan(Span);
@@ -38,6 +54,19 @@ mod on {
 
 #[cfg(not(feature = "tracing"))]
 mod off {
+    /// Nothing, without the feature `tracing`.
+    pub(crate) struct Subscriber;
+
+    impl Subscriber {
+        pub(crate) fn current() -> Self {
+            Self
+        }
+
+        pub(crate) fn run<T>(self, f: impl FnOnce() -> T) -> T {
+            f()
+        }
+    }
+
     /// Nothing, without the feature `tracing`.
     pub(crate) struct CallSpan;
 

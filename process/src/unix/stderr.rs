@@ -1,12 +1,13 @@
 //! What workers write to their standard error: the end of it is kept, all of it passed on.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::io::{self, Write};
-use std::pin::Pin;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ChildStderr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use async_channel::{Receiver, Sender};
-use async_process::ChildStderr;
+use async_io::Async;
+use event_listener::Event;
 use futures_lite::AsyncReadExt;
 use futures_lite::future::poll_once;
 
@@ -20,56 +21,144 @@ const CHUNK: usize = 4 * 1024;
 /// behind who go on writing.
 const LEFT: usize = 1024 * 1024;
 
-/// Passes on what workers write, on a thread of its own: no call has to wait for whoever reads the
-/// program's standard error.
-pub(super) fn pass_on(chunks: Receiver<Vec<u8>>) {
-    while let Ok(chunk) = chunks.recv_blocking() {
-        // There is nowhere to say that this failed.
-        let _ = io::stderr().write_all(&chunk);
+/// How many chunks wait to be passed on before workers are held up.
+const CHUNKS: usize = 16;
+
+/// Where standard error goes.
+pub(super) type Target = Mutex<Box<dyn Write + Send>>;
+
+/// The way of what workers write to a thread that passes it on: no call has to wait for whoever
+/// reads the program's standard error.
+pub(super) struct Outlet {
+    chunks: Mutex<Chunks>,
+    /// Notified when there are chunks, or will be none.
+    filled: Condvar,
+    /// Notified when there is room, or no need of it.
+    room: Event,
+}
+
+struct Chunks {
+    waiting: VecDeque<Vec<u8>>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Phase {
+    Open,
+    /// What dead workers wrote finds room, so that nobody waits for the reader to come to an end.
+    Finishing,
+    /// There will be no more.
+    Over,
+}
+
+impl Outlet {
+    pub(super) fn new() -> Self {
+        let chunks = Chunks { waiting: VecDeque::new(), phase: Phase::Open };
+        Self { chunks: Mutex::new(chunks), filled: Condvar::new(), room: Event::new() }
+    }
+
+    /// Passes on what comes, until it is over.
+    pub(super) fn pass_on(&self, target: &Target) {
+        let mut chunks = self.chunks();
+        loop {
+            if let Some(chunk) = chunks.waiting.pop_front() {
+                drop(chunks);
+                self.room.notify(usize::MAX);
+                // There is nowhere to say that this failed. One that panicked has said so itself, and
+                // gets no more.
+                let _ = catch_unwind(AssertUnwindSafe(|| {
+                    target.lock().map(|mut to| to.write_all(&chunk).and_then(|()| to.flush())).ok()
+                }));
+                chunks = self.chunks();
+            } else if chunks.phase == Phase::Over {
+                return;
+            } else {
+                chunks = self.filled.wait(chunks).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Has nobody who is at an end wait for room.
+    pub(super) fn finish(&self) {
+        self.advance(Phase::Finishing);
+    }
+
+    /// Ends the thread once it has passed on what there is.
+    pub(super) fn end(&self) {
+        self.advance(Phase::Over);
+    }
+
+    fn advance(&self, phase: Phase) {
+        let mut chunks = self.chunks();
+        if chunks.phase < phase {
+            chunks.phase = phase;
+        }
+        drop(chunks);
+        self.filled.notify_all();
+        self.room.notify(usize::MAX);
+    }
+
+    fn put(&self, chunk: Vec<u8>) {
+        self.chunks().waiting.push_back(chunk);
+        self.filled.notify_all();
+    }
+
+    /// Waits for room, which there is in any case for those at an `end` once all are to finish.
+    async fn has_room(&self, end: bool) {
+        let has_room = || {
+            let chunks = self.chunks();
+            chunks.waiting.len() < CHUNKS || end && chunks.phase > Phase::Open
+        };
+        while !has_room() {
+            let listener = self.room.listen();
+            if !has_room() {
+                listener.await;
+            }
+        }
+    }
+
+    fn chunks(&self) -> MutexGuard<'_, Chunks> {
+        // No code that could leave it half-changed runs under the lock.
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Standard error of one worker.
 pub(super) struct Stderr {
-    from: ChildStderr,
-    to: Sender<Vec<u8>>,
+    from: Async<ChildStderr>,
+    to: Arc<Outlet>,
     tail: Tail,
-    /// A chunk that is being passed on.
-    sending: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// A chunk that waits for room.
+    pending: Option<Vec<u8>>,
 }
 
 impl Stderr {
-    pub(super) fn new(from: ChildStderr, to: Sender<Vec<u8>>) -> Self {
-        Self { from, to, tail: Tail::default(), sending: None }
+    pub(super) fn new(from: Async<ChildStderr>, to: Arc<Outlet>) -> Self {
+        Self { from, to, tail: Tail::default(), pending: None }
     }
 
     /// Reads and passes on until the end. Nothing is lost if this is dropped and called again.
     pub(super) async fn follow(&mut self) {
         let mut chunk = vec![0; CHUNK];
         loop {
-            if let Some(sending) = &mut self.sending {
-                sending.await;
-                self.sending = None;
+            if self.pending.is_some() {
+                self.to.has_room(false).await;
+                self.pending.take().into_iter().for_each(|chunk| self.to.put(chunk));
             }
             match self.from.read(&mut chunk).await {
                 Ok(0) | Err(_) => return,
-                Ok(length) => self.send(&chunk[..length]),
+                Ok(length) => {
+                    self.tail.push(&chunk[..length]);
+                    self.pending = Some(chunk[..length].to_vec());
+                }
             }
         }
     }
 
-    fn send(&mut self, chunk: &[u8]) {
-        self.tail.push(chunk);
-        let (to, chunk) = (self.to.clone(), chunk.to_vec());
-        self.sending = Some(Box::pin(async move {
-            // The receiver lives longer than any worker.
-            let _ = to.send(chunk).await;
-        }));
-    }
-
     /// Reads what is there now, and returns the last of all that was read.
     pub(super) async fn read_rest(&mut self) -> (String, Rest) {
-        let mut rest = Vec::new();
+        let mut rest = self.pending.take().unwrap_or_default();
+        let passed = rest.len();
         let mut chunk = vec![0; CHUNK];
         while rest.len() < LEFT {
             match poll_once(self.from.read(&mut chunk)).await {
@@ -77,17 +166,15 @@ impl Stderr {
                 Some(Ok(length)) => rest.extend_from_slice(&chunk[..length]),
             }
         }
-        self.tail.push(&rest);
+        self.tail.push(&rest[passed..]);
         (self.tail.to_text(), Rest(rest))
     }
 
     /// Passes on the rest.
     pub(super) async fn pass_on(self, Rest(rest): Rest) {
-        if let Some(sending) = self.sending {
-            sending.await;
-        }
         if !rest.is_empty() {
-            let _ = self.to.send(rest).await;
+            self.to.has_room(true).await;
+            self.to.put(rest);
         }
     }
 }

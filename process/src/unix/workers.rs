@@ -1,28 +1,24 @@
 //! The workers of a pool, and the calls that wait for one.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use async_channel::{Receiver, Sender};
 use async_executor::{Executor, Task};
-use async_process::Command;
 use event_listener::Event;
+use rustix::process::{Pid, getpid};
 
 use super::Error;
-use super::child::{Answer, Process, Unanswered, Worker};
 use super::frame::Frame;
-use super::serve::message;
+use super::process::Process;
+use super::settings::Settings;
+use super::starts::Starts;
+use super::threads::Threads;
+use super::worker::{Answer, Unanswered, Worker};
 
-/// Makes the command that starts a worker.
-pub(super) type MakeCommand = dyn Fn() -> io::Result<Command> + Send + Sync;
-
-/// How many chunks of standard error wait to be passed on before workers are held up.
-const CHUNKS: usize = 16;
+/// How often a call gets a new worker that dies before it has read the call.
+const TRIES: u32 = 3;
 
 /// What a pool, its calls and its workers share.
 ///
@@ -31,36 +27,38 @@ const CHUNKS: usize = 16;
 /// There is a task for each call, and one that follows each process from its start until it was
 /// reaped.
 pub(super) struct Workers {
-    pub(super) size: usize,
-    command: Box<MakeCommand>,
-    /// Whether the command is not of our making, and so may lead to another program.
-    pub(super) is_foreign: bool,
-    /// How long a process may take to say that it is a worker.
-    start_limit: Duration,
-    state: Mutex<State>,
-    executor: Executor<'static>,
-    /// Notified when the phase is no longer `Open`.
-    closing: Event,
+    pub(super) settings: Settings,
+    pub(super) state: Mutex<State>,
+    pub(super) executor: Executor<'static>,
+    /// Notified when the phase changes.
+    pub(super) closing: Event,
+    /// The process that all this is in. One that it forks has the memory, and neither the threads nor
+    /// the workers.
+    owner: Pid,
 }
 
-struct State {
-    phase: Phase,
-    /// How many processes there are, from before they start until they were reaped.
-    alive: usize,
-    /// How many of them have not said that they are workers.
-    starting: usize,
-    processes: Vec<Arc<Process>>,
+pub(super) struct State {
+    pub(super) phase: Phase,
+    pub(super) starts: Starts,
+    pub(super) processes: Vec<Known>,
     /// None if there are calls that wait.
-    idle: Vec<Worker>,
+    pub(super) idle: Vec<Worker>,
     /// The calls that wait for a worker, by number: the first come is the first served.
-    waiting: BTreeMap<u64, Sender<Result<Lease, Error>>>,
+    pub(super) waiting: BTreeMap<u64, Sender<Result<Lease, Error>>>,
     next_number: u64,
     /// None before the first call.
-    threads: Option<Threads>,
+    pub(super) threads: Option<Threads>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
+/// A process that was started and not reaped.
+pub(super) struct Known {
+    pub(super) process: Arc<Process>,
+    /// Whether it has said that it is a worker.
+    pub(super) is_worker: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub(super) enum Phase {
     Open,
     /// No call is taken any more, those that are there are done.
     Finishing,
@@ -68,31 +66,13 @@ enum Phase {
     Closed,
 }
 
-struct Threads {
-    tasks: JoinHandle<()>,
-    stderr: JoinHandle<()>,
-    /// Where workers' standard error goes.
-    chunks: Sender<Vec<u8>>,
-    /// Closed when all tasks are over.
-    over: Receiver<()>,
-}
-
 impl Workers {
-    pub(super) fn new(
-        size: usize,
-        command: Box<MakeCommand>,
-        is_foreign: bool,
-        start_limit: Duration,
-    ) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         Self {
-            size,
-            command,
-            is_foreign,
-            start_limit,
+            settings,
             state: Mutex::new(State {
                 phase: Phase::Open,
-                alive: 0,
-                starting: 0,
+                starts: Starts::default(),
                 processes: Vec::new(),
                 idle: Vec::new(),
                 waiting: BTreeMap::new(),
@@ -101,17 +81,23 @@ impl Workers {
             }),
             executor: Executor::new(),
             closing: Event::new(),
+            owner: getpid(),
         }
     }
 
     /// Begins a call, which is dropped with the task.
     pub(super) fn call(self: &Arc<Self>, call: Frame) -> Result<Task<Answer>, Error> {
+        if self.is_forked() {
+            let why =
+                "the pool is that of the process which this one was forked from: make another";
+            return Err(Error::Start(std::io::Error::other(why)));
+        }
         let mut state = self.state();
         if state.phase != Phase::Open {
             return Err(Error::Closed);
         }
         if state.threads.is_none() {
-            state.threads = Some(self.start_threads().map_err(Error::Start)?);
+            state.threads = Some(Threads::start(self).map_err(Error::Start)?);
         }
         let number = state.next_number;
         state.next_number += 1;
@@ -122,17 +108,19 @@ impl Workers {
     }
 
     async fn answer(self: Arc<Self>, mut turn: Turn, call: Vec<u8>) -> Answer {
+        let mut tries = 0;
         loop {
             let mut lease = turn.come().await?;
+            tries += u32::from(lease.is_new());
             match lease.call(&call, turn.number).await {
                 Ok(answer) => return answer,
                 // Its place was the first, and so it is again.
-                Err(Unanswered::NotBegun) => {
+                Err(Unanswered::NotBegun(_)) if tries < TRIES && !self.is_closed() => {
                     let number = turn.number;
                     drop((lease, turn));
                     turn = self.wait(&mut self.state(), number);
                 }
-                Err(Unanswered::Failed(error)) => {
+                Err(Unanswered::NotBegun(error) | Unanswered::Failed(error)) => {
                     return Err(if self.is_closed() { Error::Closed } else { error });
                 }
             }
@@ -152,81 +140,26 @@ impl Workers {
         Turn { workers: self.clone(), number, lease }
     }
 
-    /// Starts workers, while calls wait that no starting worker is for, and there may be more.
-    fn start_missing(self: &Arc<Self>, state: &mut State) {
-        while state.phase != Phase::Closed
-            && state.alive < self.size
-            && state.starting < state.waiting.len()
-        {
-            let Some(threads) = &state.threads else { return };
-            let chunks = threads.chunks.clone();
-            state.alive += 1;
-            state.starting += 1;
-            let seat = Seat(self.clone());
-            self.executor.spawn(async move { seat.0.clone().start(seat, chunks).await }).detach();
-        }
-    }
-
-    async fn start(self: Arc<Self>, seat: Seat, chunks: Sender<Vec<u8>>) {
-        let started = self.start_one(seat, chunks).await;
-        self.state().starting -= 1;
-        match started {
-            Ok(worker) => self.hand_on(worker),
-            Err(error) => self.fail_first(error),
-        }
-    }
-
-    async fn start_one(
-        self: &Arc<Self>,
-        seat: Seat,
-        chunks: Sender<Vec<u8>>,
-    ) -> Result<Worker, Error> {
-        let command = catch_unwind(AssertUnwindSafe(|| (self.command)()))
-            .unwrap_or_else(|panic| {
-                let panicked =
-                    format!("the pool's command function panicked: {}", message(&*panic));
-                Err(io::Error::other(panicked))
-            })
-            .map_err(Error::Start)?;
-        let (worker, stderr) = Worker::start(command, chunks).map_err(Error::Start)?;
-        let process = worker.process().clone();
-        {
-            let mut state = self.state();
-            if state.phase == Phase::Closed {
-                process.kill();
-            }
-            state.processes.push(process.clone());
-        }
-        let follow = async move {
-            let ended = || {
-                seat.0.forget(&process);
-                // Only now may the next be started.
-                drop(seat);
-            };
-            process.follow(stderr, ended).await;
-        };
-        self.executor.spawn(follow).detach();
-        worker.greet(self.start_limit).await?;
-        Ok(worker)
-    }
-
     /// Gives a worker to the call that has waited longest.
-    fn hand_on(self: &Arc<Self>, mut worker: Worker) {
+    pub(super) fn hand_on(self: &Arc<Self>, mut worker: Worker) {
+        if self.is_worn(&worker) {
+            return self.let_go(worker);
+        }
         loop {
             let mut state = self.state();
             let has_ended = worker.process().has_ended();
-            // A new one that has ended is for the call that it was started for, which fails by it:
-            // else it would be started over and over.
-            if state.phase == Phase::Closed || has_ended && !worker.is_new() {
+            // A new one that has ended is for a call, which does not try for ever: else one would be
+            // started over and over.
+            if state.phase == Phase::Closed || has_ended && worker.answered() > 0 {
                 return;
             }
             let Some((_, waiting)) = state.waiting.pop_first() else {
                 match state.phase {
                     _ if has_ended => {}
-                    Phase::Finishing => worker.let_go(),
+                    Phase::Open => state.idle.push(worker),
                     _ => {
-                        worker.put_aside();
-                        state.idle.push(worker);
+                        drop(state);
+                        self.let_go(worker);
                     }
                 }
                 return;
@@ -243,8 +176,22 @@ impl Workers {
         }
     }
 
-    /// Has the call that has waited longest fail. Each start that fails is for one call.
-    fn fail_first(&self, error: Error) {
+    /// Tells whether a worker has done its share and is to be replaced.
+    fn is_worn(&self, worker: &Worker) -> bool {
+        if worker.answered() == 0 {
+            return false;
+        }
+        #[cfg(target_os = "linux")]
+        if self.settings.max_memory < u64::MAX
+            && worker.process().memory().is_some_and(|bytes| bytes > self.settings.max_memory)
+        {
+            return true;
+        }
+        worker.answered() >= self.settings.max_calls
+    }
+
+    /// Has the call that has waited longest fail.
+    pub(super) fn fail_first(&self, error: Error) {
         let mut error = Err(error);
         while let Some((_, waiting)) = { self.state().waiting.pop_first() } {
             match waiting.try_send(error) {
@@ -254,101 +201,35 @@ impl Workers {
         }
     }
 
-    /// Takes note that a process has ended.
-    fn forget(&self, process: &Arc<Process>) {
-        let mut state = self.state();
-        state.processes.retain(|other| !Arc::ptr_eq(other, process));
-        state.idle.retain(|worker| !Arc::ptr_eq(worker.process(), process));
-    }
-
-    /// Takes no more calls, and lets workers go when there is nothing left to do.
-    pub(super) fn finish(&self) {
-        let idle = {
-            let mut state = self.state();
-            if state.phase != Phase::Open {
-                return;
-            }
-            state.phase = Phase::Finishing;
-            mem::take(&mut state.idle)
-        };
-        idle.into_iter().for_each(Worker::let_go);
-        self.closing.notify(usize::MAX);
-    }
-
-    /// Waits until all tasks are over, once they are told to come to an end.
-    pub(super) async fn over(&self) {
-        let over = self.state().threads.as_ref().map(|threads| threads.over.clone());
-        if let Some(over) = over {
-            // Nothing is ever sent.
-            let _ = over.recv().await;
-        }
-    }
-
-    /// Kills all workers, has all calls fail, and waits until there is nothing left.
-    pub(super) fn close(&self) {
-        let mut state = self.state();
-        state.phase = Phase::Closed;
-        for process in &state.processes {
-            process.kill();
-        }
-        let waiting = mem::take(&mut state.waiting);
-        let idle = mem::take(&mut state.idle);
-        let threads = state.threads.take();
-        drop(state);
-        drop((waiting, idle));
-        self.closing.notify(usize::MAX);
-        if let Some(Threads { tasks, stderr, chunks, over: _ }) = threads {
-            drop(chunks);
-            // Neither runs code that panics.
-            let _ = tasks.join();
-            let _ = stderr.join();
-        }
-    }
-
-    fn start_threads(self: &Arc<Self>) -> io::Result<Threads> {
-        let (chunks, received) = async_channel::bounded(CHUNKS);
-        let (running, over) = async_channel::bounded(1);
-        let stderr = thread::Builder::new()
-            .name("flowlet-stderr".to_owned())
-            .spawn(|| super::stderr::pass_on(received))?;
-        let workers = self.clone();
-        let tasks = thread::Builder::new().name("flowlet-process".to_owned()).spawn(move || {
-            workers.run();
-            drop(running);
-        })?;
-        Ok(Threads { tasks, stderr, chunks, over })
-    }
-
-    /// Runs all tasks until they are over and there will be no more.
-    fn run(&self) {
-        async_io::block_on(async {
-            let closing = async {
-                while self.state().phase == Phase::Open {
-                    let listener = self.closing.listen();
-                    if self.state().phase == Phase::Open {
-                        listener.await;
-                    }
-                }
-            };
-            self.executor.run(closing).await;
-            while !self.executor.is_empty() {
-                self.executor.tick().await;
-            }
-        });
-    }
-
     pub(super) fn count(&self) -> Count {
         let state = self.state();
-        Count { alive: state.alive, idle: state.idle.len(), waiting: state.waiting.len() }
+        let alive = state.starts.alive();
+        Count { alive, idle: state.idle.len(), waiting: state.waiting.len() }
     }
 
-    fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.state().phase == Phase::Closed
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn is_forked(&self) -> bool {
+        getpid() != self.owner
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // No code that could leave it half-changed runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether there is a worker that does calls.
+    pub(super) fn has_worker(&self) -> bool {
+        self.processes.iter().any(|known| known.is_worker)
+    }
+
+    /// Takes what is not to go on, to be dropped once nothing is locked.
+    pub(super) fn take_calls(&mut self) -> impl Sized + use<> {
+        (mem::take(&mut self.waiting), mem::take(&mut self.idle))
     }
 }
 
@@ -383,7 +264,7 @@ impl Drop for Turn {
 
 /// A worker that is given to a call. It goes to the next call, unless it was left in the middle of
 /// one: then it is killed.
-struct Lease {
+pub(super) struct Lease {
     workers: Arc<Workers>,
     worker: Option<Worker>,
     is_busy: bool,
@@ -394,10 +275,17 @@ impl Lease {
         Self { workers: workers.clone(), worker: Some(worker), is_busy: false }
     }
 
+    /// Whether its worker has not done a call yet.
+    fn is_new(&self) -> bool {
+        self.worker.as_ref().is_some_and(|worker| worker.answered() == 0)
+    }
+
     async fn call(&mut self, call: &[u8], number: u64) -> Result<Answer, Unanswered> {
-        let Some(worker) = &mut self.worker else { return Err(Unanswered::NotBegun) };
+        let Some(worker) = &mut self.worker else {
+            return Err(Unanswered::Failed(Error::Closed));
+        };
         self.is_busy = true;
-        let answer = worker.call(call, number).await?;
+        let answer = worker.call(call, number, self.workers.settings.limits).await?;
         self.is_busy = false;
         Ok(answer)
     }
@@ -414,16 +302,5 @@ impl Drop for Lease {
                 self.workers.hand_on(worker);
             }
         }
-    }
-}
-
-/// Counts a process, from before it is started until after it was reaped.
-struct Seat(Arc<Workers>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut state = self.0.state();
-        state.alive -= 1;
-        self.0.start_missing(&mut state);
     }
 }
