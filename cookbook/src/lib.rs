@@ -1,3 +1,5 @@
 //! Programs to start from, a module each. `src/bin` runs them, `tests` tests them.
 
+pub mod crunch;
+pub mod mirror;
 pub mod sse;
