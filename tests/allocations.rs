@@ -354,3 +354,93 @@ fn of_calls_that_are_weighed() {
         assert_eq!(allocations(mapped, || ()), 0, "{limit:?}");
     }
 }
+
+/// Calls of thread pools, as seen by those who make them.
+#[cfg(feature = "threads")]
+mod calls_in_a_pool {
+    use std::sync::{Mutex, mpsc};
+
+    use flowlet::{InPool, ThreadPool, in_pool};
+
+    use super::*;
+
+    /// Polls once.
+    fn poll<F: Fn(usize) -> U, U>(call: &mut InPool<F, usize, U>) -> Poll<U> {
+        pin!(call).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// A pool of one thread, which is busy until what is returned is dropped.
+    fn busy_pool() -> (ThreadPool, mpsc::Sender<()>) {
+        let pool = ThreadPool::new(1).unwrap();
+        let (end, ended) = mpsc::channel();
+        let (begun, has_begun) = mpsc::channel();
+        let ended = Mutex::new(ended);
+        let mut busy = in_pool(&pool, move |_| {
+            begun.send(()).unwrap();
+            ended.lock().unwrap().recv().unwrap_err();
+        })(0);
+        assert!(poll(&mut busy).is_pending());
+        has_begun.recv().unwrap();
+        (pool, end)
+    }
+
+    #[test]
+    fn each_that_is_run_has_one_allocation() {
+        let pool = ThreadPool::new(2).unwrap();
+        let f = in_pool(&pool, |n: usize| n);
+        let run = |calls| (0..calls).for_each(|n| assert_eq!(block_on(f(n)), n));
+        run(10);
+        assert_eq!(measure(|| run(1000)).count_total, 1000);
+    }
+
+    #[test]
+    fn each_that_waits_has_one_allocation_and_leaves_nothing_when_it_is_dropped() {
+        let (pool, _end) = busy_pool();
+        let f = in_pool(&pool, |n: usize| n);
+        let g = in_pool(&pool, |n: usize| n + 1);
+        let mut kept = Vec::with_capacity(1);
+        let mut wait = |calls: usize| {
+            for n in 0..calls {
+                // Of two functions, so that lines come and go, and the one before is still there.
+                let mut call = f(n);
+                assert!(poll(&mut call).is_pending());
+                let mut other = g(n);
+                assert!(poll(&mut other).is_pending());
+                kept.clear();
+                kept.push(other);
+            }
+        };
+        wait(10);
+        let counted = measure(|| wait(100_000));
+        assert_eq!((counted.count_total, counted.count_current), (200_000, 0));
+    }
+
+    #[test]
+    fn a_burst_of_them_leaves_nothing_when_it_is_dropped() {
+        let (pool, _end) = busy_pool();
+        let counted = measure(|| {
+            let f = in_pool(&pool, |n: usize| n);
+            let mut calls: Vec<_> = (0..100_000).map(f).collect();
+            assert!(calls.iter_mut().all(|call| poll(call).is_pending()));
+            drop(calls);
+        });
+        assert!(counted.bytes_current <= 0, "{counted:?}"); // the room of the first calls goes as well
+    }
+
+    #[test]
+    fn functions_that_come_and_go_leave_nothing() {
+        let (pool, _end) = busy_pool();
+        let waits = |n| {
+            let mut call = in_pool(&pool, |n: usize| n)(n);
+            assert!(poll(&mut call).is_pending());
+            call
+        };
+        let mut first = waits(0);
+        let counted = measure(|| (0..100_000).for_each(|n| drop(waits(n))));
+        assert_eq!(counted.count_current, 0);
+        assert!(poll(&mut first).is_pending());
+        drop(first);
+        let counted = measure(|| drop((0..100_000).map(waits).collect::<Vec<_>>()));
+        assert!(counted.bytes_current <= 0, "{counted:?}"); // the room of the first calls goes as well
+    }
+}

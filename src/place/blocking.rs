@@ -2,11 +2,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use super::call::{self, Call, Job};
-use crate::sync::AtomicWaker;
+use super::call::{self, Call};
 
 /// What [`in_blocking`] gives to a pool: a blocking call that is to be run.
 pub type BlockingJob = Box<dyn FnOnce() + Send>;
@@ -87,7 +85,6 @@ where
     move |input| InBlocking {
         spawn: spawn.clone(),
         call: Call::new(f.clone(), input),
-        spawned: None,
         poll: InBlocking::poll_call,
     }
 }
@@ -105,12 +102,7 @@ where
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct InBlocking<Spawn, F, T, U, H = ()> {
     spawn: Arc<Spawn>,
-
-    // Dropped before `spawned`, so that whatever that does with the job finds the call cancelled.
-    call: Call<F, T, U, Ran>,
-
-    /// From the first poll until the call is over.
-    spawned: Option<H>,
+    call: Call<F, T, U, H>,
 
     /// How it is polled. Kept as a value so that the `Future` impl needs no bounds, which the compiler
     /// could not always prove again in a future that is spawned.
@@ -128,18 +120,8 @@ where
     U: Send + 'static,
 {
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<U> {
-        let Self { spawn, call, spawned, .. } = self;
-        let polled = call.poll(cx, |job: Job<F, T, U>| {
-            let end = Arc::new(End::default());
-            let ends = Ends(end.clone());
-            *spawned = Some(spawn(Box::new(move || {
-                let _ends = ends;
-                job.run();
-            })));
-            Some(Ran(end))
-        });
-        let output = ready!(polled);
-        *spawned = None;
+        let Self { spawn, call, .. } = self;
+        let output = ready!(call.poll(cx, |job| Some(spawn(Box::new(move || job.run(|| ()))))));
         Poll::Ready(call::output(output.expect("the pool dropped a call before it had begun")))
     }
 }
@@ -159,35 +141,5 @@ impl<Spawn, F, T, U, H> Future for InBlocking<Spawn, F, T, U, H> {
 impl<Spawn, F, T, U, H> fmt::Debug for InBlocking<Spawn, F, T, U, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("InBlocking").field(&self.call).finish()
-    }
-}
-
-/// What a job and its call share.
-#[derive(Default)]
-struct End {
-    is_over: AtomicBool,
-    waker: AtomicWaker,
-}
-
-/// The job's part: says that it is over when it is dropped, be it that it was run or not.
-struct Ends(Arc<End>);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        self.0.is_over.store(true, Ordering::Release);
-        self.0.waker.wake();
-    }
-}
-
-/// The call's part: waits until the job is over.
-struct Ran(Arc<End>);
-
-impl Future for Ran {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Between registering and waiting, look once more.
-        self.0.waker.register(cx.waker());
-        if self.0.is_over.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -1,31 +1,40 @@
 use std::fmt;
-use std::future::Future;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::thread;
 
 use super::slots;
 use super::span::CallSpan;
 use crate::panics::discard;
+use crate::sync::AtomicWaker;
 
 /// A call of a blocking function, as its future sees it: it is given to threads at the first poll.
 ///
-/// `K` is the task that runs it there. It says when the call is over, and no more: what the call
-/// takes and gives is kept here. So an input that is not wanted any more is dropped by who drops the
-/// call, at once, and no destructor of the user's runs inside the task, where a panic would abort
-/// the process.
+/// `K` is what they return for it, kept until the call is over or dropped. What the call takes and
+/// yields is kept here. So an input that is not wanted any more is dropped by who drops the call, at
+/// once, and no destructor of the user's runs inside someone else's pool, where a panic could abort the
+/// process.
 pub(super) struct Call<F, T, U, K> {
-    progress: Arc<Mutex<Progress<F, T, U>>>,
-    task: Option<K>,
+    shared: Arc<Shared<F, T, U>>,
+    given: Option<K>,
+}
+
+/// What the future of a call and its thread share.
+struct Shared<F, T, U> {
+    progress: Mutex<Progress<F, T, U>>,
+
+    /// Woken when the call is done or refused. A waker that panics has been taken out before.
+    consumer: AssertUnwindSafe<AtomicWaker>,
 }
 
 /// How far a call has come.
 enum Progress<F, T, U> {
     /// It has not begun.
-    Waiting(Arc<F>, T, CallSpan),
+    Waiting(Begin<F, T>),
+    /// It will not begin. Its input is left to its future.
+    Refused(Begin<F, T>),
     /// A thread is at it.
     Running,
     /// It has finished, or panicked.
@@ -34,25 +43,46 @@ enum Progress<F, T, U> {
     Over,
 }
 
-/// The same call, as the thread sees it.
-pub(super) struct Job<F, T, U> {
-    progress: Arc<Mutex<Progress<F, T, U>>>,
+/// What a call needs to begin.
+struct Begin<F, T> {
+    f: Arc<F>,
+    input: T,
+    span: CallSpan,
 }
 
 impl<F, T, U, K> Call<F, T, U, K> {
     pub(super) fn new(f: Arc<F>, input: T) -> Self {
+        let begin = Begin { f, input, span: CallSpan::current() };
         Self {
-            progress: Arc::new(Mutex::new(Progress::Waiting(f, input, CallSpan::current()))),
-            task: None,
+            shared: Arc::new(Shared {
+                progress: Mutex::new(Progress::Waiting(begin)),
+                consumer: AssertUnwindSafe(AtomicWaker::new()),
+            }),
+            given: None,
         }
+    }
+
+    /// Ends the call: it never begins, or nobody wants its result. `leave` gets what the threads returned
+    /// for it if none of them has begun it.
+    pub(super) fn cancel(&mut self, leave: impl FnOnce(K)) {
+        let unwanted = self.shared.end();
+        drop(self.shared.consumer.take());
+        if let (Progress::Waiting(_), Some(given)) = (&unwanted, self.given.take()) {
+            leave(given);
+        }
+        // The input is dropped last, as that may panic.
     }
 }
 
-impl<F, T, U, K: Future + Unpin> Call<F, T, U, K> {
+impl<F, T, U, K> Call<F, T, U, K>
+where
+    F: Fn(T) -> U + Send + Sync + 'static,
+    T: Send + 'static,
+    U: Send + 'static,
+{
     /// Polls the call, which `give` gives to the threads unless they refuse it.
     ///
-    /// `None` if it was refused, or its task ended without running it, and an error if the function
-    /// panicked.
+    /// `None` if its job was dropped without being run, and an error if the function panicked.
     ///
     /// # Panics
     ///
@@ -60,27 +90,28 @@ impl<F, T, U, K: Future + Unpin> Call<F, T, U, K> {
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        give: impl FnOnce(Job<F, T, U>) -> Option<K>,
+        give: impl FnOnce(Job) -> Option<K>,
     ) -> Poll<Option<thread::Result<U>>> {
-        if self.task.is_none() {
-            let is_over = matches!(*lock(&self.progress), Progress::Over);
+        if self.given.is_none() {
+            let is_over = matches!(*self.shared.progress(), Progress::Over);
             assert!(!is_over, "a call was polled after it was ready");
-            let job = Job { progress: self.progress.clone() };
-            self.task = catch_unwind(AssertUnwindSafe(|| give(job))).unwrap_or_else(|panic| {
+            let job = Job(Some(self.shared.clone()));
+            self.given = catch_unwind(AssertUnwindSafe(|| give(job))).unwrap_or_else(|panic| {
                 // It is given once.
-                self.end();
+                self.shared.end();
                 resume_unwind(panic)
             });
         }
-        if let Some(task) = &mut self.task {
-            ready!(Pin::new(task).poll(cx));
-            self.task = None;
+        // Between registering and waiting, look once more.
+        self.shared.consumer.register(cx.waker());
+        if let Progress::Waiting(_) | Progress::Running = *self.shared.progress() {
+            return Poll::Pending;
         }
-        match self.end() {
-            Progress::Done(result) => Poll::Ready(Some(result)),
-            Progress::Waiting(..) => Poll::Ready(None),
-            Progress::Running | Progress::Over => unreachable!("the task of a call ended early"),
-        }
+        self.given = None;
+        Poll::Ready(match self.shared.end() {
+            Progress::Done(result) => Some(result),
+            _refused => None,
+        })
     }
 }
 
@@ -89,55 +120,106 @@ pub(super) fn output<U>(result: thread::Result<U>) -> U {
     result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-impl<F, T, U, K> Call<F, T, U, K> {
-    fn end(&self) -> Progress<F, T, U> {
-        mem::replace(&mut *lock(&self.progress), Progress::Over)
-    }
-}
-
 impl<F, T, U, K> Drop for Call<F, T, U, K> {
     fn drop(&mut self) {
-        // What comes back is dropped when the lock is free again.
-        self.end();
+        self.cancel(drop);
     }
 }
 
-impl<F: Fn(T) -> U, T, U> Job<F, T, U> {
+/// A call, as its thread sees it. Dropped before it was run, it refuses the call.
+pub(super) struct Job(Option<Arc<dyn Work>>);
+
+impl Job {
     /// Runs the call, unless it was dropped. Never panics.
-    pub(super) fn run(self) {
-        slots::sweep();
-        let Some((f, input, span)) = self.begin() else { return };
+    ///
+    /// `free` is called when the thread is free again, before the consumer hears of it.
+    pub(super) fn run(mut self, mut free: impl FnMut()) {
+        if let Some(work) = self.0.take() {
+            slots::sweep();
+            work.run(&mut free);
+        }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take() {
+            work.refuse();
+        }
+    }
+}
+
+/// A call of whatever function.
+trait Work: Send + Sync {
+    fn run(&self, free: &mut dyn FnMut());
+    fn refuse(&self);
+}
+
+impl<F, T, U> Work for Shared<F, T, U>
+where
+    F: Fn(T) -> U + Send + Sync,
+    T: Send,
+    U: Send,
+{
+    fn run(&self, free: &mut dyn FnMut()) {
+        let Some(Begin { f, input, span }) = self.begin() else { return free() };
         let result = catch_unwind(AssertUnwindSafe(move || span.run(|| f(input))));
-        let mut progress = lock(&self.progress);
+        let mut progress = self.progress();
         if let Progress::Running = *progress {
+            free();
             *progress = Progress::Done(result);
+            drop(progress);
+            self.wake();
         } else {
             drop(progress);
             discard(result);
+            free();
         }
     }
 
-    fn begin(&self) -> Option<(Arc<F>, T, CallSpan)> {
-        let mut progress = lock(&self.progress);
+    fn refuse(&self) {
+        let mut progress = self.progress();
+        *progress = match mem::replace(&mut *progress, Progress::Over) {
+            Progress::Waiting(begin) => Progress::Refused(begin),
+            other => other,
+        };
+        drop(progress);
+        self.wake();
+    }
+}
+
+impl<F, T, U> Shared<F, T, U> {
+    fn begin(&self) -> Option<Begin<F, T>> {
+        let mut progress = self.progress();
         match mem::replace(&mut *progress, Progress::Running) {
-            Progress::Waiting(f, input, span) => Some((f, input, span)),
+            Progress::Waiting(begin) => Some(begin),
             other => {
                 *progress = other;
                 None
             }
         }
     }
-}
 
-fn lock<F, T, U>(progress: &Mutex<Progress<F, T, U>>) -> MutexGuard<'_, Progress<F, T, U>> {
-    // No code of the user's runs under the lock.
-    progress.lock().unwrap_or_else(PoisonError::into_inner)
+    fn end(&self) -> Progress<F, T, U> {
+        mem::replace(&mut *self.progress(), Progress::Over)
+    }
+
+    /// Wakes the consumer. A waker that panics is no reason for a thread to end.
+    fn wake(&self) {
+        discard(catch_unwind(AssertUnwindSafe(|| self.consumer.wake())));
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress<F, T, U>> {
+        // No code of the user's runs under the lock.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<F, T, U, K> fmt::Debug for Call<F, T, U, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match *lock(&self.progress) {
-            Progress::Waiting(..) => "Waiting",
+        f.write_str(match *self.shared.progress() {
+            Progress::Waiting(_) => "Waiting",
+            Progress::Refused(_) => "Refused",
             Progress::Running => "Running",
             Progress::Done(_) => "Done",
             Progress::Over => "Over",

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use blocking::Task;
 
-use super::call::{self, Call, Job};
+use super::call::{self, Call};
 
 /// Makes a blocking function one that a stage can call: each call runs on a thread of its own.
 ///
@@ -159,8 +159,8 @@ where
     U: Send + 'static,
 {
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<U> {
-        let give = |job: Job<F, T, U>| Some(blocking::unblock(move || job.run()));
-        let output = ready!(self.call.poll(cx, give));
+        let output =
+            ready!(self.call.poll(cx, |job| Some(blocking::unblock(move || job.run(|| ())))));
         Poll::Ready(call::output(output.expect("the threads refuse no call")))
     }
 }

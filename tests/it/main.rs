@@ -40,6 +40,7 @@ mod order;
 mod panics;
 mod pool;
 mod pool_end;
+mod pool_turns;
 mod prefetch;
 mod remainder;
 mod result_adaptors;

@@ -7,6 +7,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
 use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::task::Poll;
 use std::thread;
 
 use flowlet::prelude::*;
@@ -27,16 +28,21 @@ const REFUSED: &str = "the thread pool `flowlet` was shut down before this call 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     Shutdown,
+    ShutdownNow,
     Drop,
 }
 
-const ENDS: [End; 2] = [End::Shutdown, End::Drop];
+const ENDS: [End; 3] = [End::Shutdown, End::ShutdownNow, End::Drop];
+
+/// Those that refuse calls which wait.
+const ENDS_AT_ONCE: [End; 2] = [End::ShutdownNow, End::Drop];
 
 impl End {
     /// Ends the pool, and waits as long as that does.
     fn of(self, pool: &mut Option<ThreadPool>) {
         match self {
             Self::Shutdown => block_on(pool.as_ref().unwrap().shutdown()),
+            Self::ShutdownNow => block_on(pool.as_ref().unwrap().shutdown_now()),
             Self::Drop => *pool = None,
         }
     }
@@ -95,7 +101,7 @@ fn functions_can_be_made_of_a_pool_that_was_shut_down() {
 
 #[test]
 fn what_runs_is_finished_and_what_waits_is_refused_at_once() {
-    for end in ENDS {
+    for end in ENDS_AT_ONCE {
         let alive = Gauge::default();
         let pool = counted_pool(2, &alive);
         let latch = Latch::default();
@@ -122,8 +128,104 @@ fn what_runs_is_finished_and_what_waits_is_refused_at_once() {
 }
 
 #[test]
+fn a_shutdown_runs_what_waits_and_refuses_what_is_new() {
+    let alive = Gauge::default();
+    let pool = counted_pool(2, &alive);
+    let latch = Latch::default();
+    let running = [block(&pool, &latch), block(&pool, &latch)];
+    let functions = [(), ()].map(|()| in_pool(&pool, |n: usize| n));
+    let mut waiting: Vec<_> = (0..50).map(|n| functions[n % 2](n)).collect();
+    assert!(waiting.iter_mut().all(|call| poll(call).is_pending()));
+    let mut unpolled = functions[0](0);
+    let mut shutdown = Box::pin(pool.shutdown());
+    assert!(poll(&mut shutdown).is_pending());
+    assert_eq!(message_of(|| block_on(&mut unpolled)), REFUSED);
+    assert_eq!(message_of(|| block_on(functions[1](0))), REFUSED);
+    assert!(waiting.iter_mut().all(|call| poll(call).is_pending()));
+    assert_eq!((alive.now(), pool.in_use()), (2, 2));
+    latch.open();
+    block_on(shutdown);
+    // All have been run by then, whether they are polled or not.
+    assert_eq!((alive.now(), pool.in_use()), (0, 0));
+    assert!(waiting.iter_mut().enumerate().all(|(n, call)| poll(call) == Poll::Ready(n)));
+    running.map(block_on);
+}
+
+#[test]
+fn a_panic_of_a_call_does_not_keep_a_shutdown_from_running_the_others() {
+    let pool = ThreadPool::new(1).unwrap();
+    let latch = Latch::default();
+    let running = block(&pool, &latch);
+    let f = in_pool(&pool, |n: usize| if n % 2 == 0 { n } else { resume_unwind(Box::new(n)) });
+    let mut waiting: Vec<_> = (0..10).map(&f).collect();
+    assert!(waiting.iter_mut().all(|call| poll(call).is_pending()));
+    let mut shutdown = Box::pin(pool.shutdown());
+    assert!(poll(&mut shutdown).is_pending());
+    latch.open();
+    block_on(shutdown);
+    for (n, call) in waiting.into_iter().enumerate() {
+        match n % 2 {
+            0 => assert_eq!(block_on(call), n),
+            _ => assert_eq!(panic_of(|| block_on(call)).downcast_ref(), Some(&n)),
+        }
+    }
+    block_on(running);
+}
+
+#[test]
+fn calls_that_are_dropped_in_a_shutdown_are_not_run() {
+    let pool = ThreadPool::new(1).unwrap();
+    let latch = Latch::default();
+    let running = block(&pool, &latch);
+    let (begun, inputs) = (Gauge::default(), Gauge::default());
+    let count = begun.clone();
+    let f = in_pool(&pool, move |_: Unit| drop(count.unit()));
+    let mut waiting: Vec<_> = (0..10).map(|_| f(inputs.unit())).collect();
+    assert!(waiting.iter_mut().all(|call| poll(call).is_pending()));
+    let mut shutdown = Box::pin(pool.shutdown());
+    assert!(poll(&mut shutdown).is_pending());
+    drop(waiting);
+    assert_eq!(inputs.now(), 0);
+    latch.open();
+    block_on(shutdown);
+    assert_eq!(begun.peak(), 0);
+    block_on(running);
+}
+
+#[test]
+fn a_shutdown_can_be_cut_short() {
+    for end in ENDS_AT_ONCE {
+        let alive = Gauge::default();
+        let pool = counted_pool(1, &alive);
+        let latch = Latch::default();
+        let running = block(&pool, &latch);
+        let mut waiting = in_pool(&pool, |n: usize| n)(1);
+        assert!(poll(&mut waiting).is_pending());
+        let mut shutdown = Box::pin(pool.shutdown());
+        assert!(poll(&mut shutdown).is_pending());
+        if end == End::ShutdownNow {
+            // Both wait for the same.
+            let mut now = Box::pin(pool.shutdown_now());
+            assert!(poll(&mut now).is_pending());
+            assert_eq!(message_of(|| block_on(&mut waiting)), REFUSED);
+            assert!(poll(&mut shutdown).is_pending());
+            latch.open();
+            block_on(zip(shutdown, now));
+        } else {
+            drop(shutdown);
+            let ended = thread::spawn(move || drop(pool));
+            assert_eq!(message_of(|| block_on(&mut waiting)), REFUSED);
+            latch.open();
+            ended.join().unwrap();
+        }
+        assert_eq!(alive.now(), 0, "{end:?}");
+        block_on(running);
+    }
+}
+
+#[test]
 fn a_call_that_waits_for_another_does_not_keep_the_pool_from_its_end() {
-    for end in ENDS {
+    for end in ENDS_AT_ONCE {
         let mut pool = Some(ThreadPool::new(1).unwrap());
         let inner = in_pool(pool.as_ref().unwrap(), |()| ());
         let (waits, has_begun) = mpsc::channel();
@@ -217,7 +319,12 @@ fn a_shutdown_can_be_dropped_and_taken_up_again() {
             let latch = Latch::default();
             let call = block(&pool, &latch);
             let echo = in_pool(&pool, |n: usize| n);
-            let mut shutdown = Box::pin(pool.shutdown());
+            let mut shutdown = Box::pin(async {
+                match end {
+                    End::ShutdownNow => pool.shutdown_now().await,
+                    _ => pool.shutdown().await,
+                }
+            });
             for _ in 0..polls {
                 assert!(poll(&mut shutdown).is_pending());
             }
@@ -439,10 +546,7 @@ fn calls_that_come_while_it_ends_run_or_are_refused() {
             for _ in 0..round {
                 thread::yield_now();
             }
-            match round % 2 {
-                0 => drop(pool),
-                _ => block_on(pool.shutdown()),
-            }
+            ENDS[round % 3].of(&mut Some(pool));
             assert_eq!(alive.now(), 0);
             callers.into_iter().map(|caller| caller.join().unwrap()).sum()
         });

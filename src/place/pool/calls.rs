@@ -4,24 +4,35 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use async_executor::FallibleTask;
-
 use super::ThreadPool;
+use super::queue::{LastLine, Ticket};
 use super::workers::Workers;
-use crate::place::call::{self, Call, Job};
+use crate::place::call::{self, Call};
 
 /// Makes a blocking function one that a stage can call: each call runs on a thread of `pool`.
 ///
 /// As [`in_thread`](crate::in_thread), with threads that are the pool's own. Any number of functions
 /// and stages can share a pool. Whatever their limits are, no more calls run at once than it has
-/// threads, and calls that wait for a thread begin in the order in which they were first polled. A
-/// stage that is to use the whole pool needs a limit that is no less than the pool's size; one or
-/// two more keep the threads from waiting for the stage.
+/// threads. A stage that is to use the whole pool needs a limit that is no less than the pool's size;
+/// one or two more keep the threads from waiting for the stage.
+///
+/// # Turns
+///
+/// Calls of one function that wait for a thread begin in the order in which they were first polled.
+/// Functions that share a pool take turns, one call each, whatever the limits of their stages are: of two
+/// pipelines, one with 64 calls waiting and one with 2, each gets every second turn while both have calls
+/// waiting. A function is what one call of `in_pool` returns, with all its clones, so make it once for
+/// each stage that is to have turns of its own. Made anew for each item, each is alone in its line, and all
+/// begin in the order of their first polls.
+///
+/// Turns are calls, not time. Calls that are long for one function and short for another take as
+/// many turns each. Where that will not do, give them pools of their own.
 ///
 /// A thread of a pool is no thread of a runtime, as one of [`in_thread`](crate::in_thread) is not: see there
 /// what that means for tokio, and [`in_blocking`](crate::in_blocking) for the pool of a runtime.
 ///
-/// The function does not keep the pool: when the [`ThreadPool`] is dropped or shut down, it ends.
+/// The function does not keep the pool: when the [`ThreadPool`] is dropped or shut down, it ends. A call that
+/// is dropped while it waits leaves nothing in the pool, and neither does a function.
 ///
 /// # Panics, and calls that are dropped
 ///
@@ -43,8 +54,16 @@ use crate::place::call::{self, Call, Job};
 ///
 /// # Waiting for one another
 ///
-/// A call keeps its thread while it blocks. Calls that wait for other calls of the same pool may
-/// take up all the threads, and then wait for ever. Give such calls pools of their own.
+/// A call keeps its thread while it blocks. If it blocks on another call of the same pool, that one needs
+/// a thread too: as soon as as many calls do so as the pool has threads, all of them wait for ever. With a
+/// pool of 1 it takes one call. Give the inner calls a pool of their own, or make them stages of the
+/// pipeline: a stage waits without a thread.
+///
+/// # When the system is short of threads
+///
+/// A pool has all its threads from the beginning, and [`ThreadPool::new`] returns the system's error if it
+/// cannot start them. From then on no call needs anything of the system but memory. It waits until one of
+/// these threads is free.
 ///
 /// # Examples
 ///
@@ -83,12 +102,18 @@ where
     U: Send + 'static,
 {
     let f = Arc::new(f);
-    let workers = pool.workers.clone();
+    let place = Arc::new(Place { workers: pool.workers.clone(), last_line: LastLine::default() });
     move |input| InPool {
         call: Call::new(f.clone(), input),
-        workers: workers.clone(),
+        place: place.clone(),
         poll: InPool::poll_call,
     }
+}
+
+/// What all calls of a function share.
+struct Place {
+    workers: Arc<Workers>,
+    last_line: LastLine,
 }
 
 /// Future of a call made by [`in_pool`].
@@ -105,8 +130,8 @@ where
 /// ```
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct InPool<F, T, U> {
-    call: Call<F, T, U, FallibleTask<()>>,
-    workers: Arc<Workers>,
+    call: Call<F, T, U, Ticket>,
+    place: Arc<Place>,
 
     /// How it is polled. Kept as a value so that the `Future` impl needs no bounds, which the compiler
     /// could not always prove again in a future that is spawned.
@@ -123,8 +148,9 @@ where
     U: Send + 'static,
 {
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<U> {
-        let Self { call, workers, .. } = self;
-        let output = ready!(call.poll(cx, |job: Job<F, T, U>| workers.give(job)));
+        let Self { call, place, .. } = self;
+        let Place { workers, last_line } = &**place;
+        let output = ready!(call.poll(cx, |job| workers.give(last_line, job)));
         let Some(output) = output else {
             panic!("the thread pool `{}` was shut down before this call began", workers.name);
         };
@@ -141,6 +167,13 @@ impl<F, T, U> Future for InPool<F, T, U> {
     /// was ready before.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
         (self.poll)(&mut self, cx)
+    }
+}
+
+impl<F, T, U> Drop for InPool<F, T, U> {
+    fn drop(&mut self) {
+        let Self { call, place, .. } = self;
+        call.cancel(|ticket| place.workers.withdraw(&ticket));
     }
 }
 

@@ -1,5 +1,8 @@
 mod builder;
 mod calls;
+mod queue;
+mod rings;
+mod slab;
 mod threads;
 mod workers;
 
@@ -35,17 +38,24 @@ use crate::panics::discard;
 ///
 /// # How a pool ends
 ///
-/// By [`shutdown`](Self::shutdown), or when it is dropped. Either way:
+/// In one of three ways. After each of them new calls are refused: their futures panic with a message
+/// that says so.
 ///
-/// - New calls are refused, and so are calls that wait for a thread: they never begin, and their
-///   futures panic with a message that says so. To have all of them run, end the pipeline first.
-/// - Calls that run are finished, and their results handed out.
-/// - The threads end, each after its call, and are waited for. A drop blocks for that; in async code
-///   await `shutdown` first, which does not. If the `Drop` of a thread's resource panicked, the
+/// | | calls that run | calls that wait for a thread | waits |
+/// | --- | --- | --- | --- |
+/// | [`shutdown`](Self::shutdown) | finish | run and finish | without blocking |
+/// | [`shutdown_now`](Self::shutdown_now) | finish | are refused | without blocking |
+/// | drop | finish | are refused | by blocking the thread |
+///
+/// - A call that is refused never begins, and its future panics as that of a new call does.
+/// - The results of calls that finish are handed out as ever.
+/// - All three wait until the threads have ended. If the `Drop` of a thread's resource panicked, the
 ///   panic comes out here.
-/// - On one of the pool's own threads nothing is waited for, because that would be for ever: a call
-///   that drops the pool, or blocks on its `shutdown`, goes on at once, and the threads end by
+/// - On one of the pool's own threads nothing is waited for, because that would take for ever: a call
+///   that drops the pool, or blocks on its shutdown, goes on at once, and the threads end by
 ///   themselves.
+///
+/// In async code, await a shutdown before the pool is dropped: the drop has nothing left to block for then.
 ///
 /// # Examples
 ///
@@ -139,14 +149,20 @@ impl ThreadPool {
         self.workers.in_use()
     }
 
-    /// Shuts the pool down, and waits until its threads have ended, without blocking.
+    /// Shuts the pool down when its work is done: no new calls are taken, and all that were are run. Resolves
+    /// when the threads have ended.
     ///
-    /// What becomes of calls is told [above](Self#how-a-pool-ends). Again it does nothing but wait.
+    /// A call is taken when its future is first polled. A running call that waits for a *new* call of the
+    /// same pool finds it refused. One that waits for a call which no thread is left for would keep the pool
+    /// from its end, as it keeps its own thread: [`shutdown_now`](Self::shutdown_now) frees it.
+    ///
+    /// Again it does nothing but wait.
     ///
     /// # Cancel safety
     ///
     /// A future that is dropped before its first poll has done nothing, and later the pool is shut
-    /// down all the same. To wait again, call it again.
+    /// down all the same. To wait again, call it again, or `shutdown_now` to wait no longer than for the calls
+    /// that run.
     ///
     /// # Panics
     ///
@@ -157,18 +173,59 @@ impl ThreadPool {
     ///
     /// ```
     /// use flowlet::{ThreadPool, in_pool};
+    /// use futures_lite::future::zip;
     ///
     /// # futures_lite::future::block_on(async {
     /// let pool = ThreadPool::new(2)?;
     /// let double = in_pool(&pool, |n: u32| 2 * n);
-    /// assert_eq!(double(1).await, 2);
-    /// pool.shutdown().await;
+    /// let (output, ()) = zip(double(1), pool.shutdown()).await;
+    /// assert_eq!(output, 2);
     /// // `double(2).await` would panic now.
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```
     pub async fn shutdown(&self) {
         self.workers.close();
+        self.ended().await;
+    }
+
+    /// Shuts the pool down at once: as [`shutdown`](Self::shutdown), but calls that wait for a thread are
+    /// refused. Resolves when those that run have finished, and the threads have ended.
+    ///
+    /// The futures of refused calls panic, and so does their pipeline. A pipeline that is dropped first takes its
+    /// calls along.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`shutdown`](Self::shutdown). It may also be called while that is under way.
+    ///
+    /// # Panics
+    ///
+    /// As [`shutdown`](Self::shutdown).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet::prelude::*;
+    /// use flowlet::{ThreadPool, in_pool};
+    ///
+    /// # futures_lite::future::block_on(async {
+    /// let pool = ThreadPool::new(2)?;
+    /// let mut squares = pipe(0..1_000).map_concurrent(100, in_pool(&pool, |n: u32| n * n));
+    /// squares.next().await;
+    ///
+    /// drop(squares);
+    /// pool.shutdown_now().await;
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn shutdown_now(&self) {
+        self.workers.close_now();
+        self.ended().await;
+    }
+
+    /// Waits until the threads have ended.
+    async fn ended(&self) {
         let mut joined = pin!(self.threads.joined(&self.workers.name));
         let result = poll_fn(|cx| {
             if self.threads.has_current() { Poll::Ready(Ok(())) } else { joined.as_mut().poll(cx) }
@@ -181,7 +238,7 @@ impl ThreadPool {
 
 impl Drop for ThreadPool {
     fn drop(&mut self) {
-        self.workers.close();
+        self.workers.close_now();
         if self.threads.has_current() {
             return;
         }

@@ -1,11 +1,8 @@
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use async_executor::{Executor, FallibleTask};
-use event_listener::Event;
-use futures_lite::future::{block_on, or};
-
+use super::queue::{LastLine, Queue, Ticket};
 use crate::place::call::Job;
 use crate::place::slots;
 
@@ -13,85 +10,107 @@ use crate::place::slots;
 pub(super) struct Workers {
     pub(super) name: String,
 
-    executor: Executor<'static>,
+    state: Mutex<State>,
 
-    /// Whether calls are taken and begun. Locked while a call is queued, so that none is queued
-    /// after the queue was emptied.
-    open: Mutex<bool>,
-
-    /// Notified when no more calls are taken.
-    closing: Event,
+    /// Notified when there is something to do for a thread that is idle.
+    something_to_do: Condvar,
 
     /// How many threads run calls.
     in_use: AtomicUsize,
+}
+
+struct State {
+    /// The calls that were taken and have not begun.
+    queue: Queue,
+
+    /// Whether more calls are taken.
+    is_open: bool,
+
+    /// How many threads wait.
+    idle: usize,
 }
 
 impl Workers {
     pub(super) fn new(name: String) -> Self {
         Self {
             name,
-            executor: Executor::new(),
-            open: Mutex::new(true),
-            closing: Event::new(),
+            state: Mutex::new(State { queue: Queue::default(), is_open: true, idle: 0 }),
+            something_to_do: Condvar::new(),
             in_use: AtomicUsize::new(0),
         }
     }
 
     /// Queues a call, unless the pool was shut down.
-    pub(super) fn give<F, T, U>(self: &Arc<Self>, job: Job<F, T, U>) -> Option<FallibleTask<()>>
-    where
-        F: Fn(T) -> U + Send + Sync + 'static,
-        T: Send + 'static,
-        U: Send + 'static,
-    {
-        let open = self.open();
-        if !*open {
-            return None;
+    pub(super) fn give(&self, last_line: &LastLine, job: Job) -> Option<Ticket> {
+        let mut state = self.state();
+        if !state.is_open {
+            drop(state);
+            return None; // which drops the job
         }
-        let workers = self.clone();
-        Some(self.executor.spawn(async move { workers.run(job) }).fallible())
+        let ticket = state.queue.push(last_line, job);
+        let is_any_idle = state.idle > 0;
+        drop(state);
+        if is_any_idle {
+            self.something_to_do.notify_one();
+        }
+        Some(ticket)
     }
 
-    fn run<F: Fn(T) -> U, T, U>(&self, job: Job<F, T, U>) {
-        if *self.open() {
-            self.in_use.fetch_add(1, Ordering::SeqCst);
-            job.run();
-            self.in_use.fetch_sub(1, Ordering::SeqCst);
-        }
+    /// Takes a call that nobody wants any more out of the queue.
+    pub(super) fn withdraw(&self, ticket: &Ticket) {
+        let job = self.state().queue.remove(ticket);
+        drop(job);
     }
 
     /// What a thread of the pool does until the pool is shut down.
     pub(super) fn work(&self) {
-        let closing = self.closing.listen();
-        if *self.open() {
-            // Not `Executor::run`, which moves calls on to a queue of each thread's own: they would not
-            // begin in order, and one could be left with a thread that blocks.
-            let work = async {
-                loop {
-                    self.executor.tick().await;
-                }
-            };
-            block_on(or(closing, work));
+        while let Some(job) = self.next() {
+            job.run(|| _ = self.in_use.fetch_sub(1, Ordering::SeqCst));
         }
         if let Err(panic) = slots::end() {
             resume_unwind(panic);
         }
     }
 
-    /// Takes no more calls, and refuses those that have not begun.
+    /// Waits for the next call, which takes the thread. `None` if there will be none.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.state();
+        loop {
+            if let Some(job) = state.queue.pop() {
+                self.in_use.fetch_add(1, Ordering::SeqCst);
+                return Some(job);
+            }
+            if !state.is_open {
+                return None;
+            }
+            state.idle += 1;
+            state = self.something_to_do.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    /// Takes no more calls. The threads end when those that wait have been run.
     pub(super) fn close(&self) {
-        *self.open() = false;
-        self.closing.notify(usize::MAX);
-        // Here and now, because the threads may be busy for long, perhaps with waiting for a call
-        // that is in the queue.
-        while self.executor.try_tick() {}
+        self.state().is_open = false;
+        self.something_to_do.notify_all();
+    }
+
+    /// Takes no more calls, and refuses those that have not begun.
+    ///
+    /// It does so here and now, because the threads may be busy for long, perhaps with waiting for a call
+    /// that is in the queue.
+    pub(super) fn close_now(&self) {
+        self.close();
+        let refused = self.state().queue.drain();
+        drop(refused);
     }
 
     pub(super) fn in_use(&self) -> usize {
         self.in_use.load(Ordering::SeqCst)
     }
 
-    fn open(&self) -> MutexGuard<'_, bool> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code of the user's runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
