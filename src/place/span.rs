@@ -1,4 +1,4 @@
-//! The span that a call was made in, which goes with it to where it runs.
+//! The span that a call was made in, and who subscribes to it. They go with it to where it runs.
 
 #[cfg(feature = "tracing")]
 pub(crate) use self::on::CallSpan;
@@ -9,29 +9,65 @@ pub(crate) use self::off::CallSpan;
 #[cfg(feature = "tracing")]
 mod on {
     use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
 
-    use tracing::{Instrument, Span};
+    use pin_project_lite::pin_project;
+    use tracing::dispatcher::{Dispatch, get_default, with_default};
+    use tracing::{Span, subscriber::NoSubscriber};
 
-    /// A span of `tracing`.
-    pub(crate) struct CallSpan(Span);
+    /// A span of `tracing`, and the subscriber, which may be that of one scope.
+    pub(crate) struct CallSpan {
+        span: Span,
+        /// `None` if there is none: then that of the thread stays.
+        subscriber: Option<Dispatch>,
+    }
 
     impl CallSpan {
         /// The span that is current.
         pub(crate) fn current() -> Self {
-            Self(Span::current())
+            let subscriber =
+                get_default(|current| (!current.is::<NoSubscriber>()).then(|| current.clone()));
+            Self { span: Span::current(), subscriber }
         }
 
         /// Runs a function in the span.
-        pub(crate) fn run<T>(self, f: impl FnOnce() -> T) -> T {
-            self.0.in_scope(f)
+        pub(crate) fn run<T>(&self, f: impl FnOnce() -> T) -> T {
+            match &self.subscriber {
+                Some(subscriber) => with_default(subscriber, || self.span.in_scope(f)),
+                None => f(),
+            }
         }
 
         /// Has a future be polled and dropped in the span.
-        pub(crate) fn follow<Fut: Future>(
-            self,
-            future: Fut,
-        ) -> impl Future<Output = Fut::Output> + use<Fut> {
-            future.instrument(self.0)
+        pub(crate) fn follow<Fut: Future>(self, future: Fut) -> Follow<Fut> {
+            Follow { future: Some(future), span: self }
+        }
+    }
+
+    pin_project! {
+        /// A future that is polled and dropped in a span.
+        pub(crate) struct Follow<Fut> {
+            #[pin]
+            future: Option<Fut>,
+            span: CallSpan,
+        }
+
+        impl<Fut> PinnedDrop for Follow<Fut> {
+            fn drop(this: Pin<&mut Self>) {
+                let mut this = this.project();
+                this.span.run(|| this.future.set(None));
+            }
+        }
+    }
+
+    impl<Fut: Future> Future for Follow<Fut> {
+        type Output = Fut::Output;
+
+        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
+            let this = self.project();
+            let future = this.future.as_pin_mut().expect("it is there until the drop");
+            this.span.run(|| future.poll(cx))
         }
     }
 }
@@ -48,7 +84,7 @@ mod off {
             Self
         }
 
-        pub(crate) fn run<T>(self, f: impl FnOnce() -> T) -> T {
+        pub(crate) fn run<T>(&self, f: impl FnOnce() -> T) -> T {
             f()
         }
 
