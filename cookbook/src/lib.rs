@@ -1,5 +1,6 @@
 //! Programs to start from, a module each. `src/bin` runs them, `tests` tests them.
 
 pub mod crunch;
+pub mod etl;
 pub mod mirror;
 pub mod sse;
