@@ -1,22 +1,14 @@
-use std::future::Future;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use async_io::Timer;
-use backon::{BackoffBuilder, ExponentialBuilder};
-use futures_lite::future;
-use lapin::tcp::OwnedTLSConfig;
-use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties, ErrorKind};
-
-use crate::lenient::Lenient;
-use crate::link::Link;
+use crate::address::Address;
+use crate::connector::{Connector, Purpose, Shared};
 use crate::{Error, Runtime};
 
-/// How long the broker may take to answer when a connection is made.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-
-/// The first wait before a connection is tried again, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// The largest frame, in bytes, unless the address names another: what a broker proposes by default.
+/// The client library takes room for 64 of them for each connection. Room that it takes from the start
+/// costs nothing until it is used, but when it learns of the size later, it fills all of it with zeros.
+const FRAME_MAX: u32 = 131_072;
 
 /// A RabbitMQ broker, and how to connect to it.
 ///
@@ -24,8 +16,16 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 ///
 /// When the broker cannot be reached, or goes away, it is tried again: after 50 ms at first, then
 /// after longer and longer waits of at most 5 s, for ever unless
-/// [`give_up_after`](Self::give_up_after) says else. Each failure is a warning of the crate
-/// `tracing`.
+/// [`give_up_after`](Self::give_up_after) sets a limit. Each failure is a warning of the crate
+/// `tracing`. A broker that refuses the first connection, because of a wrong password or vhost, is an
+/// error at once.
+///
+/// A worker has a connection for its jobs, one for its outputs, and one for its dead letters once it
+/// has any; a publisher has one for each stage. Each connection has a thread that waits for its
+/// socket, and takes about 0.5 MB at first and up to 8 MB after much traffic: room for 64 frames of
+/// 131,072 bytes. With `?frame_max=8192` in the address it is at most 0.5 MB, but no message may have
+/// headers that are larger than that. Many workers or publishers in one process can
+/// [share connections](Self::share_connections).
 ///
 /// # Examples
 ///
@@ -41,7 +41,9 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 #[derive(Clone)]
 #[must_use = "this only says how to connect"]
 pub struct Broker {
-    url: String,
+    /// At least one.
+    urls: Vec<String>,
+    shared: Option<Arc<Shared>>,
     heartbeat: Option<Duration>,
     give_up_after: Option<Duration>,
     ca_certificates: Option<String>,
@@ -49,8 +51,21 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Takes the address, such as `amqp://user:password@host:5672/%2f`. What is left out is what
-    /// RabbitMQ has by default. `amqps://` needs the feature `rustls`.
+    /// Takes the address: `amqp://user:password@host:port/vhost`, or `amqps://` for TLS, which needs the
+    /// feature `rustls`.
+    ///
+    /// User and password default to `guest`, the port to 5672, or 5671 for `amqps://`, and the vhost to
+    /// `/`. A slash within the name of a vhost is written as `%2f`, so the default vhost is
+    /// `amqp://localhost/%2f` when it is written out. In a password, `/`, `?`, `#` and `%` are written
+    /// as `%2f`, `%3f`, `%23` and `%25`. An IPv6 address is written in brackets: `amqp://[::1]`.
+    ///
+    /// Parameters may follow, as in `amqp://localhost?heartbeat=10&frame_max=8192`: `heartbeat` in
+    /// seconds, 0 for none; `frame_max`, the largest frame in bytes, which defaults to 131,072;
+    /// `channel_max`; `connection_timeout` in milliseconds, how long the broker may take to answer when
+    /// a connection is made, which defaults to 30 s; `auth_mechanism`.
+    ///
+    /// The address is read when a worker or publisher is made. One that is not understood is an
+    /// [`Error::Url`], which never quotes any of it.
     ///
     /// # Examples
     ///
@@ -59,7 +74,8 @@ impl Broker {
     /// ```
     pub fn new(url: impl Into<String>) -> Self {
         Self {
-            url: url.into(),
+            urls: vec![url.into()],
+            shared: None,
             heartbeat: None,
             give_up_after: None,
             ca_certificates: None,
@@ -67,11 +83,50 @@ impl Broker {
         }
     }
 
-    /// Sets how long a connection may be silent, in whole seconds. What is said in the URL, and else
-    /// by the broker, counts if nothing is said here.
+    /// Adds the address of another node of the same cluster, to fail over to.
     ///
-    /// A worker that stops without a word, with its machine or its network, is found out after twice
-    /// this time, and its jobs go to others then. One whose process dies is found out at once.
+    /// The addresses are tried in the order in which they were added, beginning with the one that took
+    /// the last connection. Only when all have failed is there a wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_amqp::Broker;
+    ///
+    /// let broker = Broker::new("amqp://rabbit-1").fail_over_to("amqp://rabbit-2");
+    /// ```
+    pub fn fail_over_to(mut self, url: impl Into<String>) -> Self {
+        self.urls.push(url.into());
+        self
+    }
+
+    /// Has all workers and publishers that are made from this value and its clones share two
+    /// connections: one to take jobs, and one to publish.
+    ///
+    /// They are made when first needed, and closed with the last that uses them. What one worker does
+    /// to its connection then happens to all: a message that the client library cannot read, for one,
+    /// has all of them connect again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_amqp::{Broker, Publisher, Worker};
+    ///
+    /// let broker = Broker::new("amqp://localhost").share_connections();
+    /// let thumbnails = Worker::builder(broker.clone(), "thumbnails").build().unwrap();
+    /// let mails = Worker::builder(broker.clone(), "mails").build().unwrap();
+    /// let publisher = Publisher::new(broker).unwrap();
+    /// ```
+    pub fn share_connections(mut self) -> Self {
+        self.shared = Some(Arc::default());
+        self
+    }
+
+    /// Sets how long a connection may be silent, in whole seconds. It defaults to what the URL says, and
+    /// otherwise to what the broker proposes.
+    ///
+    /// A worker that falls silent, with its machine or its network, is noticed after twice this time,
+    /// and its jobs go to others then. One whose process dies is noticed at once.
     ///
     /// # Panics
     ///
@@ -93,8 +148,8 @@ impl Broker {
         self
     }
 
-    /// Sets how long to try for a connection, each time there is none, before it is an error. It is
-    /// for ever if nothing is said.
+    /// Sets how long to try for a connection, each time there is none, before it is an error. By default,
+    /// it tries for ever.
     ///
     /// # Examples
     ///
@@ -146,22 +201,37 @@ impl Broker {
         self
     }
 
-    /// Reads the address and the certificates.
+    /// Reads the addresses and the certificates.
     pub(crate) fn connector(&self) -> Result<Connector, Error> {
-        let mut uri: AMQPUri = self.url.parse().map_err(Error::Url)?;
-        if let Some(heartbeat) = self.heartbeat {
-            let seconds = heartbeat.as_secs().try_into().expect("it was checked");
-            uri.query.heartbeat = Some(seconds);
+        let Self { urls, shared, heartbeat, give_up_after, ca_certificates, runtime } =
+            self.clone();
+        let mut addresses = Vec::new();
+        for url in &urls {
+            let mut address = Address::parse(url).map_err(Error::Url)?;
+            if cfg!(not(feature = "rustls")) && address.is_encrypted() {
+                return Err(Error::Url("amqps:// needs the feature `rustls`".to_owned()));
+            }
+            let query = &mut address.uri.query;
+            if let Some(heartbeat) = heartbeat {
+                let seconds = heartbeat.as_secs().try_into().expect("it was checked");
+                query.heartbeat = Some(seconds);
+            }
+            query.frame_max.get_or_insert(FRAME_MAX);
+            addresses.push(address);
         }
-        if cfg!(not(feature = "rustls")) && uri.scheme == lapin::uri::AMQPScheme::AMQPS {
-            return Err(Error::Url("amqps:// needs the feature `rustls`".to_owned()));
-        }
-        let Self { give_up_after, ca_certificates, runtime, .. } = self.clone();
         let is_certificate = |pem: &String| pem.contains("-----BEGIN CERTIFICATE-----");
         if ca_certificates.as_ref().is_some_and(|pem| !is_certificate(pem)) {
             return Err(Error::NoCertificate);
         }
-        Ok(Connector { uri, give_up_after, ca_certificates, runtime })
+        Ok(Connector {
+            addresses: addresses.into(),
+            turn: Arc::default(),
+            give_up_after,
+            ca_certificates,
+            runtime,
+            shared,
+            purpose: Purpose::Take,
+        })
     }
 }
 
@@ -178,106 +248,11 @@ impl From<String> for Broker {
 }
 
 impl std::fmt::Debug for Broker {
-    /// Leaves out the URL, which may hold a password.
+    /// Leaves out the URLs, which may hold a password.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Broker")
             .field("heartbeat", &self.heartbeat)
             .field("give_up_after", &self.give_up_after)
             .finish_non_exhaustive()
     }
-}
-
-/// A broker whose address was read.
-#[derive(Clone)]
-pub(crate) struct Connector {
-    uri: AMQPUri,
-    give_up_after: Option<Duration>,
-    ca_certificates: Option<String>,
-    runtime: Runtime,
-}
-
-impl Connector {
-    /// Connects, has `prepare` make the link ready for use, and tries again until both went well.
-    ///
-    /// `is_first` says that there was no such link before: then a refusal is an error at once, since
-    /// it will not be better the next time. Later it may be one of a broker that has just started.
-    pub(crate) async fn link<T, Fut>(
-        &self,
-        is_first: bool,
-        prepare: impl Fn(Link) -> Fut,
-    ) -> Result<T, Error>
-    where
-        Fut: Future<Output = lapin::Result<T>>,
-    {
-        let begun = Instant::now();
-        let mut waits = backoff();
-        loop {
-            let answer = within(ANSWER_WITHIN, async { prepare(self.connect().await?).await });
-            let error = match answer.await {
-                Ok(link) => return Ok(link),
-                Err(error) if is_first && is_refusal(&error) => return Err(Error::Refused(error)),
-                Err(error) => error,
-            };
-            if self.give_up_after.is_some_and(|time| begun.elapsed() >= time) {
-                return Err(Error::GaveUp(error));
-            }
-            let wait = waits.next().unwrap_or(BACKOFF.1);
-            let host = &self.uri.authority.host;
-            tracing::warn!(%error, %host, ?wait, "no connection to the broker, trying again");
-            Timer::after(wait).await;
-        }
-    }
-
-    async fn connect(&self) -> lapin::Result<Link> {
-        let properties = ConnectionProperties::default()
-            .with_executor(self.runtime.clone())
-            .with_reactor(Lenient)
-            .with_connection_name("flowlet-amqp".into());
-        let trust = OwnedTLSConfig { cert_chain: self.ca_certificates.clone(), identity: None };
-        let uri = self.uri.clone();
-        let connection = Connection::connect_uri_with_config(uri, properties, trust).await?;
-        let channel = connection.create_channel().await?;
-        Ok(Link::new(connection, channel, &self.runtime))
-    }
-}
-
-/// The waits between tries.
-pub(crate) fn backoff() -> impl Iterator<Item = Duration> + Send {
-    let (first, longest) = BACKOFF;
-    ExponentialBuilder::default()
-        .with_min_delay(first)
-        .with_max_delay(longest)
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
-
-async fn within<T>(
-    time: Duration,
-    answer: impl Future<Output = lapin::Result<T>>,
-) -> lapin::Result<T> {
-    future::or(answer, async {
-        Timer::after(time).await;
-        Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into())
-    })
-    .await
-}
-
-/// Whether the broker understood and said no, rather than not being there; or whether we did, to its
-/// certificate.
-fn is_refusal(error: &lapin::Error) -> bool {
-    use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
-    if let ErrorKind::IOError(error) = error.kind() {
-        return error.kind() == std::io::ErrorKind::InvalidData;
-    }
-    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
-    matches!(
-        error.kind(),
-        AMQPErrorKind::Soft(
-            AMQPSoftError::ACCESSREFUSED
-                | AMQPSoftError::NOTFOUND
-                | AMQPSoftError::PRECONDITIONFAILED
-                | AMQPSoftError::RESOURCELOCKED
-        )
-    )
 }

@@ -13,8 +13,12 @@ use std::{error, fmt};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address of the broker cannot be read. The text says what is wrong, without the password.
+    /// The address of the broker cannot be read. The text says what is wrong, and quotes neither user nor
+    /// password.
     Url(String),
+
+    /// The broker has no vhost of this name, or does not let this user in.
+    NoVhost(String),
 
     /// The text with the certificates of authorities holds none.
     NoCertificate,
@@ -43,6 +47,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(what) => write!(f, "the broker's address cannot be used: {what}"),
+            Self::NoVhost(vhost) => {
+                write!(f, "the broker has no vhost {vhost:?}, or does not let this user use it")
+            }
             Self::NoCertificate => f.write_str("there is no certificate in what should be PEM"),
             Self::Refused(error) => write!(f, "the broker refused: {error}"),
             Self::GaveUp(error) => write!(f, "no connection to the broker: {error}"),

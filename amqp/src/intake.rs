@@ -10,7 +10,7 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Consumer, ErrorKind};
 
-use crate::broker::Connector;
+use crate::connector::Connector;
 use crate::link::Link;
 use crate::queue::Target;
 use crate::setbacks::Setbacks;

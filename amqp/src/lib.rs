@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod address;
 mod broker;
 mod catch;
 mod codec;
+mod connector;
 mod deliveries;
 mod delivery;
 mod error;
@@ -17,6 +19,7 @@ mod publisher;
 mod queue;
 mod runtime;
 mod setbacks;
+mod socket;
 mod source;
 pub mod worker;
 

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{fmt, pin::pin};
 
@@ -23,10 +23,12 @@ use crate::{Error, Runtime};
 /// an answer when it is lost; this is for those who began to wait just then.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// A connection and its channel. When one fails, both are given up.
+/// A connection and a channel on it. When one fails, both are given up.
 pub(crate) struct Link {
     pub(crate) channel: Channel,
-    connection: Connection,
+    connection: Arc<Connection>,
+    /// Whether other links have the connection as well.
+    is_shared: bool,
 
     /// The client library numbers a message, then sends it, and the broker counts those that come.
     /// Between the two no other may come first.
@@ -38,7 +40,12 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(connection: Connection, channel: Channel, runtime: &Runtime) -> Self {
+    pub(crate) fn new(
+        connection: Arc<Connection>,
+        is_shared: bool,
+        channel: Channel,
+        runtime: &Runtime,
+    ) -> Self {
         let (alive, lost) = async_channel::bounded(1);
         let (of_connection, of_channel) = (connection.status().clone(), channel.status().clone());
         runtime.spawn(async move {
@@ -47,7 +54,7 @@ impl Link {
                 Timer::after(LOOK_EVERY).await;
             }
         });
-        Self { channel, connection, turn: Mutex::new(()), lost }
+        Self { channel, connection, is_shared, turn: Mutex::new(()), lost }
     }
 
     pub(crate) fn is_alive(&self) -> bool {
@@ -116,11 +123,14 @@ impl Link {
         }
     }
 
-    /// Closes the connection, once all that was said on it is sent.
+    /// Closes the connection, or only the channel if others use the connection, once all that was said
+    /// on it is sent.
     pub(crate) async fn close(&self) {
-        let closed = self.connection.close(200, "done");
         // If it is lost instead it is gone as well.
-        drop(self.answer(closed).await);
+        match self.is_shared {
+            true => drop(self.answer(self.channel.close(200, "done")).await),
+            false => drop(self.answer(self.connection.close(200, "done")).await),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use lapin::options::ConfirmSelectOptions;
 use lapin::publisher_confirm::Confirmation;
 
 use crate::Error;
-use crate::broker::{Connector, backoff};
+use crate::connector::{Connector, backoff};
 use crate::link::Link;
 use crate::message::Message;
 use crate::queue::Target;
@@ -27,6 +27,7 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     pub(crate) fn new(connector: Connector, target: Target) -> Self {
+        let connector = connector.to_publish();
         Self { connector, target, link: Mutex::new(None), is_first: AtomicBool::new(true) }
     }
 

@@ -8,7 +8,7 @@ use flowlet::prelude::*;
 use futures_lite::Stream;
 use serde::Serialize;
 
-use crate::broker::Connector;
+use crate::connector::Connector;
 use crate::message::{Message, new_id};
 use crate::outlet::Outlet;
 use crate::{Broker, Codec, Error, Json, Queue};

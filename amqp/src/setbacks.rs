@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::broker::backoff;
+use crate::connector::backoff;
 use crate::intake::End;
 
 /// How many connections that were of no use are chance.

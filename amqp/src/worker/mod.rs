@@ -20,7 +20,7 @@ use self::builder::Settings;
 use self::job::Jobs;
 use self::summary::Counts;
 use self::turns::CameBack;
-use crate::broker::Connector;
+use crate::connector::Connector;
 use crate::intake::Intake;
 use crate::link::Link;
 use crate::outlet::Outlet;

@@ -5,6 +5,7 @@
 
 mod acks;
 mod broker_death;
+mod connect;
 mod deaths;
 mod deliveries;
 mod failures;
@@ -43,6 +44,11 @@ macro_rules! tests {
 
 /// Those that share a server.
 const SHARED: &[Shared] = tests![
+    connect::an_ipv6_address_leads_there,
+    connect::a_vhost_that_is_not_there_ends_it_at_once,
+    connect::a_vhost_that_is_full_is_tried_again,
+    connect::another_address_is_taken_when_one_fails,
+    connect::a_silent_peer_is_given_up_in_time,
     failures::outputs_come_with_ids_made_of_the_jobs,
     failures::a_job_that_fails_goes_alone,
     failures::a_job_that_fails_once_is_tried_again,
@@ -81,7 +87,12 @@ const OWN: &[Own] = tests![
 ];
 
 /// Those that count what this process has, when all others are done.
-const ALONE: &[Shared] = tests![deaths::connections_that_are_lost_leave_nothing_behind];
+const ALONE: &[Shared] = tests![
+    deaths::connections_that_are_lost_leave_nothing_behind,
+    connect::shared_connections_serve_all_and_end_with_the_last,
+    connect::connects_that_are_dropped_leave_nothing_behind,
+    connect::an_idle_connection_takes_little_memory,
+];
 
 fn main() {
     process::serve();
@@ -145,4 +156,9 @@ fn main() {
 /// How many threads this process has.
 fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// How many files and sockets this process has open.
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
 }

@@ -110,6 +110,11 @@ impl Proxy {
         look(&self.shared.state())
     }
 
+    /// How many connections go through it.
+    pub(crate) fn connections(&self) -> usize {
+        self.look(|state| state.open.len())
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.shared.state());
         self.shared.changed.notify_all();

@@ -72,7 +72,10 @@ impl Server {
         fs::create_dir(&folder).unwrap();
         let [port, names_port, node_port] = free_ports();
         let listener = match identity {
-            None => format!("listeners.tcp.local = 127.0.0.1:{port}\n"),
+            None if has_ipv6() => {
+                format!("listeners.tcp.v4 = 127.0.0.1:{port}\nlisteners.tcp.v6 = ::1:{port}\n")
+            }
+            None => format!("listeners.tcp.v4 = 127.0.0.1:{port}\n"),
             Some(Identity { certificate, key }) => {
                 let write = |name, text: &String| {
                     let file = folder.join(name);
@@ -257,6 +260,11 @@ impl Drop for Watch {
 /// The address of what listens on a port of this machine.
 pub(crate) fn url(port: u16) -> String {
     format!("amqp://guest:guest@127.0.0.1:{port}/%2f")
+}
+
+/// Whether this machine has the loopback address of IPv6.
+pub(crate) fn has_ipv6() -> bool {
+    TcpListener::bind("[::1]:0").is_ok()
 }
 
 /// Whether the server runs as the user that the package made for it: if we may, and if it is that
