@@ -1,7 +1,7 @@
 //! What a stage reports to its monitor.
 
 /// What happened in a stage.
-#[cfg_attr(not(feature = "monitor"), expect(dead_code, reason = "nobody looks at it"))]
+#[cfg_attr(not(feature = "monitor"), expect(dead_code, reason = "only a monitor reads it"))]
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
     TurnBegins,
@@ -50,7 +50,7 @@ pub(crate) enum Ended {
 }
 
 /// What a stage waits for between two turns, or that it is being polled.
-#[cfg_attr(not(feature = "monitor"), expect(dead_code, reason = "nobody looks at it"))]
+#[cfg_attr(not(feature = "monitor"), expect(dead_code, reason = "only a monitor reads it"))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum State {
     /// It was not polled yet, or has ended.

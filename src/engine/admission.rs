@@ -322,7 +322,7 @@ impl<I> Admission<I> {
     /// Makes an item wait until it can start.
     pub(super) fn hold(&mut self, held: Held<I>) {
         let waits = if held.place.is_some() { &mut self.held } else { &mut self.outside };
-        debug_assert!(waits.is_none(), "one item is held at most");
+        debug_assert!(waits.is_none(), "at most one item is held");
         *waits = Some(held);
     }
 

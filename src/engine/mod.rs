@@ -160,7 +160,7 @@ impl<I, C, U> Core<I, C, U> {
             let left = ahead.map_or(0, Ahead::left);
             let in_flight = self.outputs.in_flight();
             let waiting = self.outputs.over() + placed + left;
-            assert_eq!(in_flight, running + waiting, "what is in flight runs or waits");
+            assert_eq!(in_flight, running + waiting, "everything in flight is running or waiting");
         }
     }
 }
@@ -202,7 +202,7 @@ where
     /// Panics if the stage holds items.
     #[track_caller]
     pub(crate) fn ask_for(&mut self, asks: Asks) {
-        assert!(self.core.is_idle(), "a stage is set up before it is polled");
+        assert!(self.core.is_idle(), "a stage must be set up before it is polled");
         self.core.room = Room::new(&self.core.concurrency, C::MANY, asks);
         self.core.is_plain = false;
     }
@@ -231,7 +231,8 @@ where
         work: impl Work<I, Call = C>,
     ) -> Poll<Option<U>> {
         let this = self.project();
-        let recorder = this.recorder.as_mut().expect("only a stage with a recorder is polled so");
+        let recorder =
+            this.recorder.as_mut().expect("only a stage with a recorder is polled this way");
         this.core.take_turn(this.upstream, cx, self::work::Watched { work, recorder })
     }
 }

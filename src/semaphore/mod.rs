@@ -55,10 +55,11 @@ use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 ///   inside it, may wait for its own caller. That hangs, as locking a mutex twice does. Use two semaphores.
 /// - **Nobody polls**: calls run, and turns are taken, only when the pipeline is polled. A pipeline that is
 ///   neither polled nor dropped keeps the permits of its running calls, even if they run [in tasks](crate::in_task)
-///   and have finished there. The same holds for a pipeline that was woken for its turn. One that has yielded and
-///   is not polled again blocks nobody's turn. So a few responses whose clients do not read can stall all others.
-///   End such a pipeline with `prefetch(n, tokio::spawn)`: a [task](crate::FlowExt::prefetch) polls it, so its
-///   calls complete and release their permits, no matter who polls the response.
+///   and have finished there. If it was woken for its turn, it also keeps the permit that is reserved for it. A
+///   pipeline that has yielded and is not polled again blocks nobody's turn. So a few responses whose clients do
+///   not read can stall all others. End such a pipeline with `prefetch(n, tokio::spawn)`: a
+///   [task](crate::FlowExt::prefetch) polls it, so its calls complete and release their permits, no matter who
+///   polls the response.
 ///
 /// # Examples
 ///

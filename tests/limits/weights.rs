@@ -315,7 +315,7 @@ fn a_stage_that_holds_items_is_not_weighed_any_more() {
     let mut stage = gated.source(0..9).map_concurrent(3, |n| gated.call(n, n));
     assert!(Task::new().poll_next(&mut stage).is_pending());
     let message = message_of(|| drop(stage.weighed_by(|_| 1)));
-    assert_eq!(message, "a stage is set up before it is polled");
+    assert_eq!(message, "a stage must be set up before it is polled");
     assert_eq!(gated.left(), (0, 0));
 }
 

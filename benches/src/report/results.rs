@@ -17,31 +17,32 @@ pub fn results(counts: &Counts, times: &[Times]) -> String {
     let processors: String = times.iter().map(pointer).collect();
     format!(
         "# Results\n\nWritten by `cargo bench -p flowlet-benches --bench suite`, from the records in \
-         [results](results); see [the package](src/lib.rs) for how. Counts are exact, and the same on \
-         every processor. Times are not: a column is of one run on one processor, and nothing of two \
-         runs is compared.\n\n{}\n\
-         What all peers took on a processor, and latencies, the longest poll, budgets and fairness:\n\n\
+         [results](results); see [the package](src/lib.rs) for the commands. Counts are exact, and the same on \
+         every processor. Times are not: each column is from one run on one processor, and times from \
+         different runs are never compared.\n\n{}\n\
+         All peers' times, latencies, longest polls, budgets and fairness, by processor:\n\n\
          {processors}\n\
          ![Time per item](charts/time-per-item.svg)\n\n\
          ![Wall time of a chain with a slow stage](charts/slow-stage.svg)\n\n\
-         The calls: *ready* ones are ready at once, *yield once* ones wake themselves once; *woken* ones \
-         wait once for a reactor of the suite, which wakes in random order, *four waits* four times. \
-         *Timers* wait a millisecond, *sockets* send eight bytes to an echo server and wait for them, and \
-         so do those of pipelines *spawned* as tasks. Of *mixed durations* one in 100 is woken 100 times, \
-         the others once. *Big futures* are *woken* ones of 4 KiB. A *flat map* gives four outputs an \
-         item: of a call at once, or *of streams* with a call for each. *Tiny pipelines* have ten items \
-         each. *Tasks* and *blocking calls, work* calculate for about a microsecond.\n\n\
-         ## Counts\n\nInstructions of an item (callgrind), without those of setting up. The ratio is \
-         ours to the best peer's, and bold where it misses its bar; [why](README.md#where-a-bar-is-missed-\
+         The calls: *ready* calls are ready at once. *Yield once* calls wake themselves once. *Woken* \
+         calls wait once for the suite's reactor, which wakes in random order; *four waits* wait four \
+         times. *Timers* wait a millisecond. *Sockets* send eight bytes to an echo server and wait for \
+         them, and so do the calls of pipelines *spawned* as tasks. Of *mixed durations*, one call in \
+         100 is woken 100 times, the others once. *Big futures* are *woken* calls of 4 KiB. A *flat map* \
+         yields four outputs per item: all at once from a call, or *of streams* with a call for each. \
+         *Tiny pipelines* have ten items each. *Tasks* and *blocking calls, work* compute for about a \
+         microsecond.\n\n\
+         ## Counts\n\nInstructions per item (callgrind), without setup. The ratio is ours to the best \
+         peer's, in bold if it misses its bar; [why](README.md#where-a-bar-is-missed-\
          and-why).\n\n{}\n\
-         Flat maps of 2 to 1,000 outputs a call, in instructions of an *output*:\n\n{}\n\
+         Flat maps with 2 to 1,000 outputs per call, in instructions per *output*:\n\n{}\n\
          {}\n\
-         Allocations of an item (in thousandths they are lists that grow), with 16 calls in flight:\n\n\
+         Allocations per item (thousandths are lists that grow), with 16 calls in flight:\n\n\
          {}\n\
-         Peak heap, with all calls waiting at the same time, in bytes a call:\n\n{}\n\
-         ## Times\n\nOur time of an item, and what part it is of the best peer's in the same run: the \
-         median of the rounds, and the middle half of them. It is bold where it misses its bar. The best \
-         peer is futures-buffered where no other is named.\n\n{}",
+         Peak heap with all calls waiting at the same time, in bytes per call:\n\n{}\n\
+         ## Times\n\nOur time per item, and its ratio to the best peer's in the same run: the median of \
+         the rounds, and the range of their middle half. It is in bold if it misses its bar. The best \
+         peer is futures-buffered unless another one is named.\n\n{}",
         facts(counts, times),
         instructions(counts, |workload| outputs_of(workload) == 1),
         instructions(counts, |workload| outputs_of(workload) > 1),
@@ -117,18 +118,18 @@ fn other_bars(counts: &Counts) -> Table {
     let taken = |workload, in_flight| ours(workload, in_flight)?.instructions;
     let ready = counts.rows().map(|row| &row[0]).filter(|count| count.workload == "ready");
     let ready = ready.filter_map(|count| count.instructions).reduce(f64::max);
-    row("instructions of an item that is ready", ready, bars::READY);
+    row("instructions per ready item", ready, bars::READY);
     let plain = counts.find("ready", 1, sequential::NAME).and_then(|count| count.instructions);
     let over = taken("ready", 1).zip(plain).map(|(ours, plain)| ours - plain);
-    row("instructions of an item of a stage with limit 1, over a plain loop", over, LIMIT_1);
+    row("instructions per item of a stage with limit 1, beyond a plain loop", over, LIMIT_1);
     let growth = taken("woken", 65_536).zip(taken("woken", 16)).map(|(most, few)| most / few);
-    row("instructions of an event, 65,536 calls in flight to 16", growth, GROWTH);
+    row("instructions per event, 65,536 calls in flight relative to 16", growth, GROWTH);
     let bytes = |name| counts.find("woken", MANY, name)?.bytes;
     let peak = bytes(THREE[0]).zip(bytes(THREE[1])).map(|(ours, peer)| ours / peer);
-    row("peak heap with a million calls in flight, to futures-util's", peak, 1.0);
+    row("peak heap with a million calls in flight, relative to futures-util's", peak, 1.0);
     let free = counts.rows().map(|row| &row[0]).filter(|count| !allocates(&count.workload));
     let most = free.filter_map(|count| count.allocations).reduce(f64::max);
-    let figure = "allocations of an item, the most of all rows but batches and tiny pipelines";
+    let figure = "allocations per item, the most in any row except batches and tiny pipelines";
     row(figure, most, ALLOCATIONS);
     table
 }
@@ -174,7 +175,7 @@ fn compared(counts: &Counts, times: &[Times]) -> Table {
         let growth = ours(65_536).zip(ours(16)).map(|(most, few)| most / few);
         bold_if(growth.is_some_and(|growth| growth > GROWTH), optional(growth))
     });
-    let first = ["woken: an event's time to that at 16", "65536"].map(str::to_owned);
+    let first = ["woken: time per event relative to that at 16", "65536"].map(str::to_owned);
     table.row(first.into_iter().chain([digits_1(GROWTH)]).chain(growth));
     table
 }
@@ -254,8 +255,8 @@ mod tests {
             "| ready | 1 | 143 | 428 | 140 | **1.021** | 1.0 |",
             "| boxed flow, ready | 16 | 871 | 1800 | – | 0.484 | 1.0 |",
             "| flat map of 2, ready | 16 | 140 | – | 100 | 1.400 | 1.4 |",
-            "| instructions of an item that is ready | **143** | 120 |",
-            "| instructions of an item of a stage with limit 1, over a plain loop | **126** | 100 |",
+            "| instructions per ready item | **143** | 120 |",
+            "| instructions per item of a stage with limit 1, beyond a plain loop | **126** | 100 |",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }
@@ -293,7 +294,7 @@ mod tests {
                 "| woken | 256 | 0.9 | – | 50.0 ns: **1.00, 0.90–1.10** |",
                 "| woken | 65536 | 1.0 | 30.0 ns: **1.50, 1.40–1.60** | – |",
                 "| timers | 1 | 1.0 | 2.00 ms: 1.00, 1.00–1.00 of pumps | – |",
-                "| woken: an event's time to that at 16 | 65536 | 1.2 | **3.00** | – |",
+                "| woken: time per event relative to that at 16 | 65536 | 1.2 | **3.00** | – |",
             ]
         );
         assert!(facts.contains("| date | 2026-11-30 | 2026-11-30 | 2026-11-25 |"), "{facts}");

@@ -97,14 +97,14 @@ fn page(extent: Extent, times: &Times) -> String {
     let [processor, date, flowlet] = ["processor", "date", "flowlet"].map(|name| facts.get(name));
     format!(
         "# {processor}\n\nWritten by the run of {date}, of flowlet {flowlet}. [All processors, and the \
-         counts](../RESULTS.md). Only figures of one run can be compared.\n\n\
+         counts](../RESULTS.md). Only figures from the same run can be compared.\n\n\
          ## Latency\n\n{}\n\
          ## The longest `poll_next`\n\nWith 65,536 calls in flight and a source that is always \
          ready, in microseconds.\n\n{}\n\
          ## Budgets and fairness\n\n{}\n\
-         ## Time per item\n\nIn nanoseconds where no other unit is given: the median of {} rounds. In \
-         parentheses our time as a part of it, median and middle half of the rounds; below 1 we are \
-         faster. {}\n\n{}",
+         ## Time per item\n\nIn nanoseconds unless another unit is given: the median of {} rounds. In \
+         parentheses is our time relative to it: the median, and the middle half of the rounds. Below 1 \
+         flowlet is faster. {}\n\n{}",
         latency(extent.repeat),
         worst(extent.repeat),
         fairness(extent.repeat),
@@ -117,14 +117,14 @@ fn page(extent: Extent, times: &Times) -> String {
 /// What one has to know to read the tables of times.
 fn legend(patience: Duration) -> String {
     format!(
-        "Everything but tasks, spawned pipelines and blocking calls runs on one thread. Peers that spawn \
-         cannot do without tokio, so their time has its scheduling in it; those that need no runtime run \
-         in a bare loop, as we do. Where calls are woken by other threads, timers or sockets, all run on \
+        "Everything except tasks, spawned pipelines and blocking calls runs on one thread. Peers that \
+         spawn need tokio, so their times include its scheduling. Peers that need no runtime run in a \
+         bare loop, as flowlet does. If calls are woken by other threads, timers or sockets, all run on \
          tokio.\n\n\
-         A dash: it cannot do the workload, and the \
-         [README](../README.md#who-is-missing-where-and-why) says why. \"Too slow\": it is ten times as \
-         slow as we are, and either took more than {} ms for a run or had become twice as slow with the \
-         last step.",
+         A dash means that it cannot do the workload; the \
+         [README](../README.md#who-is-missing-where-and-why) says why. \"Too slow\" means that it is ten \
+         times as slow as flowlet, and either took more than {} ms for a run or became twice as slow \
+         with the last step.",
         patience.as_millis()
     )
 }
@@ -184,7 +184,7 @@ fn latency(repeat: Repeat) -> String {
         row("same thread", in_flight, figure::latencies(in_flight, repeat));
     }
     row("another thread, sleeping consumer", 16, figure::latencies_from_another_thread(16, repeat));
-    format!("The median of all events, and the middle half of them.\n\n{table}")
+    format!("The median of all events, and the range of their middle half.\n\n{table}")
 }
 
 fn worst(repeat: Repeat) -> Table {
@@ -207,15 +207,15 @@ pub fn budgets(extent: Extent) -> String {
 fn fairness(repeat: Repeat) -> String {
     let table = figure::fairness(&[16, 256, 4_096], repeat);
     format!(
-        "A pipeline and another task, which gives way all the time, on a tokio runtime of one thread. \
-         A turn is a poll of the pipeline's task. How long the other task waits is given in polls of \
-         calls, which are exact, and in microseconds. It gives way by tokio's `yield_now`, and so is \
-         woken as a socket would wake it: when tokio looks for events, which it does when nothing else is \
-         to be polled, or after 61 polls of tasks. While calls are ready at once the consumer never has to \
-         wait, and the other task waits for the whole run, whosever the stage is. Calls that take a \
-         permit of a tokio semaphore use a unit each of tokio's budget, of which a turn has 128, and are \
-         polled in vain when it is spent: 1 poll a call is the least. Calls that yield four times need \
-         5.\
+        "A pipeline and another task, which yields all the time, on a tokio runtime with one thread. A \
+         turn is a poll of the pipeline's task. The table shows how long the other task waits, in polls \
+         of calls, which are exact, and in microseconds. It yields with tokio's `yield_now`, and so is \
+         woken as a socket would wake it: when tokio checks for events, which it does when there is \
+         nothing else to poll, or after 61 polls of tasks. While calls are ready at once the consumer \
+         never has to wait, and the other task waits for the whole run, no matter whose stage it is. \
+         Calls that take a permit of a tokio semaphore use one unit each of tokio's budget, of which a \
+         turn has 128. When it is spent, they are polled in vain: 1 poll per call is the minimum. \
+         Calls that yield four times need 5.\
          \n\n{table}"
     )
 }

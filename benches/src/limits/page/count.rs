@@ -29,8 +29,9 @@ struct Count {
 /// Counts, with the program `counted` for what is allocated, and writes it as a part of the page.
 pub(crate) fn count(cases: Cases, counted: &Path) -> io::Result<String> {
     let mut text = format!(
-        "\n## Counts\n\n{}\n\nInstructions are counted by callgrind, as the difference of two lengths of a run. The \
-         ratio is ours to the peer's that takes the fewest, where no other is named.\n",
+        "\n## Counts\n\n{}\n\nInstructions are counted by callgrind, as the difference between two \
+         lengths of a run. The ratio is ours to that of the peer with the fewest, unless another one is \
+         named.\n",
         counted_with()
     );
     for mut section in sections() {
@@ -90,10 +91,7 @@ fn tables(section: &Section, counts: &[Vec<Count>]) -> String {
         allocations.row(head().into_iter().chain(cells));
     }
     let allocations = if any {
-        format!(
-            "Allocations of a{} {item}:\n\n{allocations}",
-            if *item == "item" { "n" } else { "" }
-        )
+        format!("Allocations per {item}:\n\n{allocations}")
     } else {
         format!("No {item} costs anybody an allocation.\n")
     };

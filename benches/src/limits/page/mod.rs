@@ -18,9 +18,10 @@ pub(crate) use times::time;
 const TIMES: &str = "\n## Times on ";
 
 const HEAD: &str = "# Limits\n\nWritten by `cargo bench -p flowlet-benches --bench limits`; `-- counts` \
-    measures and writes what is exact only. Counts are the same on every processor, and are what is \
-    claimed. Times are of one run on one processor each, and nothing of two runs is compared. [How we \
-    stand](README.md#limits). Calls are ready at once, or woken once by the suite's reactor, in random order.\n";
+    measures and writes only what is exact. Counts are the same on every processor, and are what we \
+    claim. Times are from one run on one processor each, and times from different runs are never \
+    compared. [How flowlet compares](README.md#limits). Calls are ready at once, or woken once by the \
+    suite's reactor, in random order.\n";
 
 /// Writes the page: what was counted, and what was timed, if it was. What is there of other processors stays.
 pub(crate) fn write(counts: &str, times: Option<&str>) -> io::Result<()> {

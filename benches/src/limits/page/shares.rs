@@ -51,9 +51,10 @@ pub(super) fn table(each: u64) -> String {
         }
     }
     format!(
-        "\n### Permits, who has them\n\nThe same users, who have {each} permits each on average. How often an \
-         acquire is polled, permits in the first column; 2 is one poll to get in line and one to be served:\n\n{polls}\n\
-         The permits of the user that had the fewest, as a part of the mean. 1 is an equal share, 0 is none at \
+        "\n### Permits, who has them\n\nThe same users, with {each} permits each on average. How often \
+         an acquire is polled, with permits in the first column; 2 means one poll to get in line and one \
+         to be served:\n\n{polls}\n\
+         The permits of the user that got the fewest, relative to the mean. 1 is an equal share, 0 is none at \
          all:\n\n{shares}"
     )
 }

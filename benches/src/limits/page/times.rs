@@ -13,8 +13,8 @@ use crate::work::sections;
 pub(crate) fn time(effort: Effort) -> String {
     let mut clock = Clock::new(effort);
     let mut text = format!(
-        "\n{}\n\nOur time of an item, in nanoseconds, and what part it is of each other's in the same run: \
-         below 1 the first column is faster. The median of {} rounds, and the middle half of them.\n",
+        "\n{}\n\nOur time per item, in nanoseconds, and its ratio to each other's in the same run: below \
+         1 the first column is faster. The median of {} rounds, and the range of their middle half.\n",
         timed_with(),
         effort.rounds
     );

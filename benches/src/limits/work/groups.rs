@@ -32,14 +32,15 @@ pub(super) fn section() -> Section {
     }
     Section {
         title: "Groups",
-        about: "16 calls at once, and 4 of each of 9 groups. The groups have *even* parts of the items, or \
-                one *hot* group has half of them. What corresponds to `future_queue_grouped` where groups have the same \
-                limit is ours by key, `map_concurrent_by_key(16, group, f).per_key(4)`. Groups of \
-                different limits have a semaphore each in ours: *flowlet, semaphores* is \
-                `map_concurrent(256, ..)` with `acquire` of the group's and of the one over all in the call; by hand \
-                it is the same with those of tokio. A full group's items wait in the stage: 256 items at most \
-                in all, but without a bound in future-queue. There each group may have a limit of its own, and items \
-                of no group; calls are weighed as well.",
+        about: "16 calls at once, and 4 in each of 9 groups. The groups have *even* shares of the items, \
+                or one *hot* group has half of them. If all groups have the same limit, what corresponds \
+                to `future_queue_grouped` is `map_concurrent_by_key(16, group, f).per_key(4)`. If limits \
+                differ, each group has a semaphore: *flowlet, semaphores* is `map_concurrent(256, ..)`, \
+                whose calls `acquire` from the group's semaphore and from one for all groups; the \
+                version by hand does the same with tokio's semaphores. Items of a full group wait in the \
+                stage: at most 256 items in total, but without a bound in future-queue. In future-queue \
+                each group can have a limit of its own, items need not belong to a group, and calls can \
+                have weights.",
         item: "item",
         size: "limit",
         beside: None,

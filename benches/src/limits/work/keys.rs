@@ -25,11 +25,12 @@ pub(super) fn section() -> Section {
     }
     Section {
         title: "Keys",
-        about: "One call of a key at a time, in the order of its items. *A hot key* has every second item, 20 \
-                others have the rest; *1,000 keys* come in turn; *new keys* are one an item. *By hand* is \
+        about: "One call per key at a time, in the order of the key's items. *A hot key* has every \
+                second item, 20 others have the rest; *1,000 keys* take turns; with *new keys* each item \
+                has its own. *By hand* is \
                 [a loop](src/limits/work/by_hand.rs) over a `HashMap` of `VecDeque`s and a `FuturesUnordered`, with \
-                the same bound of 16 times the limit on what was pulled. *Flowlet, no keys* is \
-                `map_concurrent`: what keys cost.",
+                the same bound of 16 times the limit on pulled items. *Flowlet, no keys* is \
+                `map_concurrent`, to show what keys cost.",
         item: "item",
         size: "limit",
         beside: None,

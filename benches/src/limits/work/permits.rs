@@ -18,8 +18,8 @@ const BESIDE: Option<&str> = Some(TokioOwned::NAME);
 pub(super) fn alone() -> Section {
     Section {
         title: "Permits, one user",
-        about: "A permit is taken and given back. Ours owns a share of its semaphore, as tokio's owned \
-                one does. The ratio is to that.",
+        about: "A permit is taken and released. Ours owns a share of its semaphore, like tokio's owned \
+                permit. The ratio is to the latter.",
         item: "permit",
         size: "permits",
         beside: BESIDE,
@@ -97,9 +97,9 @@ pub(super) fn contended() -> Section {
     });
     Section {
         title: "Permits, more users than there are",
-        about: "Users on one thread, in a `FuturesUnordered`, each in a loop: it takes a permit, yields \
-                once, and gives it back. *No limit* is the same without a semaphore: what the users take \
-                by themselves, which is in all columns. The ratio is to tokio's owned permits.",
+        about: "Users on one thread, in a `FuturesUnordered`. Each one loops: it takes a permit, yields \
+                once, and releases it. *No limit* is the same without a semaphore: the cost of the users \
+                themselves, which all columns include. The ratio is to tokio's owned permits.",
         item: "permit",
         size: "users",
         beside: BESIDE,

@@ -23,11 +23,12 @@ pub(super) fn section() -> Section {
     }
     Section {
         title: "Stages under a semaphore",
-        about: "As many permits as the limit. *Flowlet* is `map_concurrent(&semaphore, f)`, *flowlet, own \
-                limit* is `map_concurrent(n, f)` without one, and *permit in the call* the same with \
-                `acquire` in the call. The peers have `buffer_unordered(n)`, or `buffered_unordered(n)`, \
-                with a permit of tokio's in the call. *Two stages* share the semaphore, but for those with \
-                own limits, so they want twice as many permits as there are. An item has two calls there.",
+        about: "There are as many permits as the limit. *Flowlet* is `map_concurrent(&semaphore, f)`. \
+                *Flowlet, own limit* is `map_concurrent(n, f)` without a semaphore, and *permit in the \
+                call* is the same with `acquire` in the call. The peers use `buffer_unordered(n)` or \
+                `buffered_unordered(n)`, with a tokio permit in the call. *Two stages* share the \
+                semaphore, unless they have limits of their own, so they want twice as many permits as \
+                there are. There an item has two calls.",
         item: "item",
         size: "limit",
         beside: None,

@@ -20,9 +20,9 @@ pub(super) fn section() -> Section {
     }
     Section {
         title: "Weights",
-        about: "Calls weigh from 1 to 8, 4.5 on average. *Flowlet* is `map_concurrent(n, f).weighed_by(..)`, \
-                *flowlet, semaphore* the same with one of n permits. *future-queue* is \
-                `future_queue(n)`. By hand it is `buffer_unordered(n)`, or `buffered_unordered(n)`, with \
+        about: "Calls weigh 1 to 8, 4.5 on average. *Flowlet* is `map_concurrent(n, f).weighed_by(..)`, \
+                and *flowlet, semaphore* is the same with a semaphore of n permits. *future-queue* is \
+                `future_queue(n)`. The others are `buffer_unordered(n)` or `buffered_unordered(n)`, with \
                 `acquire_many(weight)` of a tokio semaphore in the call.",
         item: "item",
         size: "limit",
