@@ -9,6 +9,7 @@ use std::{env, fs, panic};
 use flowlet::prelude::*;
 use flowlet_process::{Error, Function, ProcessPool, in_process};
 use futures_lite::future::{self, block_on};
+use rustix::process::Signal;
 
 #[path = "support/begin.rs"]
 mod begin;
@@ -154,7 +155,7 @@ fn a_worker_that_does_not_run_is_ended_all_the_same() {
     let (pool, desk) = (pool(1), Desk::new());
     let dropped = begin(in_process(&pool, HOLD)(desk.as_number(0)));
     let held = desk.next();
-    kill::send("-STOP", held.process);
+    kill::send(Signal::STOP, held.process);
     drop(dropped);
     held.ended();
     assert_eq!(block_on(in_process(&pool, DOUBLE)(1)).unwrap(), 2);

@@ -43,7 +43,7 @@ pub(super) struct Starts {
     retries: u32,
     /// Until when no other is tried.
     pause: Option<Task<()>>,
-    /// Why starts have failed since the last pause.
+    /// Why starts have failed, while others may still succeed. Until that is known, none begins.
     failed: Vec<Error>,
 }
 
@@ -73,6 +73,7 @@ impl Workers {
     pub(super) fn start_missing(self: &Arc<Self>, state: &mut State) {
         while state.phase != Phase::Closed
             && state.starts.pause.is_none()
+            && state.starts.failed.is_empty()
             && state.starts.alive < self.settings.size
             && state.starts.starting < state.waiting.len()
         {
@@ -80,13 +81,13 @@ impl Workers {
             let outlet = threads.outlet();
             state.starts.alive += 1;
             state.starts.starting += 1;
-            let seat = Seat(self.clone());
-            self.executor.spawn(async move { seat.0.clone().start(seat, outlet).await }).detach();
+            let seat = Arc::new(Seat(self.clone()));
+            self.executor.spawn(async move { seat.0.clone().start(&seat, outlet).await }).detach();
         }
     }
 
-    async fn start(self: Arc<Self>, seat: Seat, outlet: Arc<Outlet>) {
-        match self.start_one(seat, outlet).await {
+    async fn start(self: Arc<Self>, seat: &Arc<Seat>, outlet: Arc<Outlet>) {
+        match self.start_one(seat.clone(), outlet).await {
             Ok(worker) => {
                 let mut state = self.state();
                 state.starts.starting -= 1;
@@ -108,7 +109,7 @@ impl Workers {
     /// Returns a worker that has said that it is one.
     async fn start_one(
         self: &Arc<Self>,
-        seat: Seat,
+        seat: Arc<Seat>,
         outlet: Arc<Outlet>,
     ) -> Result<Worker, NoWorker> {
         let command = catch_unwind(AssertUnwindSafe(|| (self.settings.command)()))
@@ -131,7 +132,7 @@ impl Workers {
         let follow = async move {
             let ended = || {
                 seat.0.forget(&process);
-                // Only now may the next be started.
+                // Only now may the next be started, once it is known what this means for the calls.
                 drop(seat);
             };
             process.follow(stderr, ended).await;
@@ -216,7 +217,7 @@ impl Workers {
     }
 }
 
-/// Counts a process, from before it is started until after it was reaped.
+/// Counts a process, from before it is started until after it was reaped, and its start is over.
 struct Seat(Arc<Workers>);
 
 impl Drop for Seat {

@@ -1,5 +1,7 @@
 //! Calls in other processes that say when they begin, and wait until the test lets them go on.
 
+#![allow(dead_code, reason = "not every test has use for all of it")]
+
 use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -41,7 +43,6 @@ impl Desk {
     }
 
     /// Waits for the call with this number to begin. Those that begin before it have to end.
-    #[allow(dead_code, reason = "not every test has use for it")]
     pub(crate) fn next_of(&self, number: u32) -> Held {
         loop {
             match self.report() {

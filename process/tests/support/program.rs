@@ -1,6 +1,8 @@
 //! A test program with a `main` of its own, so that it can be its own worker, or whatever else its
 //! tests have it be. It understands the arguments that tests are usually run with.
 
+#![allow(dead_code, reason = "not every test has use for all of it")]
+
 use std::collections::BTreeSet;
 use std::env;
 use std::fs;
