@@ -12,9 +12,9 @@ use crate::Semaphore;
 /// | argument | calls at once | order of the outputs |
 /// | --- | --- | --- |
 /// | `20`, a `NonZeroUsize` | 20 | as they complete |
-/// | `ordered(20)` | 20 | as their items came in |
+/// | `ordered(20)` | 20 | in the order of the items |
 /// | `&semaphore`, `semaphore` | what the [`Semaphore`] allows | as they complete |
-/// | `ordered(&semaphore)` | what the [`Semaphore`] allows | as their items came in |
+/// | `ordered(&semaphore)` | what the [`Semaphore`] allows | in the order of the items |
 /// | `&adaptive`, `ordered(&adaptive)` | what an [`Adaptive`](crate::Adaptive) limit finds | the same |
 ///
 /// Around any of these, [`finishing`] and [`errors_in_turn`] set what is yielded before the error that ends a
