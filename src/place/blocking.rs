@@ -42,6 +42,16 @@ pub type BlockingJob = Box<dyn FnOnce() + Send>;
 /// on; and a deadline runs while the job waits in the pool's queue. What to do about both is told at
 /// [`in_thread`](crate::in_thread#deadlines): the thread holds a permit, and the deadline runs from when there is one.
 ///
+/// # When threads run short
+///
+/// What happens then is up to the pool. tokio starts up to 512 threads for blocking calls
+/// (`max_blocking_threads`); calls beyond that wait in its queue. If the system refuses it a thread, calls wait for
+/// the threads it has. If it has none, `spawn_blocking` panics, and so does the call. rayon starts all its
+/// threads before the first call. smol's are those of [`in_thread`](crate::in_thread#when-the-system-is-short-of-threads).
+///
+/// A call that blocks on another call of the same pool keeps its thread meanwhile. As soon as there are as many
+/// such calls as the pool has threads, all of them wait forever.
+///
 /// # Panics
 ///
 /// A panic in `f` comes out of the call's future, with its payload, and so reaches the consumer of the

@@ -10,8 +10,8 @@ use super::call::{self, Call};
 
 /// Makes a blocking function one that a stage can call: each call runs on a thread of its own.
 ///
-/// `f` may block as it likes, on files, databases or clients that know nothing of `async`. (An `async`
-/// function only makes a future there, which nobody polls.) The executor's threads are never held up. A
+/// `f` may block as it likes, on files, databases or clients that know nothing of `async`, and the executor's
+/// threads go on with other work. (An `async` function only makes a future there, which nobody polls.) A
 /// stage bounds the calls as it bounds any others.
 ///
 /// # Threads
@@ -22,6 +22,9 @@ use super::call::{self, Call};
 /// there is no thread waits for one. They are started when needed, and whether an idle one ends is
 /// up to the version of `blocking`: 1.6 ends it after half a second, 1.7.0 keeps it for the life of
 /// the process. So a stage's limit is also a fair guess at the number of threads that stay.
+///
+/// If the system may run short of threads, or `f` waits for other work on these threads, use a pool of your own:
+/// see [below](#when-the-system-is-short-of-threads).
 ///
 /// A thread of this pool is no thread of a runtime: `tokio::runtime::Handle::current()` panics in `f`, and
 /// what needs a runtime's timers or sockets does too. Where `f` does, run it on the runtime's own pool,
@@ -36,6 +39,48 @@ use super::call::{self, Call};
 /// Nothing is done before the future is polled. A call that is dropped before its thread has begun
 /// it never begins, and its input is dropped with it. One that runs cannot be interrupted: it
 /// finishes, and its result, or its panic, is discarded.
+///
+/// # Waiting for one another
+///
+/// A call keeps its thread while `f` blocks. It can deadlock if it blocks on something that needs a thread of
+/// the same pool:
+///
+/// - another call of `in_thread`, as in `block_on(other(input))`;
+/// - files of `smol::fs` or async-fs;
+/// - name resolution of `smol::net` or async-net, also inside of `TcpStream::connect("host:port")`;
+/// - whatever else calls `blocking::unblock`.
+///
+/// It takes as many such calls at once as there are threads, 500 or `BLOCKING_MAX_THREADS`: then none is left
+/// for what they wait for. They wait forever, and so does everything else that needs one of these threads. One
+/// call less, and all is well. So it does not show in tests, but under load.
+///
+/// The cure is to have `f` wait for nothing that is async. Call the blocking counterpart, such as
+/// [`std::fs::read`]. Or make it a stage of its own upstream or downstream, because a stage waits without a
+/// thread. Where neither will do, run `f` elsewhere: with [`in_pool`](crate::in_pool), on a
+/// [`ThreadPool`](crate::ThreadPool) of its own, or with [`in_blocking`](crate::in_blocking) on the
+/// runtime's pool.
+///
+/// # When the system is short of threads
+///
+/// The number of threads is often limited: by the `pids.max` of a container, by `ulimit -u`, or by memory. If
+/// the system refuses a thread that a call needs, `blocking` (seen with 1.6.2 and 1.7.0) asks again
+/// and again without a pause, while it holds the lock of its pool:
+///
+/// - The call's first poll does not return until there is a thread. The executor's thread is lost for as long,
+///   and a core is busy with asking. If it is the threads of your own program that use up the limit, it
+///   does not end.
+/// - Calls that run can finish, but their threads begin no others.
+/// - With 1.7.0 the pool never again grows beyond the threads it had when it was refused one. After a shortage
+///   of a moment it may run one call at a time for the life of the process, whatever the limits of the stages are.
+///
+/// There is no way around it from outside: nothing tells whether `blocking` is about to start a thread. Where a
+/// shortage is possible, choose one of these:
+///
+/// | place | when the system has no thread left |
+/// | --- | --- |
+/// | [`in_pool`](crate::in_pool) | calls wait for the pool's threads, which were all started when the pool was made; if they could not be, [`ThreadPool::new`](crate::ThreadPool::new) returned the error |
+/// | [`in_blocking(tokio::task::spawn_blocking, f)`](crate::in_blocking) | calls wait for the threads that tokio has; if it has none, the call panics |
+/// | `in_thread`, with `BLOCKING_MAX_THREADS` set to a number that the system can always start | calls wait for the threads that were started; when none was yet, the first still waits as above |
 ///
 /// # Deadlines
 ///

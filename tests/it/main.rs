@@ -45,6 +45,8 @@ mod prefetch;
 mod remainder;
 mod result_adaptors;
 mod runtimes;
+#[cfg(target_os = "linux")]
+mod short_of_threads;
 mod spawn_handles;
 mod stalled_consumers;
 mod starvation;

@@ -148,7 +148,7 @@ fn a_shutdown_runs_what_waits_and_refuses_what_is_new() {
     // All have been run by then, whether they are polled or not.
     assert_eq!((alive.now(), pool.in_use()), (0, 0));
     assert!(waiting.iter_mut().enumerate().all(|(n, call)| poll(call) == Poll::Ready(n)));
-    running.map(block_on);
+    running.into_iter().for_each(block_on);
 }
 
 #[test]

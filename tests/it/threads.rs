@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use std::thread;
 
 use flowlet::prelude::*;
-use flowlet::{in_thread, ordered};
+use flowlet::{ThreadPool, in_pool, in_thread, ordered};
 use futures_lite::future::block_on;
 
 use crate::support::gauge::Gauge;
@@ -205,4 +205,17 @@ fn a_future_that_was_ready_is_not_polled_again() {
     assert_eq!(block_on(call.as_mut()), 7);
     let again = std::panic::AssertUnwindSafe(call);
     assert!(block_on(futures_lite::FutureExt::catch_unwind(again)).is_err());
+}
+
+#[test]
+fn a_call_on_threads_of_its_own_can_wait_for_one_of_those_that_all_share() {
+    let test = "threads::a_call_on_threads_of_its_own_can_wait_for_one_of_those_that_all_share";
+    if !with_one_thread(test) {
+        return;
+    }
+    let pool = ThreadPool::new(4).unwrap();
+    let inner = in_thread(|n: usize| n + 1);
+    let outer = in_pool(&pool, move |n| block_on(inner(n)));
+    let outputs = pipe(0..100).map_concurrent(4, outer);
+    assert_eq!(block_on(outputs.fold(0, |sum, n| sum + n)), 5_050);
 }

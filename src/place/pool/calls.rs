@@ -16,23 +16,26 @@ use crate::place::call::{self, Call};
 /// threads. A stage that is to use the whole pool needs a limit that is no less than the pool's size;
 /// one or two more keep the threads from waiting for the stage.
 ///
-/// # Turns
-///
-/// Calls of one function that wait for a thread begin in the order in which they were first polled.
-/// Functions that share a pool take turns, one call each, whatever the limits of their stages are: of two
-/// pipelines, one with 64 calls waiting and one with 2, each gets every second turn while both have calls
-/// waiting. A function is what one call of `in_pool` returns, with all its clones, so make it once for
-/// each stage that is to have turns of its own. Made anew for each item, each is alone in its line, and all
-/// begin in the order of their first polls.
-///
-/// Turns are calls, not time. Calls that are long for one function and short for another take as
-/// many turns each. Where that will not do, give them pools of their own.
-///
 /// A thread of a pool is no thread of a runtime, as one of [`in_thread`](crate::in_thread) is not: see there
 /// what that means for tokio, and [`in_blocking`](crate::in_blocking) for the pool of a runtime.
 ///
 /// The function does not keep the pool: when the [`ThreadPool`] is dropped or shut down, it ends. A call that
 /// is dropped while it waits leaves nothing in the pool, and neither does a function.
+///
+/// # Turns
+///
+/// Calls of one function that wait for a thread begin in the order in which they were first polled.
+///
+/// Functions that share a pool take turns, one call each, whatever the limits of their stages are. Of two
+/// stages, one with 64 calls waiting and one with 2, each gets every second turn, as long as both have calls
+/// waiting. A stage with a low limit is not held up by one with a high limit.
+///
+/// A function here is what one call of `in_pool` returns, together with its clones. So call `in_pool` once
+/// for each stage. If it is called anew for each item, each item has a turn of its own, and all calls begin
+/// in the order of their first polls.
+///
+/// A turn is a call, not a time. If the calls of one stage take much longer than those of another, give
+/// each stage a pool of its own.
 ///
 /// # Panics, and calls that are dropped
 ///
@@ -54,16 +57,15 @@ use crate::place::call::{self, Call};
 ///
 /// # Waiting for one another
 ///
-/// A call keeps its thread while it blocks. If it blocks on another call of the same pool, that one needs
-/// a thread too: as soon as as many calls do so as the pool has threads, all of them wait for ever. With a
-/// pool of 1 it takes one call. Give the inner calls a pool of their own, or make them stages of the
-/// pipeline: a stage waits without a thread.
+/// A call keeps its thread while it blocks. If it blocks on another call of the same pool, that call needs a
+/// thread too. As soon as there are as many such calls as the pool has threads, all of them wait
+/// forever; on a pool of 1, the first does. Give the inner calls a pool of their own, or make them a stage of the
+/// pipeline, because a stage waits without a thread. [`ThreadPool::shutdown_now`] ends such a wait.
 ///
 /// # When the system is short of threads
 ///
-/// A pool has all its threads from the beginning, and [`ThreadPool::new`] returns the system's error if it
-/// cannot start them. From then on no call needs anything of the system but memory. It waits until one of
-/// these threads is free.
+/// A pool has all its threads from the beginning: [`ThreadPool::new`] returns the system's error if it cannot
+/// start them. After that, a call needs no new thread. It waits until one of the pool's threads is free.
 ///
 /// # Examples
 ///
