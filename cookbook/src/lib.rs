@@ -3,4 +3,5 @@
 pub mod crunch;
 pub mod etl;
 pub mod mirror;
+pub mod objects;
 pub mod sse;
