@@ -75,10 +75,10 @@ fn send_signals(is_over: &AtomicBool, counts: &Counts) {
             if dice.below(4) > 0 {
                 continue;
             }
-            let child = Pid::from_raw(child as i32).unwrap();
+            let number = Pid::from_raw(child as i32).unwrap();
             // That stands for the one process.
-            let Ok(process) = pidfd_open(child, PidfdFlags::empty()) else { continue };
-            if !program::children().contains(&(child.as_raw_pid() as u32)) {
+            let Ok(process) = pidfd_open(number, PidfdFlags::empty()) else { continue };
+            if !program::children().contains(&child) {
                 continue;
             }
             let send = |signal| pidfd_send_signal(&process, signal).is_ok();

@@ -40,8 +40,9 @@ const SPANS: Function<(), (String, u64)> = Function::new("spans", |()| {
 });
 
 fn main() {
+    // That of this thread alone goes along with it, and so to the calls of a worker.
     let subscriber = tracing_subscriber::registry().with(Note);
-    tracing::subscriber::set_global_default(subscriber).expect("it is the first");
+    let _subscriber = tracing::subscriber::set_default(subscriber);
     flowlet_process::worker(&[&SPANS]);
 
     let span = info_span!("caller");

@@ -45,7 +45,7 @@ pub fn is_worker() -> bool {
 
 /// The variable by which a worker that is started now knows its owner, and its value.
 pub(super) fn owner() -> (&'static str, String) {
-    (OWNER, format!("{} {}", getpid(), namespace().unwrap_or_default()))
+    (OWNER, format!("{} {}", std::process::id(), namespace().unwrap_or_default()))
 }
 
 /// Has the process live as long as the pool.

@@ -58,7 +58,10 @@ impl NoWorker {
         use rustix::io::Errno;
 
         let short = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
-        let is_passing = Errno::from_io_error(&error).is_some_and(|error| short.contains(&error));
+        // The program is just being written, or a process that was forked meanwhile still has it open.
+        let busy = [Errno::TXTBSY];
+        let is_passing = Errno::from_io_error(&error)
+            .is_some_and(|error| short.contains(&error) || busy.contains(&error));
         Self { error: Error::Start(error), is_passing }
     }
 

@@ -31,26 +31,27 @@ impl<'de> Decoder<'de> {
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Trouble> {
         let (taken, rest) = self.bytes.split_first_chunk().ok_or(Trouble::Short)?;
         self.bytes = rest;
         Ok(*taken)
     }
 
+    #[inline]
     fn byte(&mut self) -> Result<u8, Trouble> {
         self.array().map(|[byte]| byte)
     }
 
-    /// Takes a number of so many bits, in groups of seven.
-    fn number(&mut self, bits: u32) -> Result<u128, Trouble> {
+    /// Takes a number of so many bits, in groups of seven, the lowest first.
+    #[inline]
+    fn number(&mut self, bits: u32) -> Result<u64, Trouble> {
         let mut number = 0;
         let mut shift = 0;
         loop {
             let byte = self.byte()?;
-            let group = u128::from(byte & 0x7f);
-            if shift >= bits || bits - shift < 7 && group >> (bits - shift) > 0 {
-                return Err(Trouble::Garbage("number of its size"));
-            }
+            let group = u64::from(byte & 0x7f);
+            fits(group, shift, bits)?;
             number |= group << shift;
             if byte & 0x80 == 0 {
                 return Ok(number);
@@ -59,9 +60,31 @@ impl<'de> Decoder<'de> {
         }
     }
 
+    /// Takes a number that may be longer.
+    fn long(&mut self, bits: u32) -> Result<u128, Trouble> {
+        let mut number = 0;
+        let mut shift = 0;
+        loop {
+            let byte = self.byte()?;
+            let group = u64::from(byte & 0x7f);
+            fits(group, shift, bits)?;
+            number |= u128::from(group) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+            shift += 7;
+        }
+    }
+
     /// Takes a number whose lowest bit is its sign.
-    fn signed(&mut self, bits: u32) -> Result<i128, Trouble> {
+    #[inline]
+    fn signed(&mut self, bits: u32) -> Result<i64, Trouble> {
         let number = self.number(bits)?;
+        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
+    }
+
+    fn long_signed(&mut self, bits: u32) -> Result<i128, Trouble> {
+        let number = self.long(bits)?;
         Ok((number >> 1) as i128 ^ -((number & 1) as i128))
     }
 
@@ -89,6 +112,15 @@ impl<'de> Decoder<'de> {
     fn several<V: Visitor<'de>>(&mut self, left: usize, visitor: V) -> Result<V::Value, Trouble> {
         self.inside(|decoder| visitor.visit_seq(Several { decoder, left }))
     }
+}
+
+/// Makes sure that a group of bits is within a number of so many.
+#[inline]
+fn fits(group: u64, shift: u32, bits: u32) -> Result<(), Trouble> {
+    if shift >= bits || bits - shift < 7 && group >> (bits - shift) > 0 {
+        return Err(Trouble::Garbage("number of its size"));
+    }
+    Ok(())
 }
 
 macro_rules! numbers {
@@ -119,9 +151,9 @@ impl<'de> Deserializer<'de> for &mut Decoder<'de> {
 
     numbers! {
         deserialize_u16 visit_u16(u16) number, deserialize_u32 visit_u32(u32) number,
-        deserialize_u64 visit_u64(u64) number, deserialize_u128 visit_u128(u128) number,
+        deserialize_u64 visit_u64(u64) number, deserialize_u128 visit_u128(u128) long,
         deserialize_i16 visit_i16(i16) signed, deserialize_i32 visit_i32(i32) signed,
-        deserialize_i64 visit_i64(i64) signed, deserialize_i128 visit_i128(i128) signed,
+        deserialize_i64 visit_i64(i64) signed, deserialize_i128 visit_i128(i128) long_signed,
     }
 
     #[inline]

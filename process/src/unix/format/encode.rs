@@ -21,6 +21,16 @@ impl<'a> Encoder<'a> {
         Self { to, limits, depth: limits.depth, end }
     }
 
+    #[inline]
+    fn byte(&mut self, byte: u8) -> Result<(), Trouble> {
+        if self.to.len() >= self.end {
+            return Err(Trouble::Long(self.limits.bytes));
+        }
+        self.to.push(byte);
+        Ok(())
+    }
+
+    #[inline]
     fn put(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
         if self.end - self.to.len() < bytes.len() {
             return Err(Trouble::Long(self.limits.bytes));
@@ -30,28 +40,37 @@ impl<'a> Encoder<'a> {
     }
 
     /// Puts a number in groups of seven bits, the lowest first.
-    fn number(&mut self, mut number: u128) -> Result<(), Trouble> {
-        let mut bytes = [0; 19];
-        let mut length = 0;
-        loop {
-            bytes[length] = number as u8 & 0x7f;
+    #[inline]
+    fn number(&mut self, mut number: u64) -> Result<(), Trouble> {
+        while number >= 0x80 {
+            self.byte(number as u8 | 0x80)?;
             number >>= 7;
-            length += 1;
-            if number == 0 {
-                return self.put(&bytes[..length]);
-            }
-            bytes[length - 1] |= 0x80;
         }
+        self.byte(number as u8)
+    }
+
+    /// Puts a number that may be longer.
+    fn long(&mut self, mut number: u128) -> Result<(), Trouble> {
+        while number > u64::MAX.into() {
+            self.byte(number as u8 | 0x80)?;
+            number >>= 7;
+        }
+        self.number(number as u64)
     }
 
     /// Puts a number with its sign in the lowest bit, so that small ones are short.
-    fn signed(&mut self, number: i128) -> Result<(), Trouble> {
-        self.number(((number << 1) ^ (number >> 127)) as u128)
+    #[inline]
+    fn signed(&mut self, number: i64) -> Result<(), Trouble> {
+        self.number(((number << 1) ^ (number >> 63)) as u64)
+    }
+
+    fn long_signed(&mut self, number: i128) -> Result<(), Trouble> {
+        self.long(((number << 1) ^ (number >> 127)) as u128)
     }
 
     /// Puts bytes and, before them, how many.
     fn sized(&mut self, bytes: &[u8]) -> Result<(), Trouble> {
-        self.number(bytes.len() as u128)?;
+        self.number(bytes.len() as u64)?;
         self.put(bytes)
     }
 
@@ -62,13 +81,14 @@ impl<'a> Encoder<'a> {
     }
 
     /// Puts one of several values inside.
+    #[inline]
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Trouble> {
         let Self { ref mut to, limits, depth, end } = *self;
         value.serialize(Encoder { to, limits, depth, end })
     }
 
     fn counted(mut self, length: Option<usize>) -> Result<Self, Trouble> {
-        self.number(length.ok_or(Trouble::Undescribed)? as u128)?;
+        self.number(length.ok_or(Trouble::Undescribed)? as u64)?;
         self.inside()
     }
 
@@ -104,13 +124,13 @@ impl<'a> Serializer for Encoder<'a> {
 
     numbers! {
         serialize_u16(u16) number, serialize_u32(u32) number, serialize_u64(u64) number,
-        serialize_u128(u128) number, serialize_i16(i16) signed, serialize_i32(i32) signed,
-        serialize_i64(i64) signed, serialize_i128(i128) signed,
+        serialize_u128(u128) long, serialize_i16(i16) signed, serialize_i32(i32) signed,
+        serialize_i64(i64) signed, serialize_i128(i128) long_signed,
     }
 
     #[inline]
     fn serialize_u8(mut self, value: u8) -> Result<(), Trouble> {
-        self.put(&[value])
+        self.byte(value)
     }
 
     fn serialize_i8(self, value: i8) -> Result<(), Trouble> {
@@ -148,7 +168,7 @@ impl<'a> Serializer for Encoder<'a> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> Result<(), Trouble> {
-        self.put(&[1])?;
+        self.byte(1)?;
         value.serialize(self.inside()?)
     }
 
