@@ -15,7 +15,7 @@ use crate::{Error, Headers};
 pub(crate) const REASON: &str = "x-flowlet-reason";
 
 /// The header of a dead letter that says which queue it came from.
-const QUEUE: &str = "x-flowlet-queue";
+pub(crate) const QUEUE: &str = "x-flowlet-queue";
 
 /// The longest reason, in bytes: headers must fit in one frame of the protocol.
 const REASON_LENGTH: usize = 4096;
@@ -88,6 +88,16 @@ impl<T> Delivery<T> {
         self.ticket.properties.message_id().as_ref().map(|id| id.as_str())
     }
 
+    /// Returns the correlation id.
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.ticket.properties.correlation_id().as_ref().map(|id| id.as_str())
+    }
+
+    /// Returns the queue that the publisher wants an answer in.
+    pub fn reply_to(&self) -> Option<&str> {
+        self.ticket.properties.reply_to().as_ref().map(|queue| queue.as_str())
+    }
+
     /// Returns how often the job was delivered before and came back without an answer, because of a
     /// worker that died, a connection that was lost, or a requeue. Only quorum queues count; of
     /// others it is 0.
@@ -102,8 +112,12 @@ impl<T> Delivery<T> {
         !self.ticket.link.is_alive()
     }
 
+    pub(crate) fn properties(&self) -> &BasicProperties {
+        &self.ticket.properties
+    }
+
     /// The connection that it came on.
-    pub(crate) fn link(&self) -> &Link {
+    pub(crate) fn link(&self) -> &Arc<Link> {
         &self.ticket.link
     }
 

@@ -41,6 +41,12 @@ pub enum Error {
     /// An encoded item has so many bytes, more than the broker takes in one message: its setting
     /// `max_message_size`.
     TooLarge(usize),
+
+    /// A message with a [route](crate::Message::route) of its own reaches no queue.
+    Unroutable,
+
+    /// A message should be replayed that does not say which queue it comes from.
+    NoOrigin,
 }
 
 impl fmt::Display for Error {
@@ -59,6 +65,8 @@ impl fmt::Display for Error {
             Self::TooLarge(bytes) => {
                 write!(f, "a message of {bytes} bytes is larger than the broker takes")
             }
+            Self::Unroutable => f.write_str("no queue takes a message with this routing key"),
+            Self::NoOrigin => f.write_str("a message does not say which queue it comes from"),
             Self::Encode(what) => write!(f, "an item could not be encoded: {what}"),
         }
     }

@@ -24,11 +24,36 @@ impl Headers {
         self.table.insert(name.into(), AMQPValue::LongString(value.into()));
     }
 
+    /// Leaves out those of these names.
+    pub(crate) fn without(&self, is_left_out: impl Fn(&str) -> bool) -> Self {
+        let kept = self.table.inner().iter().filter(|(name, _)| !is_left_out(name.as_str()));
+        let mut table = FieldTable::default();
+        kept.for_each(|(name, value)| _ = table.insert(name.clone(), value.clone()));
+        Self { table }
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: HeaderValue) {
+        self.table.insert(name.into(), value.0);
+    }
+
+    /// Adds those of another that have these names and are not there yet.
+    pub(crate) fn inherit(&mut self, other: &Self, names: &[&str]) {
+        for name in names {
+            if let Some(value) = other.value(name).filter(|_| self.value(name).is_none()) {
+                self.table.insert((*name).into(), value.clone());
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.inner().is_empty()
+    }
+
     pub(crate) fn into_table(self) -> FieldTable {
         self.table
     }
 
-    fn get(&self, name: &str) -> Option<&AMQPValue> {
+    pub(crate) fn value(&self, name: &str) -> Option<&AMQPValue> {
         self.table.inner().get(name)
     }
 
@@ -40,7 +65,7 @@ impl Headers {
     /// assert_eq!(flowlet_amqp::Headers::default().text("reason"), None);
     /// ```
     pub fn text(&self, name: &str) -> Option<&str> {
-        match self.get(name)? {
+        match self.value(name)? {
             AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok(),
             AMQPValue::ShortString(text) => Some(text.as_str()),
             _ => None,
@@ -55,7 +80,7 @@ impl Headers {
     /// assert_eq!(flowlet_amqp::Headers::default().number("x-delivery-count"), None);
     /// ```
     pub fn number(&self, name: &str) -> Option<i64> {
-        Some(match *self.get(name)? {
+        Some(match *self.value(name)? {
             AMQPValue::ShortShortInt(n) => n.into(),
             AMQPValue::ShortShortUInt(n) => n.into(),
             AMQPValue::ShortInt(n) => n.into(),
@@ -76,6 +101,55 @@ impl Headers {
     /// ```
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.table.inner().keys().map(|name| name.as_str())
+    }
+}
+
+/// The value of a header, for [`Message::header`](crate::Message::header): text, a whole number, or a
+/// boolean.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet_amqp::Message;
+///
+/// let message = Message::new(1).header("width", 640).header("kind", "jpeg").header("is_last", true);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeaderValue(AMQPValue);
+
+impl From<&str> for HeaderValue {
+    fn from(text: &str) -> Self {
+        Self(AMQPValue::LongString(text.into()))
+    }
+}
+
+impl From<String> for HeaderValue {
+    fn from(text: String) -> Self {
+        Self(AMQPValue::LongString(text.into()))
+    }
+}
+
+impl From<i64> for HeaderValue {
+    fn from(number: i64) -> Self {
+        Self(AMQPValue::LongLongInt(number))
+    }
+}
+
+impl From<i32> for HeaderValue {
+    fn from(number: i32) -> Self {
+        i64::from(number).into()
+    }
+}
+
+impl From<u32> for HeaderValue {
+    fn from(number: u32) -> Self {
+        i64::from(number).into()
+    }
+}
+
+impl From<bool> for HeaderValue {
+    fn from(is_so: bool) -> Self {
+        Self(AMQPValue::Boolean(is_so))
     }
 }
 

@@ -14,8 +14,9 @@ use lapin::options::{
 };
 use lapin::publisher_confirm::Confirmation;
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
+use crate::message::Message;
 use crate::queue::Target;
 use crate::{Error, Runtime};
 
@@ -61,6 +62,11 @@ impl Link {
         self.channel.status().connected() && self.connection.status().connected()
     }
 
+    /// Closed when the link is lost.
+    pub(crate) fn loss(&self) -> Receiver<Infallible> {
+        self.lost.clone()
+    }
+
     /// Waits for an answer, or for the loss of the link.
     pub(crate) async fn answer<T>(
         &self,
@@ -78,6 +84,10 @@ impl Link {
     /// Declares a queue, or looks whether it is there.
     pub(crate) async fn declare(&self, target: &Target) -> lapin::Result<()> {
         let Target { name, exchange, arguments } = target;
+        if name.is_empty() {
+            // Messages have targets of their own.
+            return Ok(());
+        }
         let passive = arguments.is_none();
         let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
         self.channel.queue_declare(name, options, arguments.clone().unwrap_or_default()).await?;
@@ -95,17 +105,22 @@ impl Link {
         Ok(())
     }
 
-    /// Publishes a message for a queue and waits for the broker's word on it.
+    /// Publishes a message, for a queue unless it has a route of its own, and waits for the broker's word on it.
     pub(crate) async fn publish(
         &self,
         target: &Target,
-        payload: &[u8],
-        properties: BasicProperties,
+        message: &Message,
     ) -> Result<Confirmation, Error> {
+        let payload = &message.payload;
         // Pinned here, since each function that takes a future makes room for it twice.
         let confirmed = pin!(async {
-            let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+            let (target, mandatory) = match &message.route {
+                Some(route) => (&route.target, route.is_mandatory),
+                None => (target, true),
+            };
+            let options = BasicPublishOptions { mandatory, ..Default::default() };
             let Target { name, exchange, .. } = target;
+            let properties = message.properties.clone();
             let mut sent =
                 pin!(self.channel.basic_publish(exchange, name, options, payload, properties));
             let in_turn = future::poll_fn(|cx| {

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lapin::BasicProperties;
 use lapin::types::FieldTable;
 
+use crate::Headers;
+use crate::output::Route;
+
 /// Messages that survive a restart of the broker.
 const PERSISTENT: u8 = 2;
 
@@ -18,17 +21,28 @@ const ID_LENGTH: usize = 255;
 pub(crate) struct Message {
     pub(crate) payload: Vec<u8>,
     pub(crate) properties: BasicProperties,
+    /// Where it goes, if not where all others go.
+    pub(crate) route: Option<Route>,
 }
 
 impl Message {
-    pub(crate) fn new(payload: Vec<u8>, content_type: &str, id: Option<String>) -> Self {
-        let mut properties = BasicProperties::default()
-            .with_delivery_mode(PERSISTENT)
-            .with_content_type(content_type.into());
-        if let Some(id) = id {
-            properties = properties.with_message_id(fitting(id).into());
+    /// A message with these properties and what every message has.
+    pub(crate) fn new(payload: Vec<u8>, content_type: &str, properties: BasicProperties) -> Self {
+        let properties =
+            properties.with_delivery_mode(PERSISTENT).with_content_type(content_type.into());
+        Self { payload, properties, route: None }
+    }
+
+    pub(crate) fn set_id(&mut self, id: String) {
+        let properties = std::mem::take(&mut self.properties);
+        self.properties = properties.with_message_id(fitting(id).into());
+    }
+
+    pub(crate) fn set_headers(&mut self, headers: Headers) {
+        if !headers.is_empty() {
+            let properties = std::mem::take(&mut self.properties);
+            self.properties = properties.with_headers(headers.into_table());
         }
-        Self { payload, properties }
     }
 
     /// A copy of a message that came, with other headers.
@@ -53,13 +67,13 @@ impl Message {
             kind with_type,
             app_id with_app_id
         );
-        Self { payload, properties }
+        Self { payload, properties, route: None }
     }
 }
 
-/// An id as long as AMQP allows: of a longer one the beginning, and a hash of all of it, so that those
-/// that differ still do, and those that are the same still are, in any program.
-fn fitting(id: String) -> String {
+/// An id or a name as long as AMQP allows: of a longer one the beginning, and a hash of all of it, so that
+/// those that differ still do, and those that are the same still are, in any program.
+pub(crate) fn fitting(id: String) -> String {
     if id.len() <= ID_LENGTH {
         return id;
     }
@@ -115,7 +129,8 @@ mod tests {
     #[test]
     fn an_id_that_is_too_long_is_shortened_and_no_other_is_the_same() {
         let id_of = |id: &str| {
-            let message = Message::new(vec![], "a/b", Some(id.to_owned()));
+            let mut message = Message::new(vec![], "a/b", BasicProperties::default());
+            message.set_id(id.to_owned());
             message.properties.message_id().as_ref().unwrap().to_string()
         };
         assert_eq!(id_of(&"x".repeat(255)), "x".repeat(255));

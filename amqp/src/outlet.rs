@@ -78,9 +78,11 @@ impl Outlet {
             if !job.is_none_or(Link::is_alive) {
                 break;
             }
-            let Message { payload, properties } = message;
-            match link.publish(&self.target, payload, properties.clone()).await {
+            match link.publish(&self.target, message).await {
                 Ok(Confirmation::Ack(None)) => return Ok(true),
+                Ok(Confirmation::Ack(Some(_))) if message.route.is_some() => {
+                    return Err(Error::Unroutable);
+                }
                 // The queue is gone.
                 Ok(Confirmation::Ack(Some(_)) | Confirmation::NotRequested) => {
                     self.discard(&link).await;

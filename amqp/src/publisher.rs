@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use flowlet::Concurrency;
 use flowlet::prelude::*;
 use futures_lite::Stream;
-use serde::Serialize;
 
 use crate::connector::Connector;
-use crate::message::{Message, new_id};
-use crate::outlet::Outlet;
-use crate::{Broker, Codec, Error, Json, Queue};
+use crate::exit::Exit;
+use crate::message::new_id;
+use crate::output::{Output, message};
+use crate::{Broker, Codec, Error, Json, Queue, Sender};
 
 /// Streams items into queues.
 ///
@@ -102,7 +102,7 @@ impl<C: Codec> Publisher<C> {
     ) -> impl FnOnce(S) -> Publishing<'a> + Send
     where
         S: Stream + Send + 'a,
-        S::Item: Serialize + Send,
+        S::Item: Output + Send,
     {
         self.stage(limit.into(), queue.into(), |_: &S::Item| new_id())
     }
@@ -144,10 +144,35 @@ impl<C: Codec> Publisher<C> {
     ) -> impl FnOnce(S) -> Publishing<'a> + Send
     where
         S: Stream + Send + 'a,
-        S::Item: Serialize + Send,
+        S::Item: Output + Send,
         F: Fn(&S::Item) -> String + Send + Sync + 'a,
     {
         self.stage(limit.into(), queue.into(), id)
+    }
+
+    /// Makes a sender of single items to a queue.
+    ///
+    /// It does not connect before the first item, and declares the queue then.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name of the queue is empty or longer than 250 bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use flowlet_amqp::Publisher;
+    ///
+    /// # async fn run() -> Result<(), flowlet_amqp::Error> {
+    /// let urls = Publisher::new("amqp://localhost")?.sender("urls");
+    /// urls.send("http://localhost/a").await?; // in the queue, on disk
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn sender(&self, queue: impl Into<Queue>) -> Sender<C> {
+        let exit = Exit::new(&self.connector, Some(queue.into().target()));
+        Sender::new(exit, self.codec.clone())
     }
 
     fn stage<'a, S, F>(
@@ -158,29 +183,29 @@ impl<C: Codec> Publisher<C> {
     ) -> impl FnOnce(S) -> Publishing<'a> + Send + use<'a, S, C, F>
     where
         S: Stream + Send + 'a,
-        S::Item: Serialize + Send,
+        S::Item: Output + Send,
         F: Fn(&S::Item) -> String + Send + Sync + 'a,
     {
-        let outlet = Outlet::new(self.connector.clone(), queue.target());
+        let exit = Exit::new(&self.connector, Some(queue.target()));
         let codec = self.codec.clone();
         move |items: S| {
             Box::pin(async move {
                 // A queue that is not as it should be is found out before any item is taken.
-                outlet.link().await?;
+                exit.check().await?;
                 let confirmed = AtomicU64::new(0);
                 let messages = items.map(|item| {
-                    let payload = codec.encode(&item).map_err(|error| error.to_string());
-                    let payload = payload.map_err(Error::Encode)?;
-                    Ok(Message::new(payload, C::CONTENT_TYPE, Some(id(&item))))
+                    let id = id(&item);
+                    let message = message(item, &codec, None, || Some(id));
+                    message.map_err(|error| Error::Encode(error.to_string()))
                 });
                 let publish = async |message| {
-                    if outlet.publish(&message, None).await? {
+                    if exit.publish(&message, None).await? {
                         confirmed.fetch_add(1, Ordering::Relaxed);
                     }
                     Ok(())
                 };
                 let published = messages.try_map_concurrent(limit, publish).try_drain().await;
-                outlet.close().await;
+                exit.close().await;
                 published.map(|()| confirmed.into_inner())
             })
         }

@@ -39,6 +39,8 @@ pub struct Builder<C = Json> {
 pub(super) struct Settings {
     pub(super) queue: Queue,
     pub(super) output: Option<Queue>,
+    /// Whether outputs go to where the job wants an answer.
+    pub(super) replies: bool,
     pub(super) concurrency: u16,
     /// As many as the concurrency if nothing is said.
     prefetch: Option<u16>,
@@ -57,6 +59,7 @@ impl Builder {
         let settings = Settings {
             queue,
             output: None,
+            replies: false,
             concurrency: CONCURRENCY,
             prefetch: None,
             tries: TRIES,
@@ -84,6 +87,23 @@ impl<C> Builder<C> {
     #[track_caller]
     pub fn output(mut self, queue: impl Into<Queue>) -> Self {
         self.settings.output = Some(queue.into());
+        self
+    }
+
+    /// Sends the outputs of a job whose message has a `reply_to` to the queue that it names, with the job's
+    /// correlation id. The outputs of other jobs go to the [`output`](Self::output).
+    ///
+    /// An answer is dropped if its queue is not there, as whoever asked has gone then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_amqp::Worker;
+    ///
+    /// let worker = Worker::builder("amqp://localhost", "questions").reply().build().unwrap();
+    /// ```
+    pub fn reply(mut self) -> Self {
+        self.settings.replies = true;
         self
     }
 

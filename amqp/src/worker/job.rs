@@ -10,14 +10,13 @@ use async_io::Timer;
 use flowlet::Flow;
 use flowlet::prelude::*;
 use futures_lite::{FutureExt, future, stream};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::summary::Counts;
 use crate::catch::catch;
+use crate::exit::Exit;
 use crate::message::Message;
-use crate::outlet::Outlet;
-use crate::{Codec, Delivery, Error};
+use crate::output::{Route, message};
+use crate::{Codec, Delivery, Error, Input, Output};
 
 /// How many outputs of one job wait for their confirms at once.
 const OUTPUTS_AT_ONCE: usize = 16;
@@ -27,7 +26,9 @@ pub(super) struct Jobs<T, U, O, C> {
     pub(super) flow: Flow<T, U>,
     pub(super) check: fn(U) -> Result<O, String>,
     pub(super) codec: C,
-    pub(super) output: Option<Outlet>,
+    pub(super) exit: Exit,
+    /// Whether outputs go to where the job wants an answer.
+    pub(super) replies: bool,
     pub(super) tries: u32,
     pub(super) retry_after: Duration,
     pub(super) counts: Counts,
@@ -47,9 +48,9 @@ enum Failure {
 
 impl<T, U, O, C> Jobs<T, U, O, C>
 where
-    T: DeserializeOwned + Send + 'static,
+    T: Input,
     U: Send + 'static,
-    O: Serialize + Send + 'static,
+    O: Output + Send + 'static,
     C: Codec,
 {
     /// Does a job and answers. An error is one of the worker, not of the job.
@@ -82,9 +83,10 @@ where
             if delivery.is_lost() {
                 return Err(Failure::Lost);
             }
+            let tried = self.tries - left - 1;
             let jobs = self.clone();
             let delivery = delivery.clone();
-            let done = catch(async move { jobs.run(delivery).await }.boxed()).await;
+            let done = catch(async move { jobs.run(delivery, tried).await }.boxed()).await;
             let reason = match done {
                 Ok(Err(Failure::Once(reason))) => reason,
                 Ok(other) => return other,
@@ -101,31 +103,31 @@ where
     }
 
     /// Runs the flow on the job once, and publishes all that comes of it.
-    async fn run(self: Arc<Self>, delivery: Arc<Delivery<()>>) -> Result<(), Failure> {
-        let job = self
-            .codec
-            .decode(delivery.payload())
-            .map_err(|error| Failure::Always(format!("not a job: {error}")))?;
+    async fn run(self: Arc<Self>, delivery: Arc<Delivery<()>>, tries: u32) -> Result<(), Failure> {
+        let job = T::decode(&self.codec, &delivery, tries).map_err(Failure::Always)?;
         let number = AtomicU64::new(0);
         let outputs = self.flow.apply(stream::once(job)).map(|output| {
             let output = (self.check)(output).map_err(Failure::Once)?;
-            if self.output.is_none() {
-                return Ok(None);
-            }
-            let payload = self.codec.encode(&output).map_err(not_encoded)?;
             let number = number.fetch_add(1, Ordering::Relaxed);
-            let id = delivery.message_id().map(|id| format!("{id}:{number}"));
-            Ok(Some(Message::new(payload, C::CONTENT_TYPE, id)))
+            let id = || delivery.message_id().map(|id| format!("{id}:{number}"));
+            let job = Some((delivery.properties(), delivery.headers()));
+            let mut message = message(output, &self.codec, job, id).map_err(not_encoded)?;
+            if let Some(queue) = delivery.reply_to().filter(|_| self.replies) {
+                // Whoever has asked may have gone, and nobody else waits for the answer.
+                message.route.get_or_insert_with(|| Route::new("", queue, false));
+            }
+            Ok(message)
         });
-        let publish = async |message: Option<Message>| {
-            let (Some(message), Some(output)) = (message, &self.output) else { return Ok(()) };
-            match output.publish(&message, Some(delivery.link())).await {
+        let publish =
+            async |message: Message| match self.exit.publish(&message, Some(delivery.link())).await
+            {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(Failure::Lost),
-                Err(error @ Error::TooLarge(_)) => Err(Failure::Always(error.to_string())),
+                Err(error @ (Error::TooLarge(_) | Error::Unroutable)) => {
+                    Err(Failure::Always(error.to_string()))
+                }
                 Err(error) => Err(Failure::Fatal(error)),
-            }
-        };
+            };
         let mut outputs = pin!(outputs);
         let Some(first) = outputs.next().await else { return Ok(()) };
         // Most jobs have one output, which needs no stage.

@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use flowlet::Flow;
 use futures_lite::{StreamExt, future, stream};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use self::builder::Builder;
@@ -21,11 +20,12 @@ use self::job::Jobs;
 use self::summary::Counts;
 use self::turns::CameBack;
 use crate::connector::Connector;
+use crate::exit::Exit;
 use crate::intake::Intake;
 use crate::link::Link;
 use crate::outlet::Outlet;
 use crate::source::Source;
-use crate::{Broker, Codec, Deliveries, Delivery, Error, Json, Queue};
+use crate::{Broker, Codec, Deliveries, Delivery, Error, Input, Json, Output, Queue};
 
 /// Takes jobs from a queue, runs a [`Flow`] on each, and publishes what comes of it.
 ///
@@ -162,8 +162,8 @@ impl<C: Codec> Worker<C> {
         stop: impl Future<Output = impl Sized>,
     ) -> Result<Summary, Error>
     where
-        T: DeserializeOwned + Send + 'static,
-        U: Serialize + Send + 'static,
+        T: Input,
+        U: Output + Send + 'static,
     {
         self.run_checked(flow, Ok, stop).await
     }
@@ -201,8 +201,8 @@ impl<C: Codec> Worker<C> {
         stop: impl Future<Output = impl Sized>,
     ) -> Result<Summary, Error>
     where
-        T: DeserializeOwned + Send + 'static,
-        U: Serialize + Send + 'static,
+        T: Input,
+        U: Output + Send + 'static,
         E: fmt::Display + Send + 'static,
     {
         self.run_checked(flow, |output| output.map_err(|error| error.to_string()), stop).await
@@ -215,24 +215,23 @@ impl<C: Codec> Worker<C> {
         stop: impl Future<Output = impl Sized>,
     ) -> Result<Summary, Error>
     where
-        T: DeserializeOwned + Send + 'static,
+        T: Input,
         U: Send + 'static,
-        O: Serialize + Send + 'static,
+        O: Output + Send + 'static,
     {
         let output = self.settings.output.as_ref();
         let jobs = Arc::new(Jobs {
             flow: flow.clone(),
             check,
             codec: self.codec.clone(),
-            output: output.map(|queue| Outlet::new(self.connector.clone(), queue.target())),
+            exit: Exit::new(&self.connector, output.map(Queue::target)),
+            replies: self.settings.replies,
             tries: self.settings.tries,
             retry_after: self.settings.retry_after,
             counts: Counts::default(),
         });
         // An output queue that is not as it should be is found out before any job is taken.
-        if let Some(output) = &jobs.output {
-            output.link().await?;
-        }
+        jobs.exit.check().await?;
         let source = self.source();
         let (tell, told) = async_channel::bounded::<()>(1);
         let deliveries = self.intake(&source).until(async move { told.recv().await });
@@ -248,9 +247,7 @@ impl<C: Codec> Worker<C> {
         };
         let done = future::or(stop, done).await;
         source.close().await;
-        if let Some(output) = &jobs.output {
-            output.close().await;
-        }
+        jobs.exit.close().await;
         done.map(|()| jobs.counts.summary())
     }
 

@@ -11,6 +11,8 @@ mod deliveries;
 mod failures;
 mod frames;
 mod job;
+mod letters;
+mod messages;
 mod odd;
 mod process;
 mod proxy;
@@ -44,6 +46,16 @@ macro_rules! tests {
 
 /// Those that share a server.
 const SHARED: &[Shared] = tests![
+    messages::a_flow_sees_what_came_with_its_job,
+    messages::a_job_knows_that_its_connection_is_lost,
+    messages::outputs_carry_the_trace_of_their_job_and_what_they_set,
+    messages::an_output_goes_where_it_says,
+    messages::answers_go_to_those_who_ask,
+    messages::single_items_are_confirmed,
+    letters::each_is_kept_replayed_or_dropped,
+    letters::one_that_the_broker_moved_is_replayed_without_its_marks,
+    letters::what_cannot_be_replayed_stays,
+    letters::the_tool_lists_replays_and_drops,
     connect::an_ipv6_address_leads_there,
     connect::a_vhost_that_is_not_there_ends_it_at_once,
     connect::a_vhost_that_is_full_is_tried_again,
