@@ -171,16 +171,32 @@ fn a_worker_that_comes_too_late_ends() {
         return;
     }
     use std::os::unix::fs::MetadataExt;
-    let mut gone = Command::new("true").spawn().unwrap();
-    let owner = gone.id();
-    gone.wait().unwrap();
     let space = std::fs::metadata("/proc/self/ns/pid").unwrap().ino();
     // The socket does not tell: this process has the other end.
-    let (_ours, theirs) = UnixStream::pair().unwrap();
-    let mut worker = Command::new(env::current_exe().unwrap());
-    worker.arg("--flowlet-process-worker").stdin(OwnedFd::from(theirs));
-    worker.env("FLOWLET_PROCESS_OWNER", format!("{owner} {space}"));
-    assert_eq!(worker.status().unwrap().signal(), Some(9));
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let start = |owner: u32| {
+        let mut worker = Command::new(env::current_exe().unwrap());
+        worker.arg("--flowlet-process-worker");
+        worker.stdin(OwnedFd::from(theirs.try_clone().unwrap()));
+        worker.env("FLOWLET_PROCESS_OWNER", format!("{owner} {space}")).spawn().unwrap()
+    };
+    let mut gone = Command::new("true").spawn().unwrap();
+    let owner = gone.id();
+    // First it is only to be reaped.
+    let stat = || std::fs::read_to_string(format!("/proc/{owner}/stat")).unwrap();
+    until(|| stat().contains(") Z "));
+    assert_eq!(start(owner).wait().unwrap().signal(), Some(9));
+    gone.wait().unwrap();
+    assert_eq!(start(owner).wait().unwrap().signal(), Some(9));
+    // The owner need not be the parent, as long as it runs.
+    let mut sleeper = Command::new("sleep").arg("1000").spawn().unwrap();
+    let mut worker = start(sleeper.id());
+    drop(theirs);
+    (&ours).read_exact(&mut [0; 17]).expect("it says that it is a worker");
+    drop(ours);
+    assert!(worker.wait().unwrap().success());
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
 }
 
 /// A program that is started with `SIGCHLD` ignored.

@@ -74,7 +74,7 @@ impl Builder {
     /// The pool adds a last argument and sets standard input and standard error. Whatever the
     /// command does must end in a program that calls [`worker`](crate::worker), with that argument
     /// and those streams. If it replaces itself by the program, as the usual wrappers do, killing
-    /// the one kills the other; if not, the program still sees that its pool is gone.
+    /// the one kills the other. If not, the program still ends when the command or the pool is gone.
     ///
     /// # Examples
     ///
@@ -109,8 +109,8 @@ impl Builder {
     ///     .build();
     /// ```
     ///
-    /// Workers that a Ctrl-C in the terminal does not reach, so that the program can finish its
-    /// calls, and which print nothing:
+    /// Workers in a process group of their own, which no signal from the terminal reaches, and which print
+    /// nothing:
     ///
     /// ```no_run
     /// use flowlet_process::{Command, ProcessPool};
@@ -120,10 +120,8 @@ impl Builder {
     /// let program = std::env::current_exe().unwrap();
     /// let pool = ProcessPool::builder()
     ///     .command(move || {
-    ///         let mut command = std::process::Command::new(&program);
-    ///         command.process_group(0);
-    ///         let mut command = Command::from(command);
-    ///         command.stdout(Stdio::null());
+    ///         let mut command = Command::new(&program);
+    ///         command.process_group(0).stdout(Stdio::null());
     ///         command
     ///     })
     ///     .build();
@@ -138,8 +136,7 @@ impl Builder {
     }
 
     /// Sets how long a process may take to become a worker, from its start until `main` calls
-    /// [`worker`](crate::worker). Then it is killed, and a call fails. It is one minute if nothing
-    /// else is said.
+    /// [`worker`](crate::worker). Then it is killed, and the start has failed. Defaults to one minute.
     ///
     /// # Examples
     ///

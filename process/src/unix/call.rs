@@ -19,20 +19,48 @@ use super::{Error, Function, ProcessPool, serve};
 
 /// Makes a function one that a stage can call: each call runs in a worker process of the pool.
 ///
-/// The call's future gives what the function returned, or an [`Error`] if it panicked, if the worker
-/// died of it, or if something did not go over. See [the crate](crate) for when that is worth its
-/// price, and [`worker`](crate::worker) for what a function finds in a worker.
+/// The call's future resolves to what the function returned, or to an [`Error`] if it panicked, if the
+/// worker died of it, or if something did not cross over. See [the crate](crate) for when that is worth
+/// its price, and [`worker`](crate::worker) for what a function finds in a worker.
 ///
 /// The pool bounds what runs at once, whatever the limit of the stage: calls wait for a worker in
 /// the order in which their futures were first polled. A stage with a somewhat higher limit than the
 /// pool's size keeps all workers busy.
 ///
-/// # Calls that are dropped
+/// # Cancel safety and deadlines
 ///
-/// Nothing is done before the future is polled; then the argument is encoded, and the call goes on
-/// whether the future is polled or not. One that is dropped while it waits for a worker never
-/// begins. One that runs is ended: its worker is killed, at once, and replaced when there is need.
-/// So a time-out is real here, also for code that would never stop by itself.
+/// Nothing is done before the future is polled. Then the argument is encoded, and the call goes on
+/// whether the future is polled or not. A call that is dropped while it waits for a worker never begins.
+/// A call that is dropped while it runs is ended: its worker is killed at once, with no destructors run,
+/// and replaced when there is need.
+///
+/// So a deadline is what your runtime has for any future, and it holds even for code that would never stop
+/// by itself. It covers the time that the call waits for a worker: to bound the run alone, have no more calls
+/// at once than the pool's size.
+///
+/// ```
+/// use flowlet_process::{Function, ProcessPool, in_process};
+/// use futures_lite::future::{block_on, or};
+/// use std::time::Duration;
+///
+/// const SPIN: Function<(), ()> = Function::new("spin", |()| loop {
+///     std::hint::spin_loop();
+/// });
+///
+/// fn main() {
+///     flowlet_process::worker(&[&SPIN]);
+///
+///     let pool = ProcessPool::new();
+///     let call = async { Some(in_process(&pool, SPIN)(()).await) };
+///     let late = async {
+///         smol::Timer::after(Duration::from_millis(50)).await;
+///         None
+///     };
+///     assert!(block_on(or(call, late)).is_none());
+/// }
+/// ```
+///
+/// On tokio it is `tokio::time::timeout(limit, call)`; there is [an example](crate#on-tokio).
 ///
 /// # Panics
 ///

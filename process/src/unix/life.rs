@@ -70,20 +70,29 @@ pub(super) fn die() -> ! {
 /// else still has the pool's end of the socket.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn die_with_parent() {
-    use rustix::process::{getppid, set_parent_process_death_signal, test_kill_process};
+    use rustix::process::{getppid, set_parent_process_death_signal};
 
     // The parent is the pool's thread, or what the pool's command has put between.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     // It may be too late for that. Numbers mean something to those of one namespace only.
     let owner = env::var(OWNER).unwrap_or_default();
     let Some((owner, space)) = owner.split_once(' ') else { return };
-    let Some(owner) = owner.parse().ok().and_then(rustix::process::Pid::from_raw) else { return };
+    let parent = getppid().map(|parent| parent.as_raw_nonzero().to_string());
     if namespace().is_some_and(|mine| mine == space)
-        && getppid() != Some(owner)
-        && test_kill_process(owner) == Err(rustix::io::Errno::SRCH)
+        && parent.is_none_or(|parent| parent != owner)
+        && !runs(owner)
     {
         die();
     }
+}
+
+/// Tells whether a process runs, be it stopped. One that is only to be reaped does not.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn runs(process: &str) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{process}/stat")) else { return false };
+    // After the name, which may contain anything, comes the state.
+    let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
 }
 
 /// Elsewhere a worker sees that its socket is closed.

@@ -5,31 +5,69 @@ use super::Builder;
 use super::settings::Settings;
 use super::workers::{Count, Workers};
 
-/// A number of worker processes, shared by as many stages as wanted.
+/// A number of worker processes, shared by any number of stages.
 ///
-/// Each call made by [`in_process`](crate::in_process) gets a worker of its own for as long as it
-/// takes. There are never more workers than the pool's size, those that are just being ended
-/// included. One is started when a call finds none that is idle; it stays until the pool is dropped,
-/// and is replaced, when there is need, if it dies.
+/// Each call made by [`in_process`](crate::in_process) has a worker to itself while it runs. There are
+/// never more workers than the pool's size, including those that are being ended. A worker is started
+/// when a call finds none idle. It stays until the pool is dropped, and is replaced, when needed, if it
+/// dies.
 ///
 /// See [the crate](crate) for when to use it and for an example.
 ///
 /// # When the pool is dropped
 ///
-/// All workers are killed, in the middle of a call or not, and `drop` waits until they have ended,
-/// which takes the system a moment. No process is left, not even as a zombie. Calls that run or wait
-/// give [`Error::Closed`](crate::Error::Closed), as do later ones: keep the pool for as long as the
-/// pipeline, in an [`Arc`] or a `static` if that is easier.
+/// All workers are killed, whether they run a call or not, and `drop` waits until they have ended, which
+/// takes the system a moment. No process is left, not even as a zombie. Calls that run or wait resolve to
+/// [`Error::Closed`](crate::Error::Closed), as do later ones: keep the pool for as long as the pipeline,
+/// in an [`Arc`] or a `static` if that is easier.
 ///
-/// [`shutdown`](Self::shutdown) waits for the calls instead. When the program dies, of whatever, the
-/// workers see it and end too, in the middle of a call or not.
+/// | | calls that run | calls that wait | later calls |
+/// | --- | --- | --- | --- |
+/// | [`shutdown`](Self::shutdown) | finish | run and finish | fail |
+/// | [`shutdown_now`](Self::shutdown_now) | are killed and fail | fail | fail |
+/// | `drop` | are killed and fail, while `drop` blocks | fail | fail |
+///
+/// On a thread of the pool itself, as when a waker drops the last handle, `drop` cannot wait. The workers
+/// are killed all the same, and the thread ends when they have ended. In a process that was forked from the
+/// one that made the pool, `drop` does nothing.
+///
+/// # When the program ends
+///
+/// Workers do not outlive the program, whatever ends it. On Linux the system kills them, even if they are
+/// stopped, or if the program has forked and the child lives on. Elsewhere they see their socket close, and
+/// end too, whether they run a call or not.
+///
+/// # When the system runs short
+///
+/// A worker may fail to start because the system has no more processes, descriptors or memory, or because
+/// it is killed while it starts. While the pool has a worker, or one that starts, calls wait for that, and
+/// the pool tries to start others after a pause, which grows up to a second, and when a worker ends. A call
+/// fails only if there is no worker and none can be started: at once if trying again cannot help, as when
+/// there is no such program, else after six more attempts, within a second. Then each attempt that fails
+/// has one call fail.
+///
+/// # Signals
+///
+/// A worker lives and dies by its pool, so it ignores `SIGINT` and `SIGTERM`. The program handles them, and
+/// ends its pools by [`shutdown`](Self::shutdown) or by dropping them:
+///
+/// - **Ctrl-C** in a terminal goes to workers as well. Those of a program that handles it finish their calls,
+///   those of one that does not die with it.
+/// - **systemd** sends `SIGTERM` to all processes of a unit, unless `KillMode=mixed` or `process` says
+///   otherwise, and `SIGKILL` to those that are left after `TimeoutStopSec`.
+/// - **Kubernetes** sends `SIGTERM` to the first process of each container, and `SIGKILL` to all after
+///   `terminationGracePeriodSeconds`. If the first process is a shell, have it `exec` the program.
+///
+/// Processes that a function starts do not inherit this. [`Builder::ignore_signals`] turns it off.
 ///
 /// # Threads
 ///
 /// With the first call the pool starts two threads, which end with it: one follows the workers, one
-/// passes on what they write to their standard error. All of it comes out, and in order; but where that
-/// is not read at once, the last of what a dead worker wrote may come out among what its successor
-/// writes.
+/// passes on what they write to their standard error. All of it comes out, and in order. But if it is not
+/// read at once, the last of what a dead worker wrote may come out among what its successor writes. If
+/// nobody reads it at all, workers that write much are held up, and the end of a pool waits half a second
+/// and leaves the thread behind. Where there are no process descriptors, as on macOS, each worker has
+/// a thread that waits for its end.
 ///
 /// # Examples
 ///
@@ -114,11 +152,13 @@ impl ProcessPool {
         self.workers.count().alive
     }
 
-    /// Lets the calls that run or wait finish, and then the workers exit, and waits for that.
+    /// Takes no more calls, lets those that run or wait finish, and then the workers exit. Resolves when
+    /// all of that is done.
     ///
-    /// Calls that come later give [`Error::Closed`](crate::Error::Closed). Unlike workers that are
-    /// killed, those that exit run what was registered with the system for that, such as the writing
-    /// of coverage data.
+    /// It is Python's `shutdown(wait=True)`. Calls that come later resolve to
+    /// [`Error::Closed`](crate::Error::Closed). Unlike workers that are killed, those that exit run what
+    /// was registered for that with the system, such as the writing of coverage data. A worker that has
+    /// not exited after five seconds is killed.
     ///
     /// # Cancel safety
     ///
@@ -148,9 +188,10 @@ impl ProcessPool {
         self.workers.over().await;
     }
 
-    /// Kills the workers, has the calls that run or wait fail, and waits until nothing is left.
+    /// Takes no more calls, drops those that wait, and kills the workers. Resolves when they have ended.
     ///
-    /// It is what dropping the pool does, without blocking the thread meanwhile. The calls resolve to
+    /// It is Python's `shutdown(cancel_futures=True)`, except that calls that run do not finish. It does
+    /// what dropping the pool does, but does not block the thread. The calls resolve to
     /// [`Error::Closed`](crate::Error::Closed).
     ///
     /// # Cancel safety

@@ -26,27 +26,40 @@ const DEFAULT_STACK: usize = 8 * 1024 * 1024;
 /// What this process can be asked for when it is a worker.
 static REGISTERED: OnceLock<Vec<Signature<'static>>> = OnceLock::new();
 
-/// Turns this process into a worker, if a [`ProcessPool`](crate::ProcessPool) started it; else does
+/// Turns this process into a worker if a [`ProcessPool`](crate::ProcessPool) started it; otherwise does
 /// nothing.
 ///
-/// Call it first in `main`, with all functions that are called [`in_process`](crate::in_process):
-/// what comes before it also happens in each worker, and a worker never gets past it. It runs the
-/// calls on the main thread, one after the other, and exits with the pool.
+/// Call it first in `main`, with all functions that are called [`in_process`](crate::in_process). What
+/// comes before it also happens in each worker, and a worker never gets past it. It runs one call after
+/// the other, and exits with the pool.
 ///
 /// # What a function finds there
 ///
-/// - **Standard input** is empty; standard output is that of the program that owns the pool, unless
-///   [`Builder::command`](crate::Builder::command) says otherwise, and is flushed after each call;
-///   standard error is passed on to that of the program, and the end of it kept for
-///   [errors](crate::Error::Died).
+/// - **Standard input** is empty. Standard output is that of the program that owns the pool, unless
+///   [`Builder::command`](crate::Builder::command) says otherwise, and is flushed after each call.
+///   Standard error is passed on to that of the program, or to [another
+///   place](crate::Builder::stderr), and the end of it kept for [errors](crate::Error::Died).
 /// - **Arguments** are not those of the program; there is one that marks the worker. Environment and
-///   working directory are the program's.
+///   working directory are the program's. The environment has one more variable, `FLOWLET_PROCESS_OWNER`.
 /// - **Nothing else is shared** with the program, nor with other workers. Statics live as long as
 ///   the worker, which goes from call to call. Whatever `main` sets up after `worker`, such as
-///   logging, is not there: set it up before, if the workers are to have it.
+///   logging, is not there: set it up before, if the workers are to have it, in
+///   [workers only](crate::is_worker) if the program is not.
+/// - **It runs on a thread of its own**, with as much stack as the main thread, and outside of any
+///   runtime. What `main` set for its own thread alone is not there.
+/// - **`SIGINT` and `SIGTERM`** are ignored, unless [`Builder::ignore_signals`](crate::Builder::ignore_signals)
+///   says otherwise.
 /// - **It can be killed at any time**, also in the middle of a call, with no destructors run: when
 ///   the call or the pool is dropped, or the program dies.
 /// - **It may have a pool of its own.** That pool's workers are workers of the same kind.
+///
+/// # Spans
+///
+/// With the feature `tracing`, each call in a worker runs in a span `in_process`. It has the fields
+/// `function`, with the name, and `caller`, with the id of the span in which the call was made. That is all
+/// that comes along: neither that span's name and fields, nor who its parents are. And a worker has
+/// no subscriber but the one that is set before `worker`, global or scoped: one that is set later, or that a
+/// test sets for its thread, does not see what happens in a worker.
 ///
 /// # Panics
 ///
