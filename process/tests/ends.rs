@@ -1,11 +1,13 @@
 //! Ends: of pools on whatever thread and whoever reads, of workers whose program ends, and what signals do.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::future::Future;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,10 +91,14 @@ fn start(role: &str, desk: &Desk) -> std::process::Child {
     child
 }
 
-/// Begins two calls, in a pool of a size, at the desk that the argument names.
-fn two_calls(pool: &ProcessPool) -> [impl Future + use<>; 2] {
-    let desk = std::path::PathBuf::from(env::args().nth(1).unwrap());
-    [0, 1].map(|number| begin(in_process(pool, HOLD)((desk.clone(), number))))
+/// The desk that the argument names.
+fn desk() -> PathBuf {
+    PathBuf::from(env::args().nth(1).unwrap())
+}
+
+/// Begins two calls.
+fn two_calls(pool: &ProcessPool) -> [impl Future<Output = Result<u32, Error>> + use<>; 2] {
+    [0, 1].map(|number| begin(in_process(pool, HOLD)((desk(), number))))
 }
 
 fn wait_for_input() {
@@ -123,7 +129,7 @@ fn stopped_workers_do_not_outlive_the_program() {
 fn forker() {
     let pool = pool(2);
     let calls = two_calls(&pool);
-    // Both have begun, so that all is there that the child can have.
+    // All is there that the child can have.
     until(|| pool.alive() == 2);
     match fork::fork().unwrap() {
         fork::Fork::Child => {
@@ -132,38 +138,52 @@ fn forker() {
             assert!(matches!(refused, Error::Start(_)), "{refused}");
             drop(pool);
             println!("ready");
-            wait_for_input();
-            std::mem::forget(calls);
+            hold::hold((desk(), 2));
+            std::process::exit(0);
         }
-        fork::Fork::Parent(_) => {
+        fork::Fork::Parent(child) => {
             wait_for_input();
+            block_on(pool.shutdown());
+            assert!(calls.into_iter().all(|call| block_on(call).is_ok()));
+            // There is only the one that was forked.
+            assert_eq!(children(), BTreeSet::from([child as u32]));
         }
     }
+}
+
+/// A program that has forked, its workers, and its child.
+fn start_forker() -> (Desk, std::process::Child, [hold::Held; 3]) {
+    let desk = Desk::new();
+    let forker = start("forker", &desk);
+    let mut held = [desk.next(), desk.next(), desk.next()];
+    held.sort_by_key(|held| held.number);
+    (desk, forker, held)
 }
 
 fn workers_do_not_outlive_the_program_though_it_has_forked() {
     if !cfg!(target_os = "linux") {
         return;
     }
-    let desk = Desk::new();
-    let mut forker = start("forker", &desk);
-    let held = [desk.next(), desk.next()];
+    let (_desk, mut forker, [one, other, child]) = start_forker();
     forker.kill().unwrap();
-    // Which leaves the input open for the child, so that it lives on.
-    let input = forker.stdin.take();
     forker.wait().unwrap();
-    held.into_iter().for_each(hold::Held::ended);
-    drop(input);
+    one.ended();
+    other.ended();
+    child.let_go();
 }
 
 fn a_forked_program_leaves_the_pool_alone() {
-    let desk = Desk::new();
-    let mut forker = start("forker", &desk);
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let (_desk, mut forker, [one, other, child]) = start_forker();
     // The child has dropped the pool, and the workers are still there.
-    desk.next().let_go();
-    desk.next().let_go();
+    one.let_go();
+    other.let_go();
+    // They exit, though the child has the sockets as well.
     drop(forker.stdin.take());
     assert!(forker.wait().unwrap().success());
+    child.let_go();
 }
 
 fn a_worker_that_comes_too_late_ends() {

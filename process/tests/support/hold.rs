@@ -103,7 +103,7 @@ impl Held {
 /// Reports, waits to be let go, and returns its process.
 pub(crate) const HOLD: Function<(PathBuf, u32), u32> = Function::new("hold", hold);
 
-fn hold((desk, number): (PathBuf, u32)) -> u32 {
+pub(crate) fn hold((desk, number): (PathBuf, u32)) -> u32 {
     let mut stream = report(desk, number);
     stream.read_exact(&mut [0]).unwrap();
     process::id()
