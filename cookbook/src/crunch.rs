@@ -1,6 +1,6 @@
 //! Totals of files of `name,number` lines, on all cores: with flowlet, with rayon, and with a `JoinSet`.
 //!
-//! All three read one chunk after the other, and count chunks on as many threads as there are cores.
+//! All three read one chunk after the other, while others are counted, and so have a few of them in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

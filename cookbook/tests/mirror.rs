@@ -67,7 +67,7 @@ impl Drop for Running {
     }
 }
 
-/// All servers, and a folder that is gone after the test.
+/// All servers, and a folder whose parent is gone after the test.
 struct Hosts {
     folder: PathBuf,
     hosts: Vec<Host>,
@@ -79,7 +79,7 @@ struct Hosts {
 
 impl Drop for Hosts {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.folder).unwrap();
+        fs::remove_dir_all(self.folder.parent().unwrap()).unwrap();
     }
 }
 
@@ -118,7 +118,7 @@ impl Host {
 impl Hosts {
     /// Serves on three ports of two addresses for as long as the test runs.
     async fn serve(test: &str, at_least: usize, answers: Answers) -> Arc<Self> {
-        let folder = temp_dir().join(format!("cookbook-mirror-{test}-{}", process::id()));
+        let folder = temp_dir().join(format!("cookbook-mirror-{test}-{}/files", process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (mut listeners, mut hosts) = (vec![], vec![]);
         for last in [1, 1, 2] {
@@ -329,7 +329,7 @@ async fn run(list: &Path, folder: &Path, stop: impl Future<Output = ()>) -> Outp
 #[tokio::test]
 async fn what_an_interrupt_breaks_off_is_resumed_by_the_next_run() {
     let hosts = Hosts::serve("interrupt", PER_HOST, |_, _| Answer::Hanging).await;
-    let list = temp_dir().join(format!("cookbook-mirror-list-{}", process::id()));
+    let list = hosts.folder.with_file_name("list");
     let mut text = String::new();
     hosts.urls(6).iter().for_each(|url| writeln!(text, "{url}").unwrap());
     fs::write(&list, text).unwrap();
@@ -376,5 +376,4 @@ async fn what_an_interrupt_breaks_off_is_resumed_by_the_next_run() {
         }
     }
     assert_eq!(hosts.files(), 18);
-    fs::remove_file(list).unwrap();
 }
