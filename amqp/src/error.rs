@@ -45,6 +45,9 @@ pub enum Error {
     /// A message with a [route](crate::Message::route) of its own reaches no queue.
     Unroutable,
 
+    /// There is no part of this name.
+    NoPart(String),
+
     /// A message should be replayed that does not say which queue it comes from.
     NoOrigin,
 }
@@ -66,6 +69,7 @@ impl fmt::Display for Error {
                 write!(f, "a message of {bytes} bytes is larger than the broker takes")
             }
             Self::Unroutable => f.write_str("no queue takes a message with this routing key"),
+            Self::NoPart(name) => write!(f, "there is no part {name}"),
             Self::NoOrigin => f.write_str("a message does not say which queue it comes from"),
             Self::Encode(what) => write!(f, "an item could not be encoded: {what}"),
         }

@@ -84,7 +84,7 @@ pub(crate) fn fitting(id: String) -> String {
 }
 
 /// FNV-1a of 128 bits, which is the same in all programs and versions.
-fn fnv(text: &str) -> u128 {
+pub(crate) fn fnv(text: &str) -> u128 {
     const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     text.bytes().fold(BASIS, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))

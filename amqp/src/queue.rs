@@ -31,6 +31,7 @@ pub struct Queue {
     dead_letter_exchange: String,
     /// `None` if the queue is there already.
     delivery_limit: Option<u32>,
+    has_single_active_consumer: bool,
 }
 
 impl Queue {
@@ -54,6 +55,7 @@ impl Queue {
             dead_letters,
             dead_letter_exchange: String::new(),
             delivery_limit: Some(DELIVERY_LIMIT),
+            has_single_active_consumer: false,
         }
     }
 
@@ -90,6 +92,22 @@ impl Queue {
     /// ```
     pub fn delivery_limit(mut self, limit: u32) -> Self {
         self.delivery_limit = self.delivery_limit.map(|_| limit);
+        self
+    }
+
+    /// Has the queue give its jobs to one worker at a time. Others that take from it wait until that one
+    /// stops or dies. It has no effect on an [`existing`](Self::existing) queue.
+    ///
+    /// With a concurrency of 1, the jobs are done in the order in which they came. See
+    /// [`Shards`](crate::Shards) for an order within each key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let queue = flowlet_amqp::Queue::new("entries").single_active_consumer();
+    /// ```
+    pub fn single_active_consumer(mut self) -> Self {
+        self.has_single_active_consumer = true;
         self
     }
 
@@ -161,6 +179,9 @@ impl Queue {
             set("x-dead-letter-strategy", "at-least-once");
             set("x-overflow", "reject-publish");
             arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit.into()));
+            if self.has_single_active_consumer {
+                arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+            }
             arguments
         });
         Target { name: self.name.clone(), exchange: String::new(), arguments }

@@ -20,6 +20,7 @@ mod publisher;
 mod raw;
 mod secure;
 mod server;
+mod several;
 mod stop;
 mod wait;
 
@@ -52,6 +53,9 @@ const SHARED: &[Shared] = tests![
     messages::an_output_goes_where_it_says,
     messages::answers_go_to_those_who_ask,
     messages::single_items_are_confirmed,
+    several::each_part_of_a_flow_runs_by_itself,
+    several::all_parts_of_a_flow_run_in_one_process,
+    several::jobs_of_a_key_are_done_in_their_order,
     letters::each_is_kept_replayed_or_dropped,
     letters::one_that_the_broker_moved_is_replayed_without_its_marks,
     letters::what_cannot_be_replayed_stays,
