@@ -69,7 +69,8 @@ impl Builder {
     }
 
     /// Sets the command that starts a worker, for an environment, a directory, limits or a program
-    /// of its own. `make` is called for each worker, on a thread of the pool.
+    /// of its own. `make` is called for each worker, on the thread of the pool that does everything else too,
+    /// so it should not block.
     ///
     /// The pool adds a last argument and sets standard input and standard error. Whatever the
     /// command does must end in a program that calls [`worker`](crate::worker), with that argument

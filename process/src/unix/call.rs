@@ -66,11 +66,11 @@ use super::{Error, Function, ProcessPool, serve};
 ///
 /// Panics if the function was not given to [`worker`](crate::worker), or if that was not called. If
 /// the pool has a [command](crate::Builder::command) of its own, it cannot be known here, and is an
-/// [error](Error::NotRegistered) of the call.
+/// [error](Error::NotRegistered) of the call. In a `#[test]`, see [how to test](crate#in-tests).
 ///
-/// A panic of the function does not come out as a panic, as it would with
-/// flowlet's [`in_thread`]: its payload cannot leave the process, only its message can, and
-/// where panics abort it is the end of the worker. So it is one of the ways for a call to fail.
+/// A panic of the function does not propagate, as it would with flowlet's [`in_thread`]. Its payload
+/// cannot leave the process, only its message can, and where panics abort it ends the worker. So it is
+/// one of the ways for a call to fail.
 ///
 /// [`in_thread`]: https://docs.rs/flowlet/latest/flowlet/fn.in_thread.html
 ///

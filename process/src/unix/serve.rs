@@ -105,7 +105,8 @@ pub(super) fn check(signature: Signature<'static>, foreign: bool) -> Result<(), 
             .to_owned()),
         _ if foreign => Ok(()),
         None => Err(format!(
-            "`flowlet_process::worker` was not called: call it first in `main`, with `{}`",
+            "`flowlet_process::worker` was not called: call it first in `main`, with `{}`, or if this is \
+             a test, use `Builder::test_worker`",
             signature.name,
         )),
         Some(known) => signature.find(known.iter().copied()).map(drop),

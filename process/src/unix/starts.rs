@@ -149,17 +149,17 @@ impl Workers {
         Ok(worker)
     }
 
+    /// Says what becomes of the calls after a start that failed.
     fn judge(self: &Arc<Self>, state: &mut State, error: Error, is_passing: bool) -> Verdict {
         state.starts.starting -= 1;
-        state.starts.failed.push(error);
-        let has_worker = state.has_worker();
-        if !has_worker && state.starts.starting > 0 && state.phase != Phase::Closed {
-            // It is for the last of them to say.
-            return Verdict::Wait;
-        }
-        if has_worker || is_passing && state.starts.retries < RETRIES {
+        if state.has_worker() || is_passing && state.starts.retries < RETRIES {
             state.starts.failed.clear();
             self.pause(state);
+            return Verdict::Wait;
+        }
+        state.starts.failed.push(error);
+        if state.starts.starting > 0 {
+            // It is for the last of them to say.
             return Verdict::Wait;
         }
         Verdict::Fail(mem::take(&mut state.starts.failed))
