@@ -1,6 +1,6 @@
-//! Totals of files of `name,number` lines, on all cores: with flowlet, with rayon, and with a `JoinSet`.
+//! Adds up files of `name,number` lines on all cores: with flowlet, with rayon, and with a `JoinSet`.
 //!
-//! All three read one chunk after the other, while others are counted, and so have a few of them in memory.
+//! All three read one chunk at a time while others are counted, so only a few are in memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -18,7 +18,7 @@ use tokio::task::{JoinSet, block_in_place, spawn_blocking};
 
 /// Counts chunks in a pool of threads, while another thread reads the next ones.
 ///
-/// Up to `2 * cores` chunks are in the stage, and `cores` are read ahead, so memory has a bound. An error ends it.
+/// Up to `2 * cores` chunks are in the stage, and `cores` are read ahead, so memory is bounded. The first error ends it.
 pub async fn with_flowlet(chunks: impl Chunks, cores: usize) -> io::Result<Totals> {
     let pool = ThreadPool::builder(cores).name("count").build()?;
     let totals = pipe(chunks)
@@ -37,7 +37,7 @@ pub fn with_rayon(chunks: impl Chunks, cores: usize) -> io::Result<Totals> {
     pool.install(|| counts().try_reduce(Totals::default, |totals, other| Ok(totals.merge(other))))
 }
 
-/// The same with a `JoinSet`, whose bound is kept by hand.
+/// The same with a `JoinSet`, and a bound by hand.
 pub async fn with_join_set(chunks: impl Chunks, cores: usize) -> io::Result<Totals> {
     let (mut chunks, mut counts, mut totals) = (chunks.fuse(), JoinSet::new(), Totals::default());
     loop {
@@ -59,7 +59,7 @@ pub struct Chunk {
     lines: Vec<u8>,
 }
 
-/// Chunks of files, which are read as they are asked for.
+/// Chunks of files, each read when it is asked for.
 pub trait Chunks: Iterator<Item = io::Result<Chunk>> + Send + 'static {}
 
 impl<I: Iterator<Item = io::Result<Chunk>> + Send + 'static> Chunks for I {}

@@ -50,10 +50,11 @@ pub struct Report {
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl Mirror {
-    /// Downloads what is not there yet. When `stop` is ready, downloads are dropped; the next run resumes them.
+    /// Downloads files that are missing. When `stop` is ready, downloads are dropped; the next run resumes them.
     pub async fn run(&self, mut urls: Vec<Url>, stop: impl Future) -> Report {
         let (mut report, mut stopped, mut files) = (Report::default(), None, HashSet::new());
         urls.retain(|url| files.insert(self.path(url, ""))); // each file once
+        self.progress.set_length(files.len() as u64);
 
         // The list is in memory anyway, so any number of URLs may wait for their host.
         let limit = Concurrency::new(self.total).window(usize::MAX);

@@ -1,5 +1,5 @@
-//! Objects of one store, processed and put into another, with a limit on how many of them are in flight, and on how
-//! many bytes.
+//! Processes the objects of one store into another. One limit bounds how many objects are in flight, and how many
+//! bytes.
 
 use std::io;
 use std::sync::Arc;
@@ -14,16 +14,16 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 /// Where objects come from and go to, and how many at once.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Which objects are processed: all of this store.
+    /// The store to read. All of its objects are processed.
     pub from: Arc<dyn ObjectStore>,
 
-    /// Where they are put, with the same names.
+    /// The store to write, under the same names.
     pub to: Arc<dyn ObjectStore>,
 
     /// How many objects are in flight at once, from the request for one until it is put.
     pub objects: usize,
 
-    /// How many bytes these have together. A larger object is in flight alone.
+    /// How many bytes these have in total, as they are read. A larger object is in flight alone.
     pub bytes: usize,
 
     /// How many objects are processed at once.
@@ -44,8 +44,12 @@ pub struct Report {
 }
 
 impl Job {
-    /// Processes objects until there is no more, until `stop` is ready, or until something fails. What is in flight
-    /// then is put nevertheless.
+    /// Processes all objects, or stops when `stop` is ready or something fails. Objects that are in flight then are
+    /// still put.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a limit is 0.
     ///
     /// # Errors
     ///
@@ -84,7 +88,7 @@ impl Job {
         Ok(Report { stopped, ..report })
     }
 
-    /// What an object takes of the bytes: at least so much that there is room for `objects` of them.
+    /// What an object counts against the limit on bytes: at least its share, so that no more than `objects` run.
     fn weight(&self, object: &ObjectMeta) -> usize {
         let size = usize::try_from(object.size).unwrap_or(usize::MAX);
         size.max(self.bytes.div_ceil(self.objects))

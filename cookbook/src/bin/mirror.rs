@@ -3,13 +3,13 @@
 //! `cargo run -p cookbook --bin mirror -- LIST FOLDER`, where LIST has a URL in each line. For `https` add the feature
 //! `rustls` to reqwest.
 //!
-//! To copy: the limit per host, how a download is tried again and resumed, and that a stop just drops what runs.
+//! To copy: the limit per host, how downloads are retried and resumed, and the stop, which just drops them.
 
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
-use std::{env, fs};
+use std::{env, fs, iter};
 
 use cookbook::mirror::Mirror;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -36,15 +36,16 @@ async fn run(list: &Path, folder: &Path) -> Result<ExitCode> {
         folder: folder.to_owned(),
         total: 64,
         per_host: 4,
-        progress: ProgressBar::new(urls.len() as u64).with_style(style),
+        progress: ProgressBar::no_length().with_style(style),
     };
     let report = mirror.run(urls, ctrl_c()).await;
     mirror.progress.finish();
 
     println!("{} files are complete", report.done);
     for (url, failure) in &report.failed {
-        let source = failure.source().map_or(String::new(), |source| format!(": {source}"));
-        println!("{url}: {failure}{source}");
+        let causes = iter::successors(failure.source(), |&cause| cause.source());
+        let causes: String = causes.map(|cause| format!(": {cause}")).collect();
+        println!("{url}: {failure}{causes}");
     }
     Ok(match report.stopped {
         Some(dropped) => {

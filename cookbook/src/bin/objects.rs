@@ -1,7 +1,7 @@
-//! Sorts the lines of all objects below one URL, and puts them below another. Ctrl-C has it finish what it has begun.
+//! Sorts the lines of all objects below one URL, and puts them below another. On Ctrl-C it finishes what it has begun.
 //!
-//! `cargo run -p cookbook --bin objects -- file:///FROM file:///TO`. With the feature `aws` of object_store it takes
-//! `s3://` too, and others with others.
+//! `cargo run -p cookbook --bin objects -- file:///FROM file:///TO`. With its feature `aws`, object_store
+//! takes `s3://` URLs too, and credentials from the environment.
 //!
 //! To copy: the one stage, its two limits, and how it ends.
 
@@ -12,7 +12,7 @@ use std::{env, thread};
 
 use cookbook::objects::Job;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, parse_url};
+use object_store::{ObjectStore, parse_url_opts};
 use tokio::signal::ctrl_c;
 use url::Url;
 
@@ -20,7 +20,9 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn store(url: &str) -> Result<Arc<dyn ObjectStore>> {
     let parsed = Url::parse(url).map_err(|error| format!("{url:?}: {error}"))?;
-    let (store, path) = parse_url(&parsed)?;
+    let options =
+        env::vars_os().filter_map(|(k, v)| k.into_string().ok().zip(v.into_string().ok()));
+    let (store, path) = parse_url_opts(&parsed, options)?;
     Ok(Arc::new(PrefixStore::new(store, path)))
 }
 
