@@ -3,34 +3,49 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use flowlet::panics::{discard, text};
 use futures_lite::future::Boxed;
 
-/// Runs a future to its end or to its panic, whose message it gives. Whatever it holds is dropped by
-/// then, and a panic of that counts as well.
-pub(crate) async fn catch<T>(future: Boxed<T>) -> Result<T, String> {
+/// Runs a future to its end or to its panic, whose message it yields, unless `end` is ready before. Whatever
+/// it holds is dropped by then, and a panic of that counts as well.
+pub(crate) async fn catch<T, E>(
+    future: Boxed<T>,
+    end: impl Future<Output = E>,
+) -> Result<Result<T, String>, E> {
     let mut future = Some(future);
+    let mut end = pin!(end);
     let output = poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let future: &mut Boxed<T> = future.as_mut().expect("it is polled until it is ready");
             Pin::new(future).poll(cx)
         }));
         match polled {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => std::task::Poll::Ready(Err(panic)),
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(Ok(output))),
+            Ok(Poll::Pending) => end.as_mut().poll(cx).map(Err),
+            Err(panic) => Poll::Ready(Ok(Err(panic))),
         }
     });
     let output = output.await;
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(future)));
     match output {
-        Ok(output) => dropped.map(|()| output).map_err(message_of),
-        Err(panic) => {
+        Ok(Ok(output)) => Ok(dropped.map(|()| output).map_err(message_of)),
+        Ok(Err(panic)) => {
             discard(dropped);
-            Err(message_of(panic))
+            Ok(Err(message_of(panic)))
+        }
+        Err(end) => {
+            discard(dropped);
+            Err(end)
         }
     }
+}
+
+/// Calls a function, and yields the message of its panic.
+pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(message_of)
 }
 
 fn message_of(panic: Box<dyn Any + Send>) -> String {
@@ -45,7 +60,7 @@ mod tests {
     use std::panic::panic_any;
 
     use futures_lite::FutureExt;
-    use futures_lite::future::{block_on, yield_now};
+    use futures_lite::future::{block_on, pending, yield_now};
 
     use super::catch;
 
@@ -70,7 +85,7 @@ mod tests {
                     _ => n,
                 }
             };
-            block_on(catch(future.boxed()))
+            block_on(catch(future.boxed(), pending::<()>())).unwrap()
         };
         for (n, message) in [(0, "a text"), (1, "number 1"), (2, "no text"), (3, "no text")] {
             assert_eq!(run(n), Err(message.to_owned()));
@@ -90,7 +105,17 @@ mod tests {
                 std::task::Poll::Ready(())
             }
         }
-        let caught = block_on(catch(Ready(PanicsInDrop("future")).boxed()));
-        assert_eq!(caught, Err("future dropped".to_owned()));
+        let caught = block_on(catch(Ready(PanicsInDrop("future")).boxed(), pending::<()>()));
+        assert_eq!(caught, Ok(Err("future dropped".to_owned())));
+    }
+
+    #[test]
+    fn what_takes_too_long_is_dropped() {
+        let panics = PanicsInDrop("held");
+        let future = async move {
+            let _held = panics;
+            pending::<()>().await;
+        };
+        assert_eq!(block_on(catch(future.boxed(), async { "over" })), Err("over"));
     }
 }

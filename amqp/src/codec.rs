@@ -3,6 +3,8 @@ use std::fmt::Display;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::catch::caught;
+
 /// How jobs and outputs become the bytes of a message, and jobs come from them.
 ///
 /// [`Json`] is used if nothing else is said.
@@ -52,6 +54,14 @@ pub trait Codec: Clone + Send + Sync + 'static {
     ///
     /// Fails if the bytes are not of such an item. The job is rejected.
     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Self::Error>;
+}
+
+/// Decodes a job. What is wrong, a panic of the job's own code included, is said in words.
+pub(crate) fn job<T: DeserializeOwned, C: Codec>(codec: &C, bytes: &[u8]) -> Result<T, String> {
+    match caught(|| codec.decode(bytes).map_err(|error| error.to_string())) {
+        Ok(decoded) => decoded.map_err(|error| format!("not a job: {error}")),
+        Err(panic) => Err(format!("not a job: panicked: {panic}")),
+    }
 }
 
 /// JSON, by `serde_json`.

@@ -103,6 +103,11 @@ impl Connector {
         }
     }
 
+    /// Runs something with the upkeep of the connections.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
     /// Connects once. Whatever was begun has ended when this returns or is dropped.
     async fn attempt<T, Fut>(
         &self,

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use futures_lite::{Stream, StreamExt, stream};
 
+use crate::connector::Connector;
 use crate::source::Source;
 use crate::{Delivery, Error};
 
@@ -12,28 +13,42 @@ use crate::{Delivery, Error};
 ///
 /// It ends after an error, or when it was told to stop. When the connection is lost it makes another.
 ///
-/// Dropping it gives back the jobs that have come and were not taken, once the deliveries that were
-/// are answered or dropped.
+/// Dropping it gives back the jobs that have come and were not taken, and no more come. Deliveries that
+/// were taken can still be answered.
 #[must_use = "streams do nothing unless polled"]
 pub struct Deliveries<T> {
     jobs: stream::Boxed<Result<Delivery<T>, Error>>,
     source: Arc<Source>,
+    connector: Connector,
 }
 
 impl<T> Deliveries<T> {
     pub(crate) fn new(
         jobs: stream::Boxed<Result<Delivery<T>, Error>>,
         source: Arc<Source>,
+        connector: Connector,
     ) -> Self {
-        Self { jobs, source }
+        Self { jobs, source, connector }
     }
 
     /// Closes the connection, and waits until the broker has all answers that were given.
     ///
     /// A program that is about to end does this last. Jobs without an answer go back to the queue.
     pub async fn close(self) {
-        drop(self.jobs);
-        self.source.close().await;
+        let source = self.source.clone();
+        // Nothing is taken any more.
+        source.give_back().await;
+        drop(self);
+        source.close().await;
+    }
+}
+
+impl<T> Drop for Deliveries<T> {
+    fn drop(&mut self) {
+        if self.source.is_taking() {
+            let source = self.source.clone();
+            self.connector.spawn(async move { source.give_back().await });
+        }
     }
 }
 

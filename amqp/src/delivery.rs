@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use std::{fmt, pin::pin};
 
 use futures_lite::future;
@@ -8,6 +9,7 @@ use lapin::options::{BasicAckOptions, BasicNackOptions};
 
 use crate::link::Link;
 use crate::message::Message;
+use crate::outlet::Outlet;
 use crate::source::Source;
 use crate::{Error, Headers};
 
@@ -17,8 +19,16 @@ pub(crate) const REASON: &str = "x-flowlet-reason";
 /// The header of a dead letter that says which queue it came from.
 pub(crate) const QUEUE: &str = "x-flowlet-queue";
 
-/// The longest reason, in bytes: headers must fit in one frame of the protocol.
-const REASON_LENGTH: usize = 4096;
+/// The header of a job that waits to be tried again: how often it was tried.
+const TRIES: &str = "x-flowlet-tries";
+
+/// The header of a job that was given back as a copy, which the broker counts anew: how often it had come
+/// back before.
+const RETURNS: &str = "x-flowlet-returns";
+
+/// The longest reason, in bytes, and shorter ones for messages whose headers leave no room for it: they
+/// must fit in one frame of the protocol.
+const REASON_LENGTHS: [usize; 4] = [4096, 1024, 128, 0];
 
 /// A job that was taken from a queue, and has to be answered.
 ///
@@ -45,6 +55,10 @@ pub(crate) struct Ticket {
     payload: Vec<u8>,
     properties: BasicProperties,
     headers: Headers,
+    since: Instant,
+    redeliveries: u64,
+    /// How often it came back for reasons that may be its own.
+    times: u64,
 }
 
 impl Delivery<()> {
@@ -54,15 +68,70 @@ impl Delivery<()> {
         source: Arc<Source>,
     ) -> Self {
         let headers = delivery.properties.headers().clone().unwrap_or_default();
-        let ticket = Ticket {
+        let mut ticket = Ticket {
             acker: Some(delivery.acker),
             link,
             source,
             payload: delivery.data,
             properties: delivery.properties,
             headers: Headers::new(headers),
+            since: Instant::now(),
+            redeliveries: 0,
+            times: 0,
         };
+        ticket.times = ticket.number(RETURNS);
+        // The broker counts only what comes again. On what comes first the header is someone else's.
+        if delivery.redelivered {
+            ticket.redeliveries = ticket.number("x-delivery-count");
+            let survived = ticket.source.survived(ticket.key());
+            ticket.times += ticket.redeliveries.saturating_sub(survived);
+        }
         Self { job: (), ticket }
+    }
+
+    /// How often it came back for reasons that may be its own: not, as far as that is known, because of
+    /// a connection that was lost or a worker that stopped.
+    pub(crate) fn times(&self) -> u64 {
+        self.ticket.times
+    }
+
+    /// How often it was tried before, and is tried again because it failed.
+    pub(crate) fn tries(&self) -> u32 {
+        self.ticket.number(TRIES).try_into().unwrap_or(u32::MAX)
+    }
+
+    /// How long it has been here.
+    pub(crate) fn age(&self) -> Duration {
+        self.ticket.since.elapsed()
+    }
+
+    /// Moves the job to a queue where it waits, and then comes again as one that was tried so often.
+    /// It is published there first, and acked when the broker has confirmed that.
+    pub(crate) async fn retry(mut self, wait: &Outlet, tries: u32) -> Result<(), Error> {
+        let mut headers = self.ticket.headers.without(is_of_a_waiting_queue);
+        headers.set_number(TRIES, tries.into());
+        let message = self.ticket.copy(headers);
+        match wait.publish(&message, Some(&self.ticket.link)).await? {
+            true => self.ticket.ack().await,
+            false => Err(Error::Lost),
+        }
+    }
+
+    /// Gives back a job that has not begun, so that this does not make it a suspect.
+    pub(crate) async fn give_back(mut self) {
+        let Ticket { source, times, redeliveries, .. } = &self.ticket;
+        // Dropped, it keeps its place in the queue.
+        if !source.is_suspect(times.saturating_add(1)) || *redeliveries == 0 {
+            return;
+        }
+        let mut headers = self.ticket.headers.without(is_of_a_waiting_queue);
+        headers.set_number(RETURNS, (*times).try_into().unwrap_or(i64::MAX));
+        headers.set_number(TRIES, self.tries().into());
+        let message = self.ticket.copy(headers);
+        let source = self.ticket.source.clone();
+        if let Ok(true) = source.own().publish(&message, Some(&self.ticket.link)).await {
+            drop(self.ticket.ack().await);
+        }
     }
 }
 
@@ -102,8 +171,7 @@ impl<T> Delivery<T> {
     /// worker that died, a connection that was lost, or a requeue. Only quorum queues count; of
     /// others it is 0.
     pub fn redeliveries(&self) -> u64 {
-        let count = self.ticket.headers.number("x-delivery-count").unwrap_or(0);
-        count.try_into().unwrap_or(0)
+        self.ticket.redeliveries
     }
 
     /// Returns whether the connection that it came on is gone, and so whether the job will be
@@ -151,7 +219,9 @@ impl<T> Delivery<T> {
     /// `x-flowlet-reason`, and the queue it was in in `x-flowlet-queue`.
     ///
     /// It is published there first, and acked when the broker has confirmed that. Of a reason longer
-    /// than 4,096 bytes the rest is left out, and `…` says so.
+    /// than 4,096 bytes the rest is left out, and `…` says so. It is shorter, or left out, where the
+    /// headers that the job came with leave no room in a frame. The headers `CC`, `BCC` and
+    /// `x-delivery-count` are left out.
     ///
     /// # Errors
     ///
@@ -190,24 +260,62 @@ impl Ticket {
     }
 
     async fn reject(&mut self, reason: &str) -> Result<(), Error> {
-        let mut headers = self.headers.clone();
-        headers.set_text(REASON, &shortened(reason));
-        headers.set_text(QUEUE, self.source.queue());
-        let message = Message::copy(
-            std::mem::take(&mut self.payload),
-            &self.properties,
-            headers.into_table(),
-        );
-        match self.source.dead_letters().publish(&message, Some(&self.link)).await? {
-            true => self.ack().await,
-            false => Err(Error::Lost),
+        let came = self.headers.without(|name| {
+            matches!(name, "CC" | "BCC" | "x-delivery-count" | "x-acquired-count")
+                || [TRIES, RETURNS].contains(&name)
+        });
+        let mut message = self.copy(came.clone());
+        let mut lengths = REASON_LENGTHS.into_iter();
+        loop {
+            let mut headers = came.clone();
+            let length = lengths.next();
+            if let Some(length) = length {
+                headers.set_text(REASON, &shortened(reason, length));
+                headers.set_text(QUEUE, self.source.queue());
+            }
+            message.properties = message.properties.with_headers(headers.into_table());
+            match self.source.dead_letters().publish(&message, Some(&self.link)).await {
+                Ok(true) => return self.ack().await,
+                Ok(false) => return Err(Error::Lost),
+                Err(Error::HeadersTooLarge(_)) if length.is_some() => {}
+                Err(error) => return Err(error),
+            }
         }
     }
+
+    /// A copy with other headers. The payload moves there, as this is answered next.
+    fn copy(&mut self, headers: Headers) -> Message {
+        let payload = std::mem::take(&mut self.payload);
+        Message::copy(payload, &self.properties, headers.into_table())
+    }
+
+    /// A header that counts something.
+    fn number(&self, name: &str) -> u64 {
+        self.headers.number(name).unwrap_or(0).try_into().unwrap_or(0)
+    }
+
+    fn key(&self) -> u64 {
+        let id = self.properties.message_id().as_ref();
+        self.source.key(id.map(|id| id.as_str()), &self.payload)
+    }
+}
+
+/// Headers that a copy must not have which comes to its queue by another: the broker would pass it on to
+/// other queues as well, or take it for one that goes in circles, and drop it.
+fn is_of_a_waiting_queue(name: &str) -> bool {
+    matches!(name, "CC" | "BCC" | "x-delivery-count" | "x-acquired-count" | "x-death")
+        || name.starts_with("x-first-death-")
+        || name.starts_with("x-last-death-")
+        || name == RETURNS
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let Some(acker) = self.acker.take().filter(|_| self.link.is_alive()) else { return };
+        let Some(acker) = self.acker.take() else { return };
+        self.source.count_survived(self.key());
+        if !self.link.is_alive() {
+            return;
+        }
         // The first poll says it to the client library, which sends it; there is no reply.
         let nack = pin!(acker.nack(BasicNackOptions { requeue: true, ..Default::default() }));
         drop(future::block_on(future::poll_once(nack)));
@@ -225,11 +333,11 @@ impl<T: fmt::Debug> fmt::Debug for Delivery<T> {
     }
 }
 
-fn shortened(reason: &str) -> String {
-    if reason.len() <= REASON_LENGTH {
+fn shortened(reason: &str, length: usize) -> String {
+    if reason.len() <= length {
         return reason.to_owned();
     }
-    let end = (0..=REASON_LENGTH).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+    let end = (0..=length).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
     format!("{}…", &reason[..end])
 }
 
@@ -239,9 +347,10 @@ mod tests {
 
     #[test]
     fn a_long_reason_says_that_it_was_longer() {
-        assert_eq!(shortened("short"), "short");
-        assert_eq!(shortened(&"x".repeat(4096)), "x".repeat(4096));
-        assert_eq!(shortened(&"x".repeat(4097)), "x".repeat(4096) + "…");
-        assert_eq!(shortened(&"ü€".repeat(2000)), "ü€".repeat(819) + "…");
+        assert_eq!(shortened("short", 4096), "short");
+        assert_eq!(shortened(&"x".repeat(4096), 4096), "x".repeat(4096));
+        assert_eq!(shortened(&"x".repeat(4097), 4096), "x".repeat(4096) + "…");
+        assert_eq!(shortened(&"ü€".repeat(2000), 4096), "ü€".repeat(819) + "…");
+        assert_eq!(shortened("short", 0), "…");
     }
 }

@@ -50,6 +50,9 @@ pub enum Error {
 
     /// A message should be replayed that does not say which queue it comes from.
     NoOrigin,
+    /// The headers and other properties of a message have so many bytes, more than a frame of the
+    /// connection holds, which they must fit into.
+    HeadersTooLarge(usize),
 }
 
 impl fmt::Display for Error {
@@ -71,6 +74,9 @@ impl fmt::Display for Error {
             Self::Unroutable => f.write_str("no queue takes a message with this routing key"),
             Self::NoPart(name) => write!(f, "there is no part {name}"),
             Self::NoOrigin => f.write_str("a message does not say which queue it comes from"),
+            Self::HeadersTooLarge(bytes) => {
+                write!(f, "headers of {bytes} bytes are larger than a frame of the connection")
+            }
             Self::Encode(what) => write!(f, "an item could not be encoded: {what}"),
         }
     }

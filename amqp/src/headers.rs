@@ -24,6 +24,10 @@ impl Headers {
         self.table.insert(name.into(), AMQPValue::LongString(value.into()));
     }
 
+    pub(crate) fn set_number(&mut self, name: &str, value: i64) {
+        self.table.insert(name.into(), AMQPValue::LongLongInt(value));
+    }
+
     /// Leaves out those of these names.
     pub(crate) fn without(&self, is_left_out: impl Fn(&str) -> bool) -> Self {
         let kept = self.table.inner().iter().filter(|(name, _)| !is_left_out(name.as_str()));

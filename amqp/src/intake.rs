@@ -26,8 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What is needed to take jobs from a queue.
 pub(crate) struct Intake {
     pub(crate) connector: Connector,
-    pub(crate) target: Target,
-    pub(crate) dead_letters: Target,
+    pub(crate) queue: String,
+    /// What is declared first.
+    pub(crate) targets: Vec<Target>,
     pub(crate) prefetch: u16,
     pub(crate) source: Arc<Source>,
 }
@@ -53,8 +54,9 @@ impl Intake {
     async fn take(&self, is_first: bool, alone: u16) -> Result<Taking, Error> {
         let prefetch = if alone > 0 { 1 } else { self.prefetch };
         let prepare = async |link: Link| {
-            link.declare(&self.dead_letters).await?;
-            link.declare(&self.target).await?;
+            for target in &self.targets {
+                link.declare(target).await?;
+            }
             let consumer = self.consume(&link, prefetch).await?;
             Ok(Session { link: Arc::new(link), consumer })
         };
@@ -67,7 +69,7 @@ impl Intake {
     async fn consume(&self, link: &Link, prefetch: u16) -> lapin::Result<Consumer> {
         link.channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-        link.channel.basic_consume(&self.target.name, "", options, none).await
+        link.channel.basic_consume(&self.queue, "", options, none).await
     }
 }
 
@@ -93,7 +95,7 @@ pub(crate) enum End {
 
 impl Taking {
     async fn next(&mut self, intake: &Intake) -> Result<Delivery<()>, End> {
-        let queue = &intake.target.name;
+        let queue = &intake.queue;
         loop {
             let Session { link, consumer } = &mut self.session;
             let came = link.answer(async { Ok(Some(consumer.next().await)) });
@@ -129,7 +131,17 @@ impl Taking {
                     }
                 }
                 Ok(Some(Some(Err(error)))) => {
-                    tracing::warn!(%queue, %error, "the consumer is gone");
+                    match patience(&error) {
+                        Some(milliseconds) => {
+                            intake.source.set_patience(milliseconds);
+                            tracing::warn!(
+                                %queue, %error,
+                                "a job was held for longer than the broker's consumer timeout, and all \
+                                 come again: jobs that take nearly as long are rejected from now on"
+                            );
+                        }
+                        None => tracing::warn!(%queue, %error, "the consumer is gone"),
+                    }
                     return Err(end(&error));
                 }
                 // An end that nobody asked for: the queue was deleted, for one.
@@ -209,4 +221,15 @@ fn end(error: &lapin::Error) -> End {
         }
         _ => End::Lost,
     }
+}
+
+/// How many milliseconds the broker lets a job be held, if that is why it closed the channel. It says so
+/// in words only.
+fn patience(error: &lapin::Error) -> Option<u64> {
+    let ErrorKind::ProtocolError(error) = error.kind() else { return None };
+    let text = error.get_message().as_str();
+    let (_, after) = text.split_once("delivery acknowledgement on channel")?;
+    let (_, time) = after.split_once("Timeout value used: ")?;
+    let digits = time.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok().filter(|time| *time > 0)
 }

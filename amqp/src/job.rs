@@ -8,7 +8,7 @@ use lapin::BasicProperties;
 use serde::de::DeserializeOwned;
 
 use crate::link::Link;
-use crate::{Codec, Delivery, Headers};
+use crate::{Codec, Delivery, Headers, codec};
 
 /// A job and what came with it: its id, its headers, how often it was tried.
 ///
@@ -147,7 +147,7 @@ pub trait Input: Sized + Send + 'static {
 
 impl<T: DeserializeOwned + Send + 'static> Input for T {
     fn decode<C: Codec>(codec: &C, delivery: &Delivery<()>, _: u32) -> Result<Self, String> {
-        codec.decode(delivery.payload()).map_err(|error| format!("not a job: {error}"))
+        codec::job(codec, delivery.payload())
     }
 }
 

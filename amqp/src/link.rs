@@ -14,7 +14,7 @@ use lapin::options::{
 };
 use lapin::publisher_confirm::Confirmation;
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
+use lapin::{BasicProperties, Channel, Connection, ErrorKind, ExchangeKind};
 
 use crate::message::Message;
 use crate::queue::Target;
@@ -23,6 +23,9 @@ use crate::{Error, Runtime};
 /// How often to look whether a connection is still there. The client library wakes those who wait for
 /// an answer when it is lost; this is for those who began to wait just then.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long to wait for the end of a connection.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A connection and a channel on it. When one fails, both are given up.
 pub(crate) struct Link {
@@ -111,6 +114,9 @@ impl Link {
         target: &Target,
         message: &Message,
     ) -> Result<Confirmation, Error> {
+        if let Some(bytes) = self.too_large(&message.properties) {
+            return Err(Error::HeadersTooLarge(bytes));
+        }
         let payload = &message.payload;
         // Pinned here, since each function that takes a future makes room for it twice.
         let confirmed = pin!(async {
@@ -134,18 +140,32 @@ impl Link {
             Some(Err(error)) if is_too_large(&error, payload) => {
                 Err(Error::TooLarge(payload.len()))
             }
+            Some(Err(error)) if is_refusal(&error) => Err(Error::Refused(error)),
             _ => Err(Error::Lost),
         }
     }
 
+    /// The size of the frame that these properties would need, if that is larger than those of the
+    /// connection.
+    fn too_large(&self, properties: &BasicProperties) -> Option<usize> {
+        let largest = self.connection.configuration().frame_max() as usize;
+        // Most messages have no headers, and the rest always fits.
+        properties.headers().as_ref()?;
+        let size = size::of_frame(properties);
+        (largest > 0 && size > largest).then_some(size)
+    }
+
     /// Closes the connection, or only the channel if others use the connection, once all that was said
-    /// on it is sent.
+    /// on it is sent. It is not waited for long: a broker that is short of memory reads nothing from it.
     pub(crate) async fn close(&self) {
-        // If it is lost instead it is gone as well.
-        match self.is_shared {
-            true => drop(self.answer(self.channel.close(200, "done")).await),
-            false => drop(self.answer(self.connection.close(200, "done")).await),
-        }
+        let closed = async {
+            // If it is lost instead it is gone as well.
+            match self.is_shared {
+                true => drop(self.answer(self.channel.close(200, "done")).await),
+                false => drop(self.answer(self.connection.close(200, "done")).await),
+            }
+        };
+        future::or(closed, async { _ = Timer::after(CLOSE_WITHIN).await }).await;
     }
 }
 
@@ -161,4 +181,86 @@ fn is_too_large(error: &lapin::Error, payload: &[u8]) -> bool {
     let ErrorKind::ProtocolError(error) = error.kind() else { return false };
     let what = format!("message size {} is larger than", payload.len());
     error.get_message().as_str().contains(&what)
+}
+
+/// Whether the broker will say the same the next time.
+fn is_refusal(error: &lapin::Error) -> bool {
+    use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    matches!(
+        error.kind(),
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED | AMQPSoftError::PRECONDITIONFAILED)
+            | AMQPErrorKind::Hard(
+                AMQPHardError::FRAMEERROR
+                    | AMQPHardError::SYNTAXERROR
+                    | AMQPHardError::COMMANDINVALID
+                    | AMQPHardError::UNEXPECTEDFRAME
+                    | AMQPHardError::NOTALLOWED
+                    | AMQPHardError::NOTIMPLEMENTED
+            )
+    )
+}
+
+/// Whether it concerns all messages alike: the right to publish.
+pub(crate) fn is_forbidden(error: &lapin::Error) -> bool {
+    use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
+    let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    matches!(
+        error.kind(),
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
+            | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+    )
+}
+
+/// How many bytes properties take.
+mod size {
+    use lapin::BasicProperties;
+    use lapin::types::{AMQPValue, FieldTable};
+
+    /// All of the frame.
+    pub(super) fn of_frame(properties: &BasicProperties) -> usize {
+        let texts = [
+            properties.content_type(),
+            properties.content_encoding(),
+            properties.correlation_id(),
+            properties.reply_to(),
+            properties.expiration(),
+            properties.message_id(),
+            properties.kind(),
+            properties.user_id(),
+            properties.app_id(),
+            properties.cluster_id(),
+        ];
+        let texts = texts.into_iter().flatten().map(|text| 1 + text.as_str().len()).sum::<usize>();
+        let headers = properties.headers().as_ref().map_or(0, of_table);
+        let bytes = [properties.delivery_mode(), properties.priority()];
+        let time = 8 * usize::from(properties.timestamp().is_some());
+        8 + 14 + texts + headers + bytes.into_iter().flatten().count() + time
+    }
+
+    fn of_table(table: &FieldTable) -> usize {
+        let entry = |(name, value): (&lapin::types::ShortString, &AMQPValue)| {
+            1 + name.as_str().len() + of_value(value)
+        };
+        4 + table.inner().iter().map(entry).sum::<usize>()
+    }
+
+    /// With its kind.
+    fn of_value(value: &AMQPValue) -> usize {
+        1 + match value {
+            AMQPValue::Void => 0,
+            AMQPValue::Boolean(_) | AMQPValue::ShortShortInt(_) | AMQPValue::ShortShortUInt(_) => 1,
+            AMQPValue::ShortInt(_) | AMQPValue::ShortUInt(_) => 2,
+            AMQPValue::LongInt(_) | AMQPValue::LongUInt(_) | AMQPValue::Float(_) => 4,
+            AMQPValue::DecimalValue(_) => 5,
+            AMQPValue::LongLongInt(_) | AMQPValue::Double(_) | AMQPValue::Timestamp(_) => 8,
+            AMQPValue::ShortString(text) => 1 + text.as_str().len(),
+            AMQPValue::LongString(text) => 4 + text.as_bytes().len(),
+            AMQPValue::ByteArray(bytes) => 4 + bytes.len(),
+            AMQPValue::FieldTable(table) => of_table(table),
+            AMQPValue::FieldArray(array) => {
+                4 + array.as_slice().iter().map(of_value).sum::<usize>()
+            }
+        }
+    }
 }

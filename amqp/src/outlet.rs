@@ -10,7 +10,7 @@ use lapin::publisher_confirm::Confirmation;
 
 use crate::Error;
 use crate::connector::{Connector, backoff};
-use crate::link::Link;
+use crate::link::{Link, is_forbidden};
 use crate::message::Message;
 use crate::queue::Target;
 
@@ -23,12 +23,16 @@ pub(crate) struct Outlet {
     link: Mutex<Option<Arc<Link>>>,
     /// Whether there was no link yet.
     is_first: AtomicBool,
+    /// Whether the broker has taken a message.
+    is_proven: AtomicBool,
 }
 
 impl Outlet {
     pub(crate) fn new(connector: Connector, target: Target) -> Self {
         let connector = connector.to_publish();
-        Self { connector, target, link: Mutex::new(None), is_first: AtomicBool::new(true) }
+        let link = Mutex::new(None);
+        let (is_first, is_proven) = (AtomicBool::new(true), AtomicBool::new(false));
+        Self { connector, target, link, is_first, is_proven }
     }
 
     /// Connects and declares the queue, if that was not done.
@@ -59,8 +63,9 @@ impl Outlet {
     /// Publishes until the broker has confirmed, or the link is lost that `job` came on, if it is for
     /// one: it will come again then. Returns whether it was confirmed.
     ///
-    /// A queue that is full refuses messages, and a broker short of memory does not read them: both
-    /// are waited for.
+    /// A queue that is full refuses messages, a broker short of memory does not read them, and the right
+    /// to publish may be taken away for a while: all are waited for. What the broker refuses at once, or
+    /// because of the message, is an error.
     pub(crate) async fn publish(
         &self,
         message: &Message,
@@ -78,17 +83,20 @@ impl Outlet {
             if !job.is_none_or(Link::is_alive) {
                 break;
             }
-            match link.publish(&self.target, message).await {
-                Ok(Confirmation::Ack(None)) => return Ok(true),
-                Ok(Confirmation::Ack(Some(_))) if message.route.is_some() => {
-                    return Err(Error::Unroutable);
+            let mut published = self.publish_on(&link, message).await;
+            if matches!(&published, Err(Error::Refused(error)) if !is_forbidden(error)) {
+                // It may be one of those on the way beside it that is refused.
+                published = Box::pin(self.publish_alone(message)).await;
+            }
+            match published {
+                Ok(true) => return Ok(true),
+                Ok(false) | Err(Error::Lost) => {}
+                Err(Error::Refused(error))
+                    if is_forbidden(&error) && self.is_proven.load(Ordering::Relaxed) =>
+                {
+                    let queue = &self.target.name;
+                    tracing::warn!(%error, %queue, "publishing was refused, trying again");
                 }
-                // The queue is gone.
-                Ok(Confirmation::Ack(Some(_)) | Confirmation::NotRequested) => {
-                    self.discard(&link).await;
-                }
-                Ok(Confirmation::Nack(_)) => {}
-                Err(Error::Lost) => continue, // the next connection has waits of its own
                 Err(error) => return Err(error),
             }
             if let Some(wait) = waits.next() {
@@ -96,6 +104,31 @@ impl Outlet {
             }
         }
         Ok(false)
+    }
+
+    /// Publishes once, and returns whether the queue has it.
+    async fn publish_on(&self, link: &Arc<Link>, message: &Message) -> Result<bool, Error> {
+        match link.publish(&self.target, message).await? {
+            Confirmation::Ack(None) => {
+                self.is_proven.store(true, Ordering::Relaxed);
+                Ok(true)
+            }
+            Confirmation::Ack(Some(_)) if message.route.is_some() => Err(Error::Unroutable),
+            // The queue is gone.
+            Confirmation::Ack(Some(_)) | Confirmation::NotRequested => {
+                self.discard(link).await;
+                Ok(false)
+            }
+            Confirmation::Nack(_) => Ok(false),
+        }
+    }
+
+    /// Publishes once on a connection that nothing else goes out on.
+    async fn publish_alone(&self, message: &Message) -> Result<bool, Error> {
+        let link = self.connect().await?;
+        let published = self.publish_on(&link, message).await;
+        link.close().await;
+        published
     }
 
     /// Has the next one make a new link, and so declare the queue once more.
@@ -107,7 +140,8 @@ impl Outlet {
     }
 
     pub(crate) async fn close(&self) {
-        let link = self.link.lock().await.take();
+        // Whoever connects just now is not waited for.
+        let link = self.link.try_lock().and_then(|mut slot| slot.take());
         if let Some(link) = link {
             link.close().await;
         }

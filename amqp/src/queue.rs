@@ -1,4 +1,8 @@
+use std::time::Duration;
+
 use lapin::types::{AMQPValue, FieldTable};
+
+use crate::message::fitting;
 
 /// How often a job may come back without an answer.
 const DELIVERY_LIMIT: u32 = 20;
@@ -32,6 +36,8 @@ pub struct Queue {
     /// `None` if the queue is there already.
     delivery_limit: Option<u32>,
     has_single_active_consumer: bool,
+    /// As the broker has it if nothing is said.
+    consumer_timeout: Option<Duration>,
 }
 
 impl Queue {
@@ -56,6 +62,7 @@ impl Queue {
             dead_letter_exchange: String::new(),
             delivery_limit: Some(DELIVERY_LIMIT),
             has_single_active_consumer: false,
+            consumer_timeout: None,
         }
     }
 
@@ -98,8 +105,8 @@ impl Queue {
     /// Has the queue give its jobs to one worker at a time. Others that take from it wait until that one
     /// stops or dies. It has no effect on an [`existing`](Self::existing) queue.
     ///
-    /// With a concurrency of 1, the jobs are done in the order in which they came. See
-    /// [`Shards`](crate::Shards) for an order within each key.
+    /// With a concurrency of 1, the jobs are done in the order in which they came, but for those that fail
+    /// and are tried again later. See [`Shards`](crate::Shards) for an order within each key.
     ///
     /// # Examples
     ///
@@ -108,6 +115,33 @@ impl Queue {
     /// ```
     pub fn single_active_consumer(mut self) -> Self {
         self.has_single_active_consumer = true;
+        self
+    }
+
+    /// Sets how long a job may be held before it is answered. The broker's own limit, which defaults to
+    /// 30 minutes, applies if it is not set, and on an [`existing`](Self::existing) queue.
+    ///
+    /// When a job is held for longer, the broker closes the channel that it came on, and all jobs of that
+    /// worker come again. It looks once a minute. See [`Worker`](crate::Worker) for what becomes of the
+    /// job. This sets the argument `x-consumer-timeout`, which RabbitMQ knows from 3.12 on. For an older
+    /// one, set `consumer_timeout` in its configuration.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is shorter than a millisecond.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_amqp::Queue;
+    /// use std::time::Duration;
+    ///
+    /// let queue = Queue::new("films").consumer_timeout(Duration::from_secs(6 * 3600));
+    /// ```
+    #[track_caller]
+    pub fn consumer_timeout(mut self, time: Duration) -> Self {
+        assert!(time.as_millis() > 0, "a consumer timeout must be at least a millisecond");
+        self.consumer_timeout = Some(time);
         self
     }
 
@@ -182,9 +216,35 @@ impl Queue {
             if self.has_single_active_consumer {
                 arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
             }
+            if let Some(time) = self.consumer_timeout {
+                let time = AMQPValue::LongLongInt(milliseconds(time));
+                arguments.insert("x-consumer-timeout".into(), time);
+            }
             arguments
         });
         Target { name: self.name.clone(), exchange: String::new(), arguments }
+    }
+
+    /// The queue where messages for this one wait for so long. All of it wait equally long, or one would
+    /// wait behind another.
+    pub(crate) fn after(&self, wait: Duration) -> Target {
+        let mut arguments = quorum();
+        let mut set = |name: &str, value: &str| {
+            arguments.insert(name.into(), AMQPValue::LongString(value.into()));
+        };
+        set("x-dead-letter-exchange", "");
+        set("x-dead-letter-routing-key", &self.name);
+        set("x-dead-letter-strategy", "at-least-once");
+        set("x-overflow", "reject-publish");
+        let wait = milliseconds(wait);
+        arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(wait));
+        let name = fitting(format!("{}.retry.{}", self.name, in_words(wait)));
+        Target { name, exchange: String::new(), arguments: Some(arguments) }
+    }
+
+    /// How often a job may come back; `None` if someone else says that.
+    pub(crate) fn limit(&self) -> Option<u32> {
+        self.delivery_limit
     }
 }
 
@@ -209,6 +269,20 @@ fn checked(what: &str, name: String) -> String {
     name
 }
 
+/// In whole ones, one at least.
+fn milliseconds(time: Duration) -> i64 {
+    let whole = time.as_nanos().div_ceil(1_000_000).max(1);
+    whole.try_into().unwrap_or(i64::MAX)
+}
+
+/// Such as `90s`, in the largest unit that it is a whole number of.
+fn in_words(milliseconds: i64) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    let fitting = units.iter().find(|(_, unit)| milliseconds % unit == 0);
+    let (name, unit) = fitting.unwrap_or(&("ms", 1));
+    format!("{}{name}", milliseconds / unit)
+}
+
 fn quorum() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
@@ -223,4 +297,19 @@ pub(crate) struct Target {
     pub(crate) exchange: String,
     /// `None` if it is only looked for.
     pub(crate) arguments: Option<FieldTable>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_for_waiting_are_named_after_the_wait() {
+        let name = |millis| Queue::new("jobs").after(Duration::from_millis(millis)).name;
+        let names = [0, 1, 1500, 90_000, 60_000, 5_400_000, 7_200_000, 172_800_000].map(name);
+        let expected = ["1ms", "1ms", "1500ms", "90s", "1m", "90m", "2h", "2d"];
+        assert_eq!(names, expected.map(|wait| format!("jobs.retry.{wait}")));
+        let long = Queue::new("x".repeat(250)).after(Duration::from_secs(1)).name;
+        assert!(long.len() <= 255);
+    }
 }

@@ -10,8 +10,14 @@ const CONCURRENCY: u16 = 16;
 /// How often a job is tried, if nothing else is said.
 const TRIES: u32 = 3;
 
-/// How long to wait after the first try, if nothing else is said.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// How long a failed job waits each time, if nothing else is said.
+const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
+
+/// The longest that the broker lets a message wait: as many milliseconds as fit in 32 bits.
+const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
+
+/// How often a suspect came back, if nothing else is said: a quarter of the delivery limit, within these.
+const ISOLATE_AFTER: (u32, u32) = (2, 5);
 
 /// Settings of a [`Worker`].
 ///
@@ -45,10 +51,65 @@ pub(super) struct Settings {
     /// As many as the concurrency if nothing is said.
     prefetch: Option<u16>,
     pub(super) tries: u32,
-    pub(super) retry_after: Duration,
+    retry_after: Vec<Duration>,
+    /// What follows from the delivery limit if nothing is said.
+    isolate_after: Option<Option<u32>>,
+    pub(super) stop_within: Option<Duration>,
+}
+
+/// How long a failed job waits before it is tried again: each time equally long, or a time for each
+/// failure, of which the last counts for all further ones.
+///
+/// # Examples
+///
+/// ```
+/// use flowlet_amqp::worker::Waits;
+/// use std::time::Duration;
+///
+/// let same = Waits::from(Duration::from_secs(30));
+/// let longer = Waits::from([1, 60, 600].map(Duration::from_secs));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waits(Vec<Duration>);
+
+impl From<Duration> for Waits {
+    fn from(wait: Duration) -> Self {
+        Self(vec![wait])
+    }
+}
+
+impl<const N: usize> From<[Duration; N]> for Waits {
+    fn from(waits: [Duration; N]) -> Self {
+        Self(waits.to_vec())
+    }
+}
+
+impl From<&[Duration]> for Waits {
+    fn from(waits: &[Duration]) -> Self {
+        Self(waits.to_vec())
+    }
+}
+
+impl From<Vec<Duration>> for Waits {
+    fn from(waits: Vec<Duration>) -> Self {
+        Self(waits)
+    }
 }
 
 impl Settings {
+    /// How long a job waits after its first failure, its second, and so on.
+    pub(super) fn waits(&self) -> &[Duration] {
+        let failures = usize::try_from(self.tries - 1).unwrap_or(usize::MAX);
+        &self.retry_after[..self.retry_after.len().min(failures)]
+    }
+
+    pub(super) fn isolate_after(&self) -> Option<u64> {
+        let (least, most) = ISOLATE_AFTER;
+        let usual =
+            || Some(self.queue.limit().map_or(most, |limit| (limit / 4).clamp(least, most)));
+        self.isolate_after.unwrap_or_else(usual).map(u64::from)
+    }
+
     pub(super) fn prefetch(&self) -> u16 {
         self.prefetch.unwrap_or(self.concurrency)
     }
@@ -63,7 +124,9 @@ impl Builder {
             concurrency: CONCURRENCY,
             prefetch: None,
             tries: TRIES,
-            retry_after: RETRY_AFTER,
+            retry_after: RETRY_AFTER.to_vec(),
+            isolate_after: None,
+            stop_within: None,
         };
         Self { broker, settings, codec: Json }
     }
@@ -150,10 +213,10 @@ impl<C> Builder<C> {
         self
     }
 
-    /// Sets how often a job that fails is tried in all, before it is moved to the dead letters. It is
-    /// 3 if nothing else is said.
+    /// Sets how often a job that fails is tried in all, before it is moved to the dead letters. It
+    /// defaults to 3.
     ///
-    /// It is tried again in the same worker, and keeps its place among those that run until then.
+    /// Between two tries it waits in the broker, for as long as [`retry_after`](Self::retry_after) says.
     ///
     /// # Panics
     ///
@@ -173,8 +236,19 @@ impl<C> Builder<C> {
         self
     }
 
-    /// Sets how long to wait before a job is tried the second time; it is twice as long before each
-    /// further time. It is 100 ms if nothing else is said.
+    /// Sets how long a job waits before it is tried again: after its first failure, after its second, and
+    /// so on; the last counts for all further ones. It defaults to 1 s and 10 s.
+    ///
+    /// It waits in the broker, in a queue for each of these times, such as `jobs.retry.10s` for `jobs`,
+    /// from which the broker moves it back. So it keeps no slot, and its number of tries, in the header
+    /// `x-flowlet-tries`, survives workers that stop or die and brokers that do. Whoever is free then
+    /// takes it. These queues are quorum queues that are declared even if the queue of the jobs is
+    /// [`existing`](Queue::existing), then when the first job fails.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no time, or one longer than 49 days. One shorter than a millisecond is a
+    /// millisecond.
     ///
     /// # Examples
     ///
@@ -183,12 +257,72 @@ impl<C> Builder<C> {
     /// use std::time::Duration;
     ///
     /// let worker = Worker::builder("amqp://localhost", "jobs")
-    ///     .retry_after(Duration::from_secs(1))
+    ///     .tries(5)
+    ///     .retry_after([1, 60, 600].map(Duration::from_secs))
     ///     .build()
     ///     .unwrap();
     /// ```
-    pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.settings.retry_after = wait;
+    #[track_caller]
+    pub fn retry_after(mut self, waits: impl Into<Waits>) -> Self {
+        let Waits(waits) = waits.into();
+        assert!(!waits.is_empty(), "a job must wait some time before it is tried again");
+        let longest = waits.iter().max().expect("there is one");
+        assert!(*longest <= LONGEST_WAIT, "a job must not wait longer than 49 days");
+        self.settings.retry_after = waits;
+        self
+    }
+
+    /// Sets how often a job must have come back without an answer to be a suspect: one that may kill its
+    /// workers, and others that run beside it. `None` turns this off. It defaults to a quarter of the
+    /// [`delivery_limit`](Queue::delivery_limit), but at least 2 and at most 5: to 5 for a queue with
+    /// defaults.
+    ///
+    /// Half as many suspects as the [`concurrency`](Self::concurrency) run at once, and with each further
+    /// time that one comes back half of that, down to one. Other jobs run beside them. A suspect that runs
+    /// for more than a second, or four times as long for each further time that it came back, holds up
+    /// others no more. What a worker has seen itself is not counted: connections that were lost while it
+    /// lived, and jobs that it gave back when it stopped. A connection that another worker lost is.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_amqp::Worker;
+    ///
+    /// let worker = Worker::builder("amqp://localhost", "jobs").isolate_after(None).build().unwrap();
+    /// ```
+    #[track_caller]
+    pub fn isolate_after(mut self, times: impl Into<Option<u32>>) -> Self {
+        let times = times.into();
+        assert!(times != Some(0), "a job that never came back is no suspect");
+        self.settings.isolate_after = Some(times);
+        self
+    }
+
+    /// Sets how long the jobs that run may go on when the worker is told to stop. What is not done by then
+    /// is dropped, counted in [`Summary::dropped`](crate::Summary::dropped), and goes back to the queue. It
+    /// defaults to no limit.
+    ///
+    /// What has not begun goes back at once in any case. Allow a few seconds more for the end of the
+    /// connections.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_amqp::Worker;
+    /// use std::time::Duration;
+    ///
+    /// // Kubernetes kills after 30 s.
+    /// let worker = Worker::builder("amqp://localhost", "jobs")
+    ///     .stop_within(Duration::from_secs(20))
+    ///     .build()
+    ///     .unwrap();
+    /// ```
+    pub fn stop_within(mut self, time: Duration) -> Self {
+        self.settings.stop_within = Some(time);
         self
     }
 

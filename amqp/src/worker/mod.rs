@@ -2,30 +2,33 @@
 
 mod builder;
 mod job;
+mod stop;
 mod summary;
 mod turns;
 
 use std::fmt;
 use std::sync::Arc;
 
+use async_io::Timer;
 use flowlet::Flow;
-use futures_lite::{StreamExt, future, stream};
+use futures_lite::{FutureExt, StreamExt, future, stream};
 use serde::de::DeserializeOwned;
 
-pub use self::builder::Builder;
+pub use self::builder::{Builder, Waits};
 pub use self::summary::Summary;
 
 use self::builder::Settings;
 use self::job::Jobs;
+use self::stop::Stopping;
 use self::summary::Counts;
-use self::turns::CameBack;
+use self::turns::{CameBack, Rules};
 use crate::connector::Connector;
 use crate::exit::Exit;
 use crate::intake::Intake;
 use crate::link::Link;
-use crate::outlet::Outlet;
+use crate::queue::Target;
 use crate::source::Source;
-use crate::{Broker, Codec, Deliveries, Delivery, Error, Input, Json, Output, Queue};
+use crate::{Broker, Codec, Deliveries, Delivery, Error, Input, Json, Output, Queue, codec};
 
 /// Takes jobs from a queue, runs a [`Flow`] on each, and publishes what comes of it.
 ///
@@ -130,14 +133,10 @@ impl<C: Codec> Worker<C> {
     /// # }
     /// ```
     pub async fn declare(&self) -> Result<(), Error> {
-        let output = self.settings.output.as_ref().map(Queue::target);
-        let targets = [
-            Some(self.settings.queue.for_dead_letters()),
-            Some(self.settings.queue.target()),
-            output,
-        ];
+        let mut targets = self.targets();
+        targets.extend(self.settings.output.as_ref().map(Queue::target));
         let prepare = async |link: Link| {
-            for target in targets.iter().flatten() {
+            for target in &targets {
                 link.declare(target).await?;
             }
             Ok(link)
@@ -220,6 +219,8 @@ impl<C: Codec> Worker<C> {
         O: Output + Send + 'static,
     {
         let output = self.settings.output.as_ref();
+        let source = self.source();
+        let (tell, stopping) = Stopping::new();
         let jobs = Arc::new(Jobs {
             flow: flow.clone(),
             check,
@@ -227,25 +228,46 @@ impl<C: Codec> Worker<C> {
             exit: Exit::new(&self.connector, output.map(Queue::target)),
             replies: self.settings.replies,
             tries: self.settings.tries,
-            retry_after: self.settings.retry_after,
+            source: source.clone(),
+            stopping: stopping.clone(),
             counts: Counts::default(),
         });
-        // An output queue that is not as it should be is found out before any job is taken.
-        jobs.exit.check().await?;
-        let source = self.source();
-        let (tell, told) = async_channel::bounded::<()>(1);
-        let deliveries = self.intake(&source).until(async move { told.recv().await });
-        let done = turns::run(deliveries, self.settings.concurrency.into(), |job| {
-            jobs.clone().answer(job)
-        });
+        let told = stopping.clone();
+        let deliveries = self.intake(&source).until(async move { told.told().await });
+        let done = async {
+            // A queue for outputs that is not as it should be is found out before any job is taken.
+            let stopped = async {
+                stopping.told().await;
+                None
+            };
+            match future::or(stopped, async { Some(jobs.exit.check().await) }).await {
+                Some(checked) => checked?,
+                None => return Ok(()),
+            }
+            let settings = &self.settings;
+            let rules = Rules::new(settings.concurrency.into(), settings.isolate_after());
+            let answer = |job| jobs.clone().answer(job);
+            turns::run(deliveries, rules, answer, Delivery::give_back).await
+        };
         // Beside the jobs: while as many run as may, the deliveries are not asked for more.
         let stop = async {
             stop.await;
-            tell.close();
-            source.give_back().await;
-            future::pending().await
+            tell.tell();
+            let late = async {
+                match self.settings.stop_within {
+                    Some(time) => drop(Timer::after(time).await),
+                    None => future::pending().await,
+                }
+            };
+            let give_back = async {
+                source.give_back().await;
+                future::pending().await
+            };
+            future::or(late, give_back).await;
+            jobs.counts.drop_all();
+            Ok(())
         };
-        let done = future::or(stop, done).await;
+        let done = future::or(done, stop).await;
         source.close().await;
         jobs.exit.close().await;
         done.map(|()| jobs.counts.summary())
@@ -304,40 +326,72 @@ impl<C: Codec> Worker<C> {
         T: DeserializeOwned + Send + 'static,
     {
         let source = self.source();
-        let raw = self.intake(&source).until(stop);
-        let decoded = stream::unfold((raw, self.codec.clone()), async |(mut raw, codec)| {
-            loop {
-                let delivery = match raw.next().await? {
-                    Ok(delivery) => delivery,
-                    Err(error) => return Some((Err(error), (raw, codec))),
+        let (tell, stopping) = Stopping::new();
+        let told = stopping.clone();
+        let raw = self.intake(&source).until(async move { told.told().await });
+        let stop = async move {
+            stop.await;
+            tell.tell();
+            future::pending::<()>().await
+        };
+        let state = (raw, self.codec.clone(), stop.boxed());
+        let decoded = stream::unfold(state, move |(mut raw, codec, mut stop)| {
+            let stopping = stopping.clone();
+            async move {
+                let next = async {
+                    loop {
+                        let delivery = match raw.next().await? {
+                            Ok(delivery) => delivery,
+                            Err(error) => return Some((Err(error), false)),
+                        };
+                        let reason = match codec::job(&codec, delivery.payload()) {
+                            Ok(job) => return Some((Ok(delivery.map(|()| job)), false)),
+                            Err(reason) => reason,
+                        };
+                        match stopping.unless_late(delivery.reject(reason)).await {
+                            Some(Ok(()) | Err(Error::Lost)) | None => {}
+                            Some(Err(error)) => return Some((Err(error), true)),
+                        }
+                    }
                 };
-                let reason = match codec.decode(delivery.payload()) {
-                    Ok(job) => return Some((Ok(delivery.map(|()| job)), (raw, codec))),
-                    Err(error) => format!("not a job: {error}"),
+                let stopped = async {
+                    (&mut stop).await;
+                    None
                 };
-                match delivery.reject(reason).await {
-                    Ok(()) | Err(Error::Lost) => {}
-                    Err(error) => return Some((Err(error), (stream::empty().boxed(), codec))),
-                }
+                // What has come is yielded, and what has not makes the stream end by itself.
+                let (next, is_over) = future::or(next, stopped).await?;
+                let raw = if is_over { stream::empty().boxed() } else { raw };
+                Some((next, (raw, codec, stop)))
             }
         });
-        Deliveries::new(decoded.boxed(), source)
+        Deliveries::new(decoded.boxed(), source, self.connector.clone())
     }
 
     fn source(&self) -> Arc<Source> {
-        let dead_letters =
-            Outlet::new(self.connector.clone(), self.settings.queue.for_dead_letters());
-        Arc::new(Source::new(self.settings.queue.name().to_owned(), dead_letters))
+        let Settings { queue, .. } = &self.settings;
+        let (waits, isolate_after) = (self.settings.waits(), self.settings.isolate_after());
+        Arc::new(Source::new(&self.connector, queue, waits, isolate_after))
     }
 
     fn intake(&self, source: &Arc<Source>) -> Intake {
         Intake {
             connector: self.connector.clone(),
-            target: self.settings.queue.target(),
-            dead_letters: self.settings.queue.for_dead_letters(),
+            queue: self.settings.queue.name().to_owned(),
+            targets: self.targets(),
             prefetch: self.settings.prefetch(),
             source: source.clone(),
         }
+    }
+
+    /// What is declared before jobs are taken.
+    fn targets(&self) -> Vec<Target> {
+        let Settings { queue, .. } = &self.settings;
+        let mut targets = vec![queue.for_dead_letters(), queue.target()];
+        // Of a queue that someone else declares they are declared when there is need.
+        if queue.limit().is_some() {
+            targets.extend(self.settings.waits().iter().map(|wait| queue.after(*wait)));
+        }
+        targets
     }
 }
 
@@ -349,6 +403,6 @@ impl<C> fmt::Debug for Worker<C> {
 
 impl CameBack for Delivery<()> {
     fn times(&self) -> u64 {
-        self.redeliveries()
+        Delivery::times(self)
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn a_job_that_fails_goes_alone(server: &mut Server) {
     let (jobs, outputs) = queues("fail", 20);
     let worker = Worker::builder(server.url(), jobs)
         .output(outputs)
-        .retry_after(Duration::from_millis(1))
+        .retry_after([Duration::from_millis(1)])
         .build()
         .unwrap();
     block_on(worker.declare()).unwrap();
@@ -99,7 +99,7 @@ pub(crate) fn a_job_that_fails_once_is_tried_again(server: &mut Server) {
     for (name, tries, is_done) in [("tries-2", 2, false), ("tries-3", 3, true)] {
         let worker = Worker::builder(server.url(), name)
             .tries(tries)
-            .retry_after(Duration::from_millis(1))
+            .retry_after([Duration::from_millis(1)])
             .build()
             .unwrap();
         block_on(worker.declare()).unwrap();

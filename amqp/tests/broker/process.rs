@@ -95,7 +95,7 @@ pub(crate) fn serve() {
         let worker = Worker::builder(broker, jobs)
             .output(outputs)
             .concurrency(concurrency.parse().unwrap())
-            .retry_after(Duration::from_millis(1))
+            .retry_after([Duration::from_millis(1)])
             .build()
             .unwrap();
         let (sender, stop) = async_channel::bounded::<()>(1);

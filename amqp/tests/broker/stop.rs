@@ -118,7 +118,7 @@ pub(crate) fn a_worker_stops_while_the_broker_is_away(server: &mut Server) {
         until_ready(server.url(), "away-outputs", 2).await;
         until_ready(server.url(), "away-jobs.dead", 1).await;
     };
-    let others = builder(server.url()).build().unwrap();
+    let others = builder(server.url()).tries(1).build().unwrap();
     let summary = block_on(others.try_run(&crate::job::flow(), stop)).unwrap();
     assert_eq!((summary.done, summary.rejected), (1, 1));
 }
