@@ -78,9 +78,9 @@ fn pool(size: usize) -> ProcessPool {
 }
 
 /// Has a program like this one as a child, which says that it is ready.
-fn start(role: &str, desk: &Desk) -> std::process::Child {
+fn start(role: &str, desk: &Desk, more: &[&str]) -> std::process::Child {
     let desk = desk.as_number(0).0;
-    let mut child = role::act(role, &[desk.to_str().unwrap()])
+    let mut child = role::act(role, &[&[desk.to_str().unwrap()], more].concat())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -117,7 +117,7 @@ fn stopped_workers_do_not_outlive_the_program() {
         return;
     }
     let desk = Desk::new();
-    let mut owner = start("owner", &desk);
+    let mut owner = start("owner", &desk, &[]);
     let held = [desk.next(), desk.next()];
     held.iter().for_each(|held| send(Signal::STOP, held.process));
     owner.kill().unwrap();
@@ -127,7 +127,17 @@ fn stopped_workers_do_not_outlive_the_program() {
 
 /// Forks as servers do, and so that the child has what the pool has.
 fn forker() {
-    let pool = pool(2);
+    let mut builder = ProcessPool::builder().size(2);
+    if let Some(records) = env::args().nth(2) {
+        // A shell that writes down how workers ended.
+        builder = builder.command(move || {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg("\"$0\" \"$@\"; echo $? >>$RECORDS");
+            command.arg(env::current_exe().unwrap()).env("RECORDS", &records);
+            command
+        });
+    }
+    let pool = builder.build();
     let calls = two_calls(&pool);
     // All is there that the child can have.
     until(|| pool.alive() == 2);
@@ -152,19 +162,19 @@ fn forker() {
 }
 
 /// A program that has forked, its workers, and its child.
-fn start_forker() -> (Desk, std::process::Child, [hold::Held; 3]) {
-    let desk = Desk::new();
-    let forker = start("forker", &desk);
+fn start_forker(desk: &Desk, more: &[&str]) -> (std::process::Child, [hold::Held; 3]) {
+    let forker = start("forker", desk, more);
     let mut held = [desk.next(), desk.next(), desk.next()];
     held.sort_by_key(|held| held.number);
-    (desk, forker, held)
+    (forker, held)
 }
 
 fn workers_do_not_outlive_the_program_though_it_has_forked() {
     if !cfg!(target_os = "linux") {
         return;
     }
-    let (_desk, mut forker, [one, other, child]) = start_forker();
+    let desk = Desk::new();
+    let (mut forker, [one, other, child]) = start_forker(&desk, &[]);
     forker.kill().unwrap();
     forker.wait().unwrap();
     one.ended();
@@ -176,13 +186,16 @@ fn a_forked_program_leaves_the_pool_alone() {
     if !cfg!(target_os = "linux") {
         return;
     }
-    let (_desk, mut forker, [one, other, child]) = start_forker();
+    let desk = Desk::new();
+    let records = desk.directory().join("records");
+    let (mut forker, [one, other, child]) = start_forker(&desk, &[records.to_str().unwrap()]);
     // The child has dropped the pool, and the workers are still there.
     one.let_go();
     other.let_go();
-    // They exit, though the child has the sockets as well.
+    // They exit by themselves, though the child has the sockets as well.
     drop(forker.stdin.take());
     assert!(forker.wait().unwrap().success());
+    assert_eq!(std::fs::read_to_string(records).unwrap(), "0\n0\n");
     child.let_go();
 }
 

@@ -2,9 +2,10 @@
 
 use std::env;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -161,38 +162,58 @@ fn without_workers_a_shortage_is_an_error() {
     run("shorter and shorter");
 }
 
-/// A program at its limit of descriptors, whose other threads take some and give some back.
+/// Takes what descriptors there are once a process has been started by the thread whose children these are,
+/// for a moment.
+fn take_descriptors(of: &File) {
+    let begun = Instant::now();
+    let is_early = || begun.elapsed() < Duration::from_millis(20);
+    while is_early() && of.read_at(&mut [0; 16], 0).is_ok_and(|length| length == 0) {}
+    while is_early() {
+        if let Ok(taken) = File::open("/dev/null") {
+            // Nothing depends on how long this is.
+            thread::sleep(Duration::from_millis(1));
+            return drop(taken);
+        }
+    }
+}
+
+/// A program at its limit of descriptors, where another thread takes the one by which a worker that was
+/// started is to be followed.
 fn crowded() {
-    let pool = || ProcessPool::builder().size(2).build();
-    assert_eq!(block_on(in_process(&pool(), DOUBLE)(1)).unwrap(), 2);
-    let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(64), ..limit }).unwrap();
-    let is_over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                let mut files = Vec::new();
-                while !is_over.load(Ordering::Relaxed) {
-                    files.extend(std::iter::from_fn(|| File::open("/dev/null").ok()).take(64));
-                    files.pop();
-                }
-            });
+    let pool = || ProcessPool::builder().size(1);
+    assert_eq!(block_on(in_process(&pool().build(), DOUBLE)(1)).unwrap(), 2);
+    let (sender, started) = mpsc::channel::<File>();
+    let (done, is_done) = mpsc::channel();
+    let other = thread::spawn(move || {
+        for of in started {
+            take_descriptors(&of);
+            drop(of);
+            done.send(()).unwrap();
         }
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(1) {
-            // They are not to wait for one another.
-            let pools: Vec<_> = (0..8).map(|_| pool()).collect();
-            let calls: Vec<_> =
-                pools.iter().map(|pool| begin(in_process(pool, DOUBLE)(1))).collect();
-            for call in calls {
-                match block_on(call) {
-                    Ok(two) => assert_eq!(two, 2),
-                    Err(error) => assert!(matches!(error, Error::Start(_)), "{error}"),
-                }
-            }
-        }
-        is_over.store(true, Ordering::Relaxed);
     });
+    let limit = getrlimit(Resource::Nofile);
+    let Hogs(mut hogs) = Hogs::new();
+    for _ in 0..50 {
+        // As many as it takes to start one, and one to see it by.
+        hogs.truncate(hogs.len() - 5);
+        let sent = Arc::new(AtomicUsize::new(0));
+        let (sender, count) = (sender.clone(), sent.clone());
+        let (make, _) = counted(move |_| {
+            // This is the thread that starts workers.
+            if let Ok(of) = File::open("/proc/thread-self/children") {
+                sender.send(of).unwrap();
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            this()
+        });
+        let pool = pool().command(make).build();
+        assert_eq!(block_on(in_process(&pool, DOUBLE)(1)).unwrap(), 2);
+        drop(pool);
+        (0..sent.load(Ordering::SeqCst)).for_each(|_| is_done.recv().unwrap());
+        hogs.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+    }
+    drop(sender);
+    other.join().unwrap();
     setrlimit(Resource::Nofile, limit).unwrap();
     assert!(children().is_empty());
 }
