@@ -2,6 +2,7 @@
 
 pub mod crunch;
 pub mod etl;
+pub mod keyed_queue;
 pub mod mirror;
 pub mod objects;
 pub mod sse;

@@ -1,6 +1,7 @@
 //! The programs that use PostgreSQL, with a server that the tests start: one program, so that they share it.
 
 mod etl;
+mod keyed_queue;
 mod proxy;
 mod server;
 
