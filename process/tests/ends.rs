@@ -6,13 +6,14 @@ use std::future::Future;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 
 use flowlet_process::{Error, Function, InProcess, ProcessPool, in_process};
 use futures_lite::future::block_on;
@@ -53,6 +54,7 @@ fn main() {
         Some("owner") => return owner(),
         Some("forker") => return forker(),
         Some("ignorant") => return ignorant(),
+        Some("reaper") => return reaper(),
         Some("unread") => return unread(),
         Some(role) => panic!("no such role: {role}"),
     }
@@ -62,7 +64,9 @@ fn main() {
         a_worker_that_comes_too_late_ends,
         a_forked_program_leaves_the_pool_alone,
         it_works_where_the_system_does_not_tell_how_workers_end,
+        it_works_where_others_reap_workers,
         the_last_handle_may_be_dropped_on_the_pools_own_thread,
+        the_last_handle_may_be_dropped_at_the_end_of_a_thread,
         nobody_needs_to_read_standard_error_for_a_pool_to_end,
         standard_error_goes_where_it_is_wanted,
         a_target_that_panics_holds_nobody_up,
@@ -262,6 +266,43 @@ fn it_works_where_the_system_does_not_tell_how_workers_end() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// A program that reaps whatever child there is, as the first process of a container does.
+fn reaper() {
+    thread::spawn(|| {
+        loop {
+            let _ = rustix::process::wait(rustix::process::WaitOptions::NOHANG);
+            thread::yield_now();
+        }
+    });
+    let (pool, desk) = (pool(2), Desk::new());
+    for n in 0..20 {
+        // Who of the two is first may tell how it has ended.
+        let error = block_on(in_process(&pool, EXIT)(3)).unwrap_err();
+        let Error::Died { status, .. } = &error else { panic!("{error}") };
+        assert!(status.is_none_or(|status| status.code() == Some(3)), "{error}");
+        assert_eq!(block_on(in_process(&pool, DOUBLE)(n)).unwrap(), 2 * n);
+    }
+    // That there is no such program is told by a child that is gone.
+    let missing = || {
+        let mut command = Command::new("/nowhere/to/be/found");
+        // Which has std start it in the other of its two ways.
+        command.uid(rustix::process::getuid().as_raw());
+        command
+    };
+    let none = ProcessPool::builder().size(1).command(missing).build();
+    assert!(matches!(block_on(in_process(&none, DOUBLE)(1)), Err(Error::Start(_))));
+    let running = begin(in_process(&pool, HOLD)(desk.as_number(0)));
+    let held = desk.next();
+    drop(pool);
+    held.ended();
+    assert!(matches!(block_on(running), Err(Error::Closed)));
+}
+
+fn it_works_where_others_reap_workers() {
+    let output = role::act("reaper", &[]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Someone's task: what it works with, woken by what it waits for.
 struct Task {
     _pool: ProcessPool,
@@ -295,6 +336,15 @@ fn the_last_handle_may_be_dropped_on_the_pools_own_thread() {
         assert!(matches!(poll(&mut call, Waker::noop()), Poll::Ready(Ok(_))));
         until(|| children().is_empty());
     }
+}
+
+fn the_last_handle_may_be_dropped_at_the_end_of_a_thread() {
+    thread_local! {
+        static POOL: ProcessPool = pool(2);
+    }
+    let used = thread::spawn(|| POOL.with(|pool| block_on(in_process(pool, DOUBLE)(1)).unwrap()));
+    assert_eq!(used.join().unwrap(), 2);
+    assert!(children().is_empty());
 }
 
 /// A program whose standard error nobody reads.

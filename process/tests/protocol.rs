@@ -67,6 +67,7 @@ fn main() {
         answers_that_are_none,
         answers_that_break_off,
         answers_that_are_too_long,
+        answers_that_are_too_deep,
         answers_that_come_too_early,
         answers_to_another_call,
         answers_that_do_not_decode,
@@ -329,6 +330,7 @@ fn fake() {
                 let bytes = vec![0; megabytes.parse::<usize>().unwrap() * 1_000_000];
                 let _ = stream.write_all(&frame(3, &bytes));
             }
+            ("f", path) => stream.write_all(&std::fs::read(path).unwrap()).unwrap(),
             ("r", _) => drop(read_frame(&stream)),
             ("s", _) => stream.shutdown(std::net::Shutdown::Both).unwrap(),
             ("x", code) => system::exit(code.parse().unwrap()),
@@ -433,6 +435,21 @@ fn answers_that_are_too_long() {
             );
         }
     }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Nested(Option<Box<Nested>>);
+
+fn answers_that_are_too_deep() {
+    const NEST: Function<u32, Nested> = Function::new("nest", |_| Nested(None));
+    // A worker of ours would not send it, and the program does not count on that.
+    let deep = [&[1; 1_000_000][..], &[0]].concat();
+    let path = env::temp_dir().join(format!("flowlet-deep-{}", system::id()));
+    std::fs::write(&path, frame(3, &deep)).unwrap();
+    let pool = pool_of_fakes(&format!("r\nf{}\n", path.display()));
+    let error = block_on(in_process(&pool, NEST)(1)).unwrap_err();
+    std::fs::remove_file(path).unwrap();
+    assert!(matches!(&error, Error::Output(why) if why.contains("deeper than")), "{error}");
 }
 
 fn answers_that_come_too_early() {

@@ -112,14 +112,16 @@ impl Workers {
         seat: Arc<Seat>,
         outlet: Arc<Outlet>,
     ) -> Result<Worker, NoWorker> {
-        let command = catch_unwind(AssertUnwindSafe(|| (self.settings.command)()))
+        // Not only the command can panic: std does if it cannot reap a program that it could not start.
+        let start = || {
+            let command = (self.settings.command)()?;
+            Worker::start(command, self.settings.heeds_signals, outlet)
+        };
+        let (worker, stderr) = catch_unwind(AssertUnwindSafe(start))
             .unwrap_or_else(|panic| {
-                let panicked =
-                    format!("the pool's command function panicked: {}", message(&*panic));
+                let panicked = format!("starting the worker panicked: {}", message(&*panic));
                 Err(io::Error::other(panicked))
             })
-            .map_err(NoWorker::refused)?;
-        let (worker, stderr) = Worker::start(command, self.settings.heeds_signals, outlet)
             .map_err(NoWorker::refused)?;
         let process = worker.process().clone();
         {

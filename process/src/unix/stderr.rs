@@ -5,6 +5,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ChildStderr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_io::Async;
 use event_listener::Event;
@@ -31,7 +32,7 @@ pub(super) type Target = Mutex<Box<dyn Write + Send>>;
 /// reads the program's standard error.
 pub(super) struct Outlet {
     chunks: Mutex<Chunks>,
-    /// Notified when there are chunks, or will be none.
+    /// Notified when there are chunks, and when the phase changes.
     filled: Condvar,
     /// Notified when there is room, or no need of it.
     room: Event,
@@ -48,6 +49,8 @@ enum Phase {
     /// What dead workers wrote finds room, so that nobody waits for the reader to come to an end.
     Finishing,
     /// There will be no more.
+    Ending,
+    /// All of it was passed on.
     Over,
 }
 
@@ -70,8 +73,9 @@ impl Outlet {
                     target.lock().map(|mut to| to.write_all(&chunk).and_then(|()| to.flush())).ok()
                 }));
                 chunks = self.chunks();
-            } else if chunks.phase == Phase::Over {
-                return;
+            } else if chunks.phase == Phase::Ending {
+                drop(chunks);
+                return self.advance(Phase::Over);
             } else {
                 chunks = self.filled.wait(chunks).unwrap_or_else(PoisonError::into_inner);
             }
@@ -85,7 +89,14 @@ impl Outlet {
 
     /// Ends the thread once it has passed on what there is.
     pub(super) fn end(&self) {
-        self.advance(Phase::Over);
+        self.advance(Phase::Ending);
+    }
+
+    /// Waits until all is passed on, if that does not take too long. Tells whether it is.
+    pub(super) fn wait(&self, limit: Duration) -> bool {
+        let goes_on = |chunks: &mut Chunks| chunks.phase != Phase::Over;
+        let waited = self.filled.wait_timeout_while(self.chunks(), limit, goes_on);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     fn advance(&self, phase: Phase) {

@@ -3,7 +3,7 @@
 use std::io;
 use std::mem;
 use std::os::unix::net::UnixStream;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -112,14 +112,18 @@ impl Drop for End {
 }
 
 impl Workers {
-    /// Runs all tasks until they are over and there will be no more.
+    /// Runs all tasks until they are over and there will be no more. None should panic, but if one does,
+    /// the others must not wait for ever.
     fn run(&self) {
-        async_io::block_on(async {
-            self.executor.run(self.reach(Phase::Finishing)).await;
-            while !self.executor.is_empty() {
-                self.executor.tick().await;
-            }
-        });
+        let run = || {
+            async_io::block_on(async {
+                self.executor.run(self.reach(Phase::Finishing)).await;
+                while !self.executor.is_empty() {
+                    self.executor.tick().await;
+                }
+            });
+        };
+        while catch_unwind(AssertUnwindSafe(run)).is_err() {}
     }
 
     /// Waits until the pool has come to this phase.
@@ -186,17 +190,16 @@ impl Workers {
         }
         self.abandon();
         let threads = self.state().threads.take();
-        let Some(Threads { tasks, stderr, outlet: _ }) = threads else { return };
+        let Some(Threads { tasks, stderr, outlet }) = threads else { return };
         // On a thread of its own, where a waker has let go of the pool, it cannot wait: but the thread
         // goes on until all is over.
         if tasks.is_current() || stderr.is_current() {
             return;
         }
         tasks.join();
-        async_io::block_on(soon_over(stderr.over.clone()));
-        if stderr.over.is_closed() {
+        // Else it has nobody who reads. It goes on if ever there is one.
+        if outlet.wait(STDERR_LIMIT) {
             stderr.join();
         }
-        // Else it has nobody who reads. It goes on if ever there is one.
     }
 }

@@ -57,11 +57,18 @@ impl NoWorker {
     pub(super) fn refused(error: io::Error) -> Self {
         use rustix::io::Errno;
 
-        let short = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS];
-        // The program is just being written, or a process that was forked meanwhile still has it open.
-        let busy = [Errno::TXTBSY];
-        let is_passing = Errno::from_io_error(&error)
-            .is_some_and(|error| short.contains(&error) || busy.contains(&error));
+        // The last two: too many descriptors are watched, and the program is just being written, or a
+        // process that was forked meanwhile still has it open.
+        let passing = [
+            Errno::AGAIN,
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOMEM,
+            Errno::NOBUFS,
+            Errno::NOSPC,
+            Errno::TXTBSY,
+        ];
+        let is_passing = Errno::from_io_error(&error).is_some_and(|error| passing.contains(&error));
         Self { error: Error::Start(error), is_passing }
     }
 
