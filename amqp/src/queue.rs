@@ -38,6 +38,7 @@ pub struct Queue {
     has_single_active_consumer: bool,
     /// As the broker has it if nothing is said.
     consumer_timeout: Option<Duration>,
+    expires_after: Option<Duration>,
 }
 
 impl Queue {
@@ -63,6 +64,7 @@ impl Queue {
             delivery_limit: Some(DELIVERY_LIMIT),
             has_single_active_consumer: false,
             consumer_timeout: None,
+            expires_after: None,
         }
     }
 
@@ -145,6 +147,30 @@ impl Queue {
         self
     }
 
+    /// Has the broker delete the queue, and its dead letters, when nobody has used it for so long: with all
+    /// that is in it. It is meant for queues of one program, such as one for answers. It has no effect on
+    /// an [`existing`](Self::existing) queue.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is shorter than a millisecond or longer than 24 days.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use flowlet_amqp::Queue;
+    /// use std::time::Duration;
+    ///
+    /// let answers = Queue::new("answers-1").expires_after(Duration::from_secs(600));
+    /// ```
+    #[track_caller]
+    pub fn expires_after(mut self, time: Duration) -> Self {
+        let is_valid = (1..=i32::MAX as u128).contains(&time.as_millis());
+        assert!(is_valid, "a queue must expire after a millisecond to 24 days");
+        self.expires_after = Some(time);
+        self
+    }
+
     /// Sets the name of the queue for dead letters.
     ///
     /// # Panics
@@ -196,15 +222,23 @@ impl Queue {
 
     /// The queue that its rejected jobs go to.
     pub(crate) fn for_dead_letters(&self) -> Target {
-        let arguments = self.delivery_limit.map(|_| quorum());
+        let arguments = self.delivery_limit.map(|_| self.expiring(quorum()));
         let exchange = self.dead_letter_exchange.clone();
         Target { name: self.dead_letters.clone(), exchange, arguments }
+    }
+
+    fn expiring(&self, mut arguments: FieldTable) -> FieldTable {
+        if let Some(time) = self.expires_after {
+            let milliseconds = time.as_millis().try_into().expect("it was checked");
+            arguments.insert("x-expires".into(), AMQPValue::LongLongInt(milliseconds));
+        }
+        arguments
     }
 
     /// The queue itself.
     pub(crate) fn target(&self) -> Target {
         let arguments = self.delivery_limit.map(|limit| {
-            let mut arguments = quorum();
+            let mut arguments = self.expiring(quorum());
             let mut set = |name: &str, value: &str| {
                 arguments.insert(name.into(), AMQPValue::LongString(value.into()));
             };

@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{CONNECTION, HOST, USER_AGENT};
 use hyper::{Request, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use smol_hyper::rt::FuturesIo;
 use tl::{HTMLTag, Node, ParserOptions};
 use url::{Position, Url};
@@ -23,11 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_PAGE: usize = 4 << 20;
 
 /// A page, as it goes into the queue.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Page {
-    url: Url,
+    pub(crate) url: Url,
     status: u16,
-    title: Option<String>,
+    pub(crate) title: Option<String>,
     /// Where it leads.
     links: Vec<Url>,
 }
