@@ -1,6 +1,7 @@
-// The examples need the feature `threads`, and are not tested without it.
-#![cfg_attr(any(feature = "threads", not(doctest)), doc = include_str!("../README.md"))]
-#![doc = include_str!("where_to_look.md")]
+// The examples need the feature `threads`, and are not tested without it. The README's are tested here as well, but it is
+// no page of these docs: its links and pictures lead to the repository.
+#![cfg_attr(any(feature = "threads", not(doctest)), doc = include_str!("front_page.md"))]
+#![cfg_attr(all(doctest, feature = "threads"), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod adaptive;

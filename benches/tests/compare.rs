@@ -273,6 +273,18 @@ fn a_call_of_pumps_is_alive_when_an_error_comes_out() {
 }
 
 #[test]
+fn no_call_of_futures_concurrency_is_alive_when_an_error_comes_out() {
+    let alive = Alive::default();
+    let left = run(|| async {
+        let outcome: Result<Vec<()>, usize> =
+            stream::iter(0..2).co().map(calls(&alive)).collect().await;
+        assert_eq!(outcome, Err(1));
+        alive.others()
+    });
+    assert_eq!(left, Some(0));
+}
+
+#[test]
 fn no_call_of_flowlet_is_alive_when_an_error_comes_out() {
     let left =
         alive_at_error(|alive| stream::iter(0..2).map(Ok).try_map_concurrent(2, calls(alive)));

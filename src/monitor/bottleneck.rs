@@ -403,8 +403,8 @@ impl fmt::Display for Bottleneck {
             BottleneckKind::HeadOfLine => write!(
                 f,
                 "`{stage}` is the bottleneck: it waits for slow calls {share} of the time, while {running} of {} run. \
-                 Other items wait for these: for their turn in order, which a `window` can fix, or for their key or \
-                 weight.",
+                 No others can start meanwhile: there are no more items, or they wait for their turn in order, which a \
+                 `window` can fix, or for their key or weight.",
                 limited(limit)
             ),
             BottleneckKind::SharedLimit => write!(

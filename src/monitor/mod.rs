@@ -157,7 +157,8 @@ impl Monitor {
     /// one, [`ordered`](crate::ordered), with a [window](Concurrency::window).
     ///
     /// Each call of this method creates a stage of its own, whatever its name, which stays in the table. Where many
-    /// pipelines have the same stage, as in a server that runs one per request, call it once and clone the limit.
+    /// pipelines have the same stage, as in a server that runs one per request, call it once and clone the limit. A number
+    /// limits each of them by itself; to limit all of them together, pass a [`Semaphore`](crate::Semaphore).
     ///
     /// # Examples
     ///

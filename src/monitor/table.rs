@@ -184,7 +184,7 @@ fn per_second(snapshot: &Snapshot, stage: &StageSnapshot) -> String {
 fn losses(stage: &StageSnapshot, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let losses = [
         (stage.refused, "refused"),
-        (stage.failed, "failed"),
+        (stage.failed, "ended with an error"),
         (stage.panicked, "panicked"),
         (stage.dropped, "dropped"),
     ];
