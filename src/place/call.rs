@@ -102,13 +102,11 @@ where
                 resume_unwind(panic)
             });
         }
-        // Between registering and waiting, look once more.
+        // Before looking, so that it cannot be over unheard.
         self.shared.consumer.register(cx.waker());
-        if let Progress::Waiting(_) | Progress::Running = *self.shared.progress() {
-            return Poll::Pending;
-        }
+        let Some(outcome) = self.shared.outcome() else { return Poll::Pending };
         self.given = None;
-        Poll::Ready(match self.shared.end() {
+        Poll::Ready(match outcome {
             Progress::Done(result) => Some(result),
             _refused => None,
         })
@@ -197,6 +195,15 @@ impl<F, T, U> Shared<F, T, U> {
                 *progress = other;
                 None
             }
+        }
+    }
+
+    /// Takes what came of the call, if it is done or refused.
+    fn outcome(&self) -> Option<Progress<F, T, U>> {
+        let mut progress = self.progress();
+        match *progress {
+            Progress::Waiting(_) | Progress::Running => None,
+            _ => Some(mem::replace(&mut *progress, Progress::Over)),
         }
     }
 

@@ -4,8 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use blocking::Task;
-
 use super::call::{self, Call};
 
 /// Makes a blocking function one that a stage can call: each call runs on a thread of its own.
@@ -37,8 +35,9 @@ use super::call::{self, Call};
 /// the pipeline. The thread lives on.
 ///
 /// Nothing is done before the future is polled. A call that is dropped before its thread has begun
-/// it never begins, and its input is dropped with it. One that runs cannot be interrupted: it
-/// finishes, and its result, or its panic, is discarded.
+/// it never begins, and its input is dropped with it. A few bytes of it stay in the queue of `blocking` until
+/// a thread gets to them; those of [`in_pool`](crate::in_pool) leave nothing. One that runs cannot be interrupted:
+/// it finishes, and its result, or its panic, is discarded.
 ///
 /// # Waiting for one another
 ///
@@ -187,7 +186,7 @@ where
 /// ```
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct InThread<F, T, U> {
-    call: Call<F, T, U, Task<()>>,
+    call: Call<F, T, U, ()>,
 
     /// How it is polled. Kept as a value so that the `Future` impl needs no bounds, which the compiler
     /// could not always prove again in a future that is spawned.
@@ -204,8 +203,11 @@ where
     U: Send + 'static,
 {
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<U> {
-        let output =
-            ready!(self.call.poll(cx, |job| Some(blocking::unblock(move || job.run(|| ())))));
+        let output = ready!(self.call.poll(cx, |job| {
+            // Detached, it does nothing once its call was dropped.
+            blocking::unblock(move || job.run(|| ())).detach();
+            Some(())
+        }));
         Poll::Ready(call::output(output.expect("the threads refuse no call")))
     }
 }
