@@ -119,9 +119,9 @@ impl Delivery<()> {
 
     /// Gives back a job that has not begun, so that this does not make it a suspect.
     pub(crate) async fn give_back(mut self) {
-        let Ticket { source, times, redeliveries, .. } = &self.ticket;
-        // Dropped, it keeps its place in the queue.
-        if !source.is_suspect(times.saturating_add(1)) || *redeliveries == 0 {
+        let Ticket { source, times, .. } = &self.ticket;
+        if !source.is_suspect(times.saturating_add(1)) {
+            // Dropped, it keeps its place in the queue.
             return;
         }
         let mut headers = self.ticket.headers.without(is_of_a_waiting_queue);

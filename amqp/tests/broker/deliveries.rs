@@ -8,6 +8,7 @@ use futures_lite::future::block_on;
 
 use crate::raw::{Raw, header};
 use crate::server::Server;
+use crate::wait::until;
 
 /// A worker whose queue holds the numbers from 0 up.
 fn worker(server: &Server, queue: &str, numbers: u32) -> (Worker, Raw) {
@@ -130,4 +131,63 @@ pub(crate) fn answers_of_a_lost_connection_are_lost(server: &mut Server) {
     drop(raw); // it was closed like the others
     let raw = Raw::connect(&server.url());
     assert_eq!((raw.ready("lost"), raw.ready("lost.dead")), (0, 0));
+}
+
+pub(crate) fn jobs_of_a_lost_connection_are_not_yielded(server: &mut Server) {
+    let (worker, raw) = worker(server, "gone", 10);
+    let mut deliveries = worker.deliveries::<u32>(pending::<()>());
+    block_on(async {
+        let first = deliveries.next().await.unwrap().unwrap();
+        // All have come by now.
+        let count =
+            || server.control(&["list_queues", "--no-table-headers", "name", "messages_ready"]);
+        until(count, || raw.ready("gone") == 0);
+        server.control(&["close_all_connections", "for a test"]);
+        until(|| "the loss", || first.is_lost());
+        for _ in 0..10 {
+            let again = deliveries.next().await.unwrap().unwrap();
+            assert!(!again.is_lost() && again.redeliveries() == 1);
+            again.ack().await.unwrap();
+        }
+        deliveries.close().await;
+    });
+}
+
+#[derive(Debug)]
+struct Panics;
+
+impl<'de> serde::Deserialize<'de> for Panics {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u32::deserialize(deserializer)? {
+            3 => panic!("three is poison"),
+            _ => Ok(Self),
+        }
+    }
+}
+
+pub(crate) fn a_job_whose_decoding_panics_does_not_reach_the_stream(server: &mut Server) {
+    let (worker, raw) = worker(server, "panics", 6);
+    let mut deliveries = worker.deliveries::<Panics>(pending::<()>());
+    block_on(async {
+        for _ in 0..5 {
+            deliveries.next().await.unwrap().unwrap().ack().await.unwrap();
+        }
+        deliveries.close().await;
+    });
+    let dead = raw.take_all("panics.dead");
+    assert_eq!((dead.len(), raw.ready("panics")), (1, 0));
+    assert_eq!(header(&dead[0], "x-flowlet-reason"), "not a job: panicked: three is poison");
+}
+
+pub(crate) fn none_is_taken_when_the_stream_is_dropped(server: &mut Server) {
+    let (worker, raw) = worker(server, "no-more", 5);
+    let mut deliveries = worker.deliveries::<u32>(pending::<()>());
+    let held = block_on(deliveries.next()).unwrap().unwrap();
+    drop(deliveries);
+    // Those that had come go back, and those that come stay there.
+    raw.until_ready("no-more", 4);
+    raw.put("no-more", (5..20).map(|n: u32| n.to_string().into_bytes()));
+    assert_eq!(raw.ready("no-more"), 19);
+    block_on(held.ack()).unwrap();
+    assert_eq!(raw.ready("no-more"), 19);
 }

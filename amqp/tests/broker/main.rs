@@ -8,6 +8,7 @@ mod broker_death;
 mod connect;
 mod deaths;
 mod deliveries;
+mod ends;
 mod failures;
 mod frames;
 mod job;
@@ -18,10 +19,13 @@ mod process;
 mod proxy;
 mod publisher;
 mod raw;
+mod refusals;
+mod retries;
 mod secure;
 mod server;
 mod several;
 mod stop;
+mod suspects;
 mod wait;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -72,12 +76,29 @@ const SHARED: &[Shared] = tests![
     failures::dead_letters_go_by_an_exchange,
     failures::what_the_broker_refuses_is_an_error,
     failures::an_output_queue_that_is_deleted_is_declared_again,
+    ends::without_a_broker,
+    ends::while_the_broker_takes_nothing,
+    ends::within_the_time_that_jobs_are_given,
+    ends::a_job_that_takes_too_long_comes_to_an_end,
+    suspects::a_count_of_someone_else_makes_no_suspect,
+    suspects::what_a_stopped_worker_gave_back_is_no_suspect,
+    suspects::a_connection_that_is_lost_makes_no_suspect,
+    suspects::a_suspect_that_never_ends_holds_up_nobody,
+    retries::failed_jobs_that_wait_keep_no_slots,
+    retries::the_number_of_tries_survives_workers,
+    retries::a_replayed_job_that_fails_is_not_lost,
+    refusals::no_right_to_publish_is_an_error,
+    refusals::a_reason_that_does_not_fit_is_cut,
+    refusals::a_dead_letter_does_not_feed_itself,
     odd::messages_that_are_not_utf_8_are_jobs_like_others,
     odd::a_message_that_ends_its_connection_goes_alone,
     deliveries::answers_come_in_any_order,
     deliveries::batches_are_acked_after_their_commit,
     deliveries::a_broken_payload_does_not_reach_the_stream,
     deliveries::answers_of_a_lost_connection_are_lost,
+    deliveries::jobs_of_a_lost_connection_are_not_yielded,
+    deliveries::a_job_whose_decoding_panics_does_not_reach_the_stream,
+    deliveries::none_is_taken_when_the_stream_is_dropped,
     acks::no_job_is_acked_before_all_its_outputs_are_confirmed,
     acks::no_job_is_rejected_before_its_dead_letter_is_confirmed,
     acks::a_connection_that_is_cut_around_a_confirm_loses_nothing,
