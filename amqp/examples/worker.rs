@@ -9,11 +9,15 @@ mod page;
 use std::env;
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use async_io::Timer;
 use async_signal::{Signal, Signals};
 use flowlet::Flow;
 use flowlet_amqp::{Summary, Worker};
-use futures_lite::StreamExt;
+use futures_lite::{StreamExt, future};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 use url::Url;
 
 use arguments::Arguments;
@@ -29,6 +33,7 @@ Usage: worker --amqp URL [--concurrency N]
   --concurrency N   how many pages at once (default: 32)
 
 A page that cannot be had is tried three times, and moved to the queue `urls.dead`.
+Once a second it prints what it has done, and a warning if it cannot reach the broker.
 Ctrl-C stops the worker: what it has begun is finished. Exit codes: 0 after that; 1 if
 the broker refuses; 2 for bad arguments.
 ";
@@ -40,6 +45,10 @@ fn main() -> ExitCode {
             ..=65_535 => Ok(arguments),
             _ => Err("--concurrency must be at most 65,535".to_owned()),
         });
+    // The crate says by `tracing` that it cannot reach the broker.
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).without_time();
+    let warnings = Targets::new().with_target("flowlet_amqp", LevelFilter::WARN);
+    tracing_subscriber::registry().with(lines).with(warnings).init();
     let arguments = match arguments {
         Ok(arguments) => arguments,
         Err(problem) => return arguments::explain(&problem, USAGE),
@@ -68,5 +77,16 @@ async fn work(arguments: &Arguments) -> Result<Summary, Box<dyn Error>> {
         .build()?;
     // The second is what `kill`, systemd and Kubernetes send.
     let mut signals = Signals::new([Signal::Int, Signal::Term])?;
-    Ok(worker.try_run(&crawl(), signals.next()).await?)
+    let report = async {
+        let mut last = String::new();
+        loop {
+            Timer::after(Duration::from_secs(1)).await;
+            let health = worker.health().to_string();
+            if health != last {
+                println!("{health}");
+            }
+            last = health;
+        }
+    };
+    Ok(future::or(worker.try_run(&crawl(), signals.next()), report).await?)
 }

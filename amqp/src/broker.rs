@@ -229,6 +229,7 @@ impl Broker {
             give_up_after,
             ca_certificates,
             runtime,
+            losses: Arc::default(),
             shared,
             purpose: Purpose::Take,
         })

@@ -15,6 +15,7 @@ use lapin::{Connection, ConnectionProperties, ErrorKind};
 use crate::address::Address;
 use crate::lenient::Lenient;
 use crate::link::Link;
+use crate::loss::Losses;
 use crate::socket::{self, Guard};
 use crate::{Error, Runtime};
 
@@ -34,6 +35,7 @@ pub(crate) struct Connector {
     pub(crate) give_up_after: Option<Duration>,
     pub(crate) ca_certificates: Option<String>,
     pub(crate) runtime: Runtime,
+    pub(crate) losses: Arc<Losses>,
     /// The connections that are shared, if they are.
     pub(crate) shared: Option<Arc<Shared>>,
     pub(crate) purpose: Purpose,
@@ -90,6 +92,7 @@ impl Connector {
                 if self.give_up_after.is_some_and(|time| begun.elapsed() >= time) {
                     return Err(Error::GaveUp(error));
                 }
+                self.losses.add(&error);
                 // Unless another that looks for a connection has moved on already.
                 let next = turn.wrapping_add(1);
                 let (of_turn, relaxed) = (&self.turn, Ordering::Relaxed);

@@ -159,6 +159,14 @@ impl From<bool> for HeaderValue {
 
 impl fmt::Debug for Headers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.table.inner()).finish()
+        let mut map = f.debug_map();
+        for (name, value) in self.table.inner() {
+            match (self.text(name.as_str()), self.number(name.as_str())) {
+                (Some(text), _) => map.entry(&name.as_str(), &text),
+                (_, Some(number)) => map.entry(&name.as_str(), &number),
+                _ => map.entry(&name.as_str(), value),
+            };
+        }
+        map.finish()
     }
 }

@@ -131,6 +131,7 @@ impl Taking {
                     }
                 }
                 Ok(Some(Some(Err(error)))) => {
+                    intake.connector.losses.add(&error);
                     match patience(&error) {
                         Some(milliseconds) => {
                             intake.source.set_patience(milliseconds);
@@ -146,6 +147,7 @@ impl Taking {
                 }
                 // An end that nobody asked for: the queue was deleted, for one.
                 Ok(Some(None)) | Err(_) => {
+                    intake.connector.losses.add("the consumer is gone");
                     tracing::warn!(%queue, "the consumer is gone");
                     return Err(End::Lost);
                 }

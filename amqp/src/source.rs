@@ -144,6 +144,11 @@ impl Source {
         *locked(&self.session) = Some(session);
     }
 
+    /// Whether there is a connection that jobs can come on.
+    pub(crate) fn is_connected(&self) -> bool {
+        locked(&self.link).as_ref().is_some_and(|link| link.is_alive())
+    }
+
     /// Whether jobs come.
     pub(crate) fn is_taking(&self) -> bool {
         locked(&self.session).is_some()

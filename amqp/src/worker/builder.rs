@@ -2,6 +2,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Worker;
+use super::health::Runs;
 use crate::{Broker, Codec, Error, Json, Queue};
 
 /// How many jobs at once, if nothing else is said.
@@ -355,7 +356,7 @@ impl<C> Builder<C> {
     /// ```
     pub fn build(self) -> Result<Worker<C>, Error> {
         let Self { broker, settings, codec } = self;
-        Ok(Worker { connector: broker.connector()?, settings, codec })
+        Ok(Worker { connector: broker.connector()?, settings, codec, runs: Runs::default() })
     }
 }
 

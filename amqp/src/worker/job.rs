@@ -35,7 +35,7 @@ pub(super) struct Jobs<T, U, O, C> {
     pub(super) tries: u32,
     pub(super) source: Arc<Source>,
     pub(super) stopping: Stopping,
-    pub(super) counts: Counts,
+    pub(super) counts: Arc<Counts>,
 }
 
 /// Why a job was not done.

@@ -1,6 +1,7 @@
 //! Workers, and their settings.
 
 mod builder;
+mod health;
 mod job;
 mod stop;
 mod summary;
@@ -15,12 +16,13 @@ use futures_lite::{FutureExt, StreamExt, future, stream};
 use serde::de::DeserializeOwned;
 
 pub use self::builder::{Builder, Waits};
+pub use self::health::Health;
 pub use self::summary::Summary;
 
 use self::builder::Settings;
+use self::health::Runs;
 use self::job::Jobs;
 use self::stop::Stopping;
-use self::summary::Counts;
 use self::turns::{CameBack, Rules};
 use crate::connector::Connector;
 use crate::exit::Exit;
@@ -93,6 +95,7 @@ pub struct Worker<C = Json> {
     connector: Connector,
     settings: Settings,
     codec: C,
+    runs: Runs,
 }
 
 impl Worker {
@@ -143,6 +146,37 @@ impl<C: Codec> Worker<C> {
         };
         self.connector.link(true, prepare).await?.close().await;
         Ok(())
+    }
+
+    /// Returns what the worker does now, in [`run`](Self::run) or [`try_run`](Self::try_run), and what it
+    /// has done.
+    ///
+    /// # Examples
+    ///
+    /// A line each ten seconds, as long as the worker runs:
+    ///
+    /// ```no_run
+    /// use flowlet::Flow;
+    /// use flowlet_amqp::Worker;
+    /// use futures_lite::future;
+    /// use std::time::Duration;
+    ///
+    /// # async fn ctrl_c() {}
+    /// # async fn run() -> Result<(), flowlet_amqp::Error> {
+    /// let worker = Worker::builder("amqp://localhost", "jobs").build()?;
+    /// let flow = Flow::<String>::identity();
+    /// let report = async {
+    ///     loop {
+    ///         async_io::Timer::after(Duration::from_secs(10)).await;
+    ///         println!("{}", worker.health());
+    ///     }
+    /// };
+    /// future::or(worker.run(&flow, ctrl_c()), report).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn health(&self) -> Health {
+        self.runs.health(self.connector.losses.read())
     }
 
     /// Runs `flow` on every job until `stop` is ready.
@@ -230,8 +264,9 @@ impl<C: Codec> Worker<C> {
             tries: self.settings.tries,
             source: source.clone(),
             stopping: stopping.clone(),
-            counts: Counts::default(),
+            counts: Arc::default(),
         });
+        let _run = self.runs.begin(&jobs.counts, &source);
         let told = stopping.clone();
         let deliveries = self.intake(&source).until(async move { told.told().await });
         let done = async {

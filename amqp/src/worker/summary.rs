@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What became of the jobs that a worker took.
@@ -42,6 +43,20 @@ impl fmt::Display for Summary {
     }
 }
 
+impl Add for Summary {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            done: self.done + other.done,
+            rejected: self.rejected + other.rejected,
+            lost: self.lost + other.lost,
+            retried: self.retried + other.retried,
+            dropped: self.dropped + other.dropped,
+        }
+    }
+}
+
 /// A summary in the making.
 #[derive(Default)]
 pub(super) struct Counts {
@@ -73,6 +88,11 @@ impl Counts {
     pub(super) fn drop_all(&self) {
         let running = self.running.load(Ordering::Relaxed);
         self.dropped.fetch_add(running, Ordering::Relaxed);
+    }
+
+    /// How many jobs run.
+    pub(super) fn running(&self) -> u64 {
+        self.running.load(Ordering::Relaxed)
     }
 
     pub(super) fn summary(&self) -> Summary {

@@ -11,6 +11,7 @@ mod deliveries;
 mod ends;
 mod failures;
 mod frames;
+mod health;
 mod job;
 mod letters;
 mod messages;
@@ -60,6 +61,7 @@ const SHARED: &[Shared] = tests![
     several::each_part_of_a_flow_runs_by_itself,
     several::all_parts_of_a_flow_run_in_one_process,
     several::jobs_of_a_key_are_done_in_their_order,
+    health::a_worker_says_what_it_does,
     letters::each_is_kept_replayed_or_dropped,
     letters::one_that_the_broker_moved_is_replayed_without_its_marks,
     letters::what_cannot_be_replayed_stays,
