@@ -51,7 +51,7 @@ use crate::panics::discard;
 /// - The results of calls that finish are handed out as ever.
 /// - All three wait until the threads have ended. If the `Drop` of a thread's resource panicked, the
 ///   panic comes out here.
-/// - On one of the pool's own threads nothing is waited for, because that would take for ever: a call
+/// - On one of the pool's own threads nothing is waited for, because that would take forever: a call
 ///   that drops the pool, or blocks on its shutdown, goes on at once, and the threads end by
 ///   themselves.
 ///
@@ -149,19 +149,19 @@ impl ThreadPool {
         self.workers.in_use()
     }
 
-    /// Shuts the pool down when its work is done: no new calls are taken, and all that were are run. Resolves
-    /// when the threads have ended.
+    /// Shuts the pool down when its work is done: it accepts no new calls, and runs all that it has accepted.
+    /// Resolves when the threads have ended.
     ///
-    /// A call is taken when its future is first polled. A running call that waits for a *new* call of the
-    /// same pool finds it refused. One that waits for a call which no thread is left for would keep the pool
-    /// from its end, as it keeps its own thread: [`shutdown_now`](Self::shutdown_now) frees it.
+    /// A call is accepted when its future is first polled. Calls that are dropped meanwhile are not run. If a
+    /// running call blocks on one that waits, and no thread is left to run that, the pool does not end until
+    /// [`shutdown_now`](Self::shutdown_now) refuses the one that waits.
     ///
-    /// Again it does nothing but wait.
+    /// Called again, it only waits.
     ///
     /// # Cancel safety
     ///
     /// A future that is dropped before its first poll has done nothing, and later the pool is shut
-    /// down all the same. To wait again, call it again, or `shutdown_now` to wait no longer than for the calls
+    /// down all the same. To wait again, call it again, or `shutdown_now` to wait for no more than the calls
     /// that run.
     ///
     /// # Panics
@@ -189,11 +189,10 @@ impl ThreadPool {
         self.ended().await;
     }
 
-    /// Shuts the pool down at once: as [`shutdown`](Self::shutdown), but calls that wait for a thread are
-    /// refused. Resolves when those that run have finished, and the threads have ended.
+    /// Shuts the pool down without the calls that wait for a thread: it refuses them, and all new ones. Resolves
+    /// when those that run have finished, and the threads have ended.
     ///
-    /// The futures of refused calls panic, and so does their pipeline. A pipeline that is dropped first takes its
-    /// calls along.
+    /// The future of a refused call panics, and so does its pipeline. Drop the pipeline first to avoid that.
     ///
     /// # Cancel safety
     ///
