@@ -1,15 +1,15 @@
-//! A PostgreSQL server of the tests' own, which listens on a socket in its folder.
+//! A PostgreSQL server of the tests' own, which listens only on a socket in its folder.
 //!
-//! It is the one of Debian's package, or what is in the path. All tests that run share it, and each has a database of
-//! its own there.
+//! It is the one of Debian's package, or else the one in the path. All tests that run share it, and each has a database
+//! of its own.
 
-use std::fs::{self, File};
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
-use std::{env, process, thread};
+use std::{env, fs, process, thread};
 
 use cookbook::etl::connect;
 use tokio::sync::Mutex;
@@ -17,8 +17,18 @@ use tokio_postgres::Client;
 
 use crate::until;
 
-/// The user that the package made for it. It refuses to be run by root.
-const USER: &str = "postgres";
+/// Runs a server until the standard input is closed, in the current folder, which it removes.
+const RUN: &str = "
+    $AS initdb -D data -U postgres -A trust -E UTF8 --no-locale --no-sync >log 2>&1
+    $AS postgres -D data -k \"$PWD\" -c listen_addresses= -c max_connections=200 \
+        -c fsync=off -c full_page_writes=off >>log 2>&1 &
+    read -r _
+    kill -QUIT $!
+    wait
+    exec rm -rf -- \"$PWD\"";
+
+/// For root, by which PostgreSQL refuses to be run. The package made the user.
+const AS: &str = "setpriv --reuid postgres --regid postgres --clear-groups --";
 
 /// Numbers for what needs a name.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -55,26 +65,24 @@ impl Database {
         self.client.query_one(query, &[]).await.unwrap().get(0)
     }
 
-    /// How many other sessions there are with this database that are so, by a condition.
+    /// Counts the other sessions of this database for which a condition holds.
     pub(crate) async fn sessions(&self, condition: &str) -> i64 {
-        let others = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
-        self.number(&format!(
-            "SELECT count(*) FROM pg_stat_activity WHERE {others} AND {condition}"
-        ))
-        .await
+        let query = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+             AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND {condition}"
+        );
+        self.number(&query).await
     }
 
-    /// Waits until nobody else does anything.
+    /// Waits until no other session does anything.
     pub(crate) async fn is_at_rest(&self) {
         until("rest", async || self.sessions("state <> 'idle'").await == 0).await;
     }
 }
 
-/// A running server, which is gone with its folder when this is dropped, or when the program ends, however that is.
+/// A running server. It is gone, and its folder too, when this is dropped or the program ends, however it ends.
 pub(crate) struct Server {
     folder: PathBuf,
-
-    /// Runs it, stops it by its process id when the standard input is closed, and removes the folder.
     shell: Child,
 }
 
@@ -94,41 +102,21 @@ impl Server {
     }
 
     fn start() -> Self {
+        let path =
+            path().expect("on Debian, `apt-get install -y --no-install-recommends postgresql`");
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = env::temp_dir().join(format!("cookbook-postgres-{}-{number}", process::id()));
-        let data = folder.join("data");
-        fs::create_dir(&folder).unwrap();
-        if is_root() {
-            assert!(Command::new("chown").arg(USER).arg(&folder).status().unwrap().success());
-        }
-        let mut initdb = as_user("initdb");
-        initdb.args(["--no-sync", "--no-locale", "--encoding=UTF8", "--auth=trust"]);
-        initdb.arg("--username=postgres").arg("--pgdata").arg(&data);
-        let made =
-            initdb.current_dir(&folder).output().expect("initdb, of Debian's package postgresql");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-
-        let server = as_user("postgres");
-        let log = File::create(folder.join("log")).unwrap();
         let mut shell = Command::new("sh");
-        shell
-            .args(["-c", r#""$@" & read -r _; kill -QUIT $!; wait; exec rm -rf -- "$0""#])
-            .arg(&folder);
-        shell
-            .arg(server.get_program())
-            .args(server.get_args())
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(&folder);
-        for setting in
-            ["listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=50"]
-        {
-            shell.args(["-c", setting]);
+        shell.args(["-c", RUN]).env("PATH", path).env("AS", "");
+        fs::create_dir(&folder).unwrap();
+        if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
+            shell.env("AS", AS);
+            let owned = Command::new("chown").arg("postgres").arg(&folder).status().unwrap();
+            assert!(owned.success());
         }
-        let shell = shell.current_dir(&folder).process_group(0).stdin(Stdio::piped());
-        let shell = shell.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        Self { folder, shell }
+        // Not in our process group, as a Ctrl-C must not end it before it has cleared up.
+        let shell = shell.current_dir(&folder).process_group(0).stdin(Stdio::piped()).spawn();
+        Self { folder, shell: shell.unwrap() }
     }
 
     /// Returns how to connect to a database of it.
@@ -153,22 +141,16 @@ impl Drop for Server {
     }
 }
 
-/// A program of PostgreSQL: of the package's newest version, or whatever is in the path.
-fn program(name: &str) -> PathBuf {
+/// Returns the path, with PostgreSQL in it.
+fn path() -> Option<OsString> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let programs = versions.map(|version| version.path().join("bin").join(name));
-    programs.filter(|program| program.exists()).max().unwrap_or_else(|| name.into())
-}
-
-fn is_root() -> bool {
-    Command::new("id").arg("-u").output().unwrap().stdout == b"0\n"
-}
-
-fn as_user(name: &str) -> Command {
-    if !is_root() {
-        return Command::new(program(name));
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", USER, "--regid", USER, "--clear-groups", "--"]).arg(program(name));
-    command
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    folders.sort_unstable();
+    folders.reverse();
+    folders.extend(env::split_paths(&env::var_os("PATH")?));
+    folders
+        .iter()
+        .any(|folder| folder.join("initdb").exists())
+        .then(|| env::join_paths(folders))?
+        .ok()
 }
