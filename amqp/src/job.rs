@@ -109,8 +109,8 @@ impl<T> Job<T> {
         self.context.link.upgrade().is_none_or(|link| !link.is_alive())
     }
 
-    /// Waits until the connection that the job came on is lost, or closed at the end. A long call that
-    /// is not worth finishing then can be ended by it.
+    /// Waits until the connection that the job came on is lost, or closed at the end. The flow is dropped
+    /// then; what it has started elsewhere, in a task or a thread, can be ended by this.
     pub async fn lost(&self) {
         // Nothing is ever sent on it.
         let _ = self.context.lost.recv().await;

@@ -140,7 +140,7 @@ impl Link {
             Some(Err(error)) if is_too_large(&error, payload) => {
                 Err(Error::TooLarge(payload.len()))
             }
-            Some(Err(error)) if is_refusal(&error) => Err(Error::Refused(error)),
+            Some(Err(error)) if is_refusal(&error, message) => Err(Error::Refused(error)),
             _ => Err(Error::Lost),
         }
     }
@@ -184,9 +184,13 @@ fn is_too_large(error: &lapin::Error, payload: &[u8]) -> bool {
 }
 
 /// Whether the broker will say the same the next time.
-fn is_refusal(error: &lapin::Error) -> bool {
+fn is_refusal(error: &lapin::Error, message: &Message) -> bool {
     use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
     let ErrorKind::ProtocolError(error) = error.kind() else { return false };
+    // The exchange of a queue is looked for when there is a new link, and may be there again then.
+    if *error.kind() == AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) {
+        return message.route.is_some();
+    }
     matches!(
         error.kind(),
         AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED | AMQPSoftError::PRECONDITIONFAILED)

@@ -2,6 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use flowlet::Concurrency;
 use flowlet::prelude::*;
@@ -11,6 +12,7 @@ use crate::connector::Connector;
 use crate::exit::Exit;
 use crate::message::new_id;
 use crate::output::{Output, message};
+use crate::queue::{LONGEST_WAIT, Target};
 use crate::{Broker, Codec, Error, Json, Queue, Sender};
 
 /// Streams items into queues.
@@ -150,6 +152,50 @@ impl<C: Codec> Publisher<C> {
         self.stage(limit.into(), queue.into(), id)
     }
 
+    /// Does the same as [`publish`](Self::publish), but the items come to the queue only after `delay`.
+    ///
+    /// Until then they wait in the broker, in a queue for each delay, such as `jobs.retry.10m` for `jobs`, as
+    /// jobs do that are tried again. They survive the broker there. Such a queue stays, so use few different
+    /// delays. If the queue itself is not there when the time comes, they wait until it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the limit is 0, if the delay is longer than 49 days, or if the name of the queue is empty or
+    /// longer than 250 bytes. A delay shorter than a millisecond is a millisecond.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use flowlet::prelude::*;
+    /// use flowlet_amqp::Publisher;
+    /// use std::time::Duration;
+    ///
+    /// # async fn run() -> Result<(), flowlet_amqp::Error> {
+    /// let publisher = Publisher::new("amqp://localhost")?;
+    /// let tomorrow = Duration::from_secs(24 * 3600);
+    /// pipe(["a reminder"]).through(publisher.publish_after(tomorrow, 100, "mails")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn publish_after<'a, S>(
+        &self,
+        delay: Duration,
+        limit: impl Into<Concurrency>,
+        queue: impl Into<Queue>,
+    ) -> impl FnOnce(S) -> Publishing<'a> + Send
+    where
+        S: Stream + Send + 'a,
+        S::Item: Output + Send,
+    {
+        assert!(delay <= LONGEST_WAIT, "items must not wait longer than 49 days");
+        self.stage_to(limit.into(), queue.into().after(delay), |_: &S::Item| new_id())
+    }
+
     /// Makes a sender of single items to a queue.
     ///
     /// It does not connect before the first item, and declares the queue then.
@@ -186,7 +232,21 @@ impl<C: Codec> Publisher<C> {
         S::Item: Output + Send,
         F: Fn(&S::Item) -> String + Send + Sync + 'a,
     {
-        let exit = Exit::new(&self.connector, Some(queue.target()));
+        self.stage_to(limit, queue.target(), id)
+    }
+
+    fn stage_to<'a, S, F>(
+        &self,
+        limit: Concurrency,
+        target: Target,
+        id: F,
+    ) -> impl FnOnce(S) -> Publishing<'a> + Send + use<'a, S, C, F>
+    where
+        S: Stream + Send + 'a,
+        S::Item: Output + Send,
+        F: Fn(&S::Item) -> String + Send + Sync + 'a,
+    {
+        let exit = Exit::new(&self.connector, Some(target));
         let codec = self.codec.clone();
         move |items: S| {
             Box::pin(async move {

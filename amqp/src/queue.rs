@@ -7,6 +7,9 @@ use crate::message::fitting;
 /// How often a job may come back without an answer.
 const DELIVERY_LIMIT: u32 = 20;
 
+/// The longest that the broker lets a message wait: as many milliseconds as fit in 32 bits.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
+
 /// A queue, and how it is declared.
 ///
 /// Whatever takes one takes a name as well, and means a queue with the defaults: a durable quorum

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::Worker;
 use super::health::Runs;
+use crate::queue::LONGEST_WAIT;
 use crate::{Broker, Codec, Error, Json, Queue};
 
 /// How many jobs at once, if nothing else is said.
@@ -13,9 +14,6 @@ const TRIES: u32 = 3;
 
 /// How long a failed job waits each time, if nothing else is said.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
-
-/// The longest that the broker lets a message wait: as many milliseconds as fit in 32 bits.
-const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
 
 /// How often a suspect came back, if nothing else is said: a quarter of the delivery limit, within these.
 const ISOLATE_AFTER: (u32, u32) = (2, 5);

@@ -53,22 +53,38 @@ use crate::{Broker, Codec, Deliveries, Delivery, Error, Input, Json, Output, Que
 /// all jobs of the worker give a [`Semaphore`](flowlet::Semaphore). For batches of jobs there is
 /// [`deliveries`](Self::deliveries).
 ///
-/// A job that fails is tried again here, [`tries`](Builder::tries) times in all, and then moved to
-/// the dead letters with the reason in the header `x-flowlet-reason`. It has failed if the flow
-/// panicked, or gave an error in [`try_run`](Self::try_run). A payload that is no job, and a job with
-/// an output that cannot be encoded or is larger than the broker takes, is moved at once. The jobs
-/// beside it are not concerned. Outputs that were published before it failed stay.
+/// A job that fails waits in the broker and is tried again by whichever worker is free then,
+/// [`tries`](Builder::tries) times in all. Then it is moved to the dead letters with the reason in the
+/// header `x-flowlet-reason`. It has failed if the flow panicked, or yielded an error in
+/// [`try_run`](Self::try_run). A payload that is no job is moved at once, as is a job with an output that
+/// cannot be encoded, or that the broker refuses because of its size or its headers. The jobs beside it
+/// are not concerned. Outputs that were published before it failed stay.
 ///
 /// A job that kills the process comes back to the queue, with all others that the process had. The
 /// broker counts that, and moves it to the dead letters after
 /// [`delivery_limit`](Queue::delivery_limit) times, with the reason `delivery_limit` in the header
-/// `x-death`. So that it does not take its neighbours along, a job that came back twice runs alone,
-/// when all others are done.
+/// `x-death`. So that it does not take its neighbours along, only few of the jobs that came back often run
+/// at once: see [`isolate_after`](Builder::isolate_after).
+///
+/// A message with a text that is not UTF-8 where AMQP wants it, such as its type or the name of a header, is
+/// a job like others; question marks stand for what is not. One that cannot be read at all ends its
+/// connection. Then jobs are taken one at a time, with waits between, until the broker has moved it to the
+/// dead letters. On an [`existing`](Queue::existing) queue without a delivery limit that does not happen, and
+/// warnings say so.
+///
+/// # Jobs that take long
+///
+/// The broker lets a job be held for 30 minutes by default, its *consumer timeout*, which counts from the
+/// delivery. When one is held for longer, it closes the channel, with a warning here that says so, and all
+/// jobs of the worker come again. The worker knows the limit from then on: a job that is held for nine
+/// tenths of it is dropped and moved to the dead letters, with that as the reason. For longer jobs set
+/// [`consumer_timeout`](Queue::consumer_timeout), and leave the prefetch at the concurrency, so that none
+/// waits here.
 ///
 /// # When the broker goes away
 ///
-/// Calls that run go on. What they give is not published, as their jobs will come again. As soon as
-/// there is a connection the next jobs come, within the same limit. A worker that is told to stop does
+/// Calls that run are dropped: what they yield could not be published, as their jobs come again. As soon
+/// as there is a connection the next jobs come, within the same limit. A worker that is told to stop does
 /// not wait for one. See [`Broker`].
 ///
 /// # Examples
@@ -182,8 +198,10 @@ impl<C: Codec> Worker<C> {
     /// Runs `flow` on every job until `stop` is ready.
     ///
     /// Then no more jobs are taken, those that run are finished and acked, those that have not begun
-    /// go back, and the connections are closed. To stop at once, drop the future: what runs is
-    /// dropped, and its jobs go back.
+    /// go back, and the connections are closed. If the broker does not take an output or a dead letter
+    /// within 5 seconds after that, its job is dropped and goes back. A call can take as long as it does,
+    /// unless [`stop_within`](Builder::stop_within) bounds that. To stop at once, drop the future: what
+    /// runs is dropped, and its jobs go back.
     ///
     /// # Errors
     ///
@@ -313,7 +331,8 @@ impl<C: Codec> Worker<C> {
     ///
     /// Each has to be answered. A payload that is no job is moved to the dead letters on the way. The
     /// prefetch is how many jobs are taken and not answered at once; so batches must be smaller, or
-    /// they never fill.
+    /// they never fill. They must not wait for more without end either: the broker takes back all jobs of
+    /// which one is held for longer than its consumer timeout, 30 minutes by default.
     ///
     /// When `stop` is ready, jobs that have come and were not taken from the stream go back, and it
     /// ends. [`close`](Deliveries::close) it when the last answer is given.
@@ -348,7 +367,9 @@ impl<C: Codec> Worker<C> {
     ///     }
     ///     Ok(())
     /// };
-    /// pipe(&mut rows).try_batched(100).try_map_concurrent(2, store).try_drain().await?;
+    /// let second = std::time::Duration::from_secs(1);
+    /// let batches = pipe(&mut rows).try_batched_within(100, second);
+    /// batches.try_map_concurrent(2, store).try_drain().await?;
     /// rows.close().await;
     /// # Ok(())
     /// # }

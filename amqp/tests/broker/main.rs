@@ -88,6 +88,7 @@ const SHARED: &[Shared] = tests![
     suspects::a_suspect_that_never_ends_holds_up_nobody,
     retries::failed_jobs_that_wait_keep_no_slots,
     retries::the_number_of_tries_survives_workers,
+    retries::items_come_after_their_delay,
     retries::a_replayed_job_that_fails_is_not_lost,
     refusals::no_right_to_publish_is_an_error,
     refusals::a_reason_that_does_not_fit_is_cut,

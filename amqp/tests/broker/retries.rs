@@ -100,3 +100,17 @@ pub(crate) fn a_replayed_job_that_fails_is_not_lost(server: &mut Server) {
         or(run, dead).await.unwrap();
     });
 }
+
+pub(crate) fn items_come_after_their_delay(server: &mut Server) {
+    use flowlet::prelude::*;
+    let raw = Raw::connect(&server.url());
+    block_on(Worker::builder(server.url(), "later").build().unwrap().declare()).unwrap();
+    let publisher = flowlet_amqp::Publisher::new(server.url()).unwrap();
+    for (delay, queue) in [(3600, "later.retry.1h"), (0, "later")] {
+        let publish = publisher.publish_after(Duration::from_secs(delay), 10, "later");
+        assert_eq!(block_on(pipe(0..30).through(publish)).unwrap(), 30);
+        raw.until_ready(queue, 30);
+        assert_eq!(raw.ready("later.retry.1h"), 30);
+    }
+    assert_eq!(raw.ready("later"), 30);
+}
