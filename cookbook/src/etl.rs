@@ -122,8 +122,7 @@ impl Etl {
         let (ids, names): (Vec<i64>, Vec<String>) = batch.into_iter().unzip();
         let mut written = self.writer.execute(WRITE, &[&ids, &names]).await;
         if written.as_ref().is_err_and(is_lost) {
-            // It may be committed, or still running. The second insert waits for the first one, and then writes what
-            // is missing.
+            // It may be committed or still running. A second insert waits for that, and writes what is missing.
             written = match connect(&self.database).await {
                 Ok(client) => client.execute(WRITE, &[&ids, &names]).await,
                 Err(error) => Err(error),
@@ -137,7 +136,7 @@ impl Etl {
     }
 }
 
-/// Tells whether an error leaves it open what the server has done. It has done nothing if it says so itself.
+/// Tells whether the outcome is unknown. Only an error from the server itself means that nothing was written.
 fn is_lost(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().and_then(|error| error.parsed_severity()) != Some(Severity::Error)
 }

@@ -2,8 +2,8 @@
 //! many consumers. Its limit can be changed while it runs, and its numbers can be seen.
 //!
 //! What to copy: a hot or slow key does not hold up the others, because few messages of each key are claimed. After a
-//! stop, messages that were begun are finished, and the others are given back. A claim ends with its session, so a
-//! consumer that dies gives everything back. Each message is handled at least once.
+//! stop, calls that have begun finish, and the other messages are given back. A claim ends with its session, so a
+//! consumer that dies gives back everything. Each message is handled at least once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -18,10 +18,10 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Error, NoTls, Row};
 
-/// How many messages of a key a consumer has at most.
+/// How many messages of one key a consumer has at most.
 pub const PER_KEY: i32 = 8;
 
-/// How many messages may wait for their key or a permit. This has room for 64 keys that are stuck.
+/// How many messages may wait for their key or a permit: room for 64 stuck keys.
 const WINDOW: usize = 512;
 
 /// The table, and how messages are claimed.
@@ -81,7 +81,7 @@ pub fn router(controls: Controls) -> Router {
 #[derive(Debug)]
 pub struct Queue {
     client: Client,
-    /// Notified of each message that is done, because then more of its key may be claimed.
+    /// Notified when a message is done, because then more of its key can be claimed.
     done: Notify,
 }
 
@@ -94,8 +94,8 @@ impl Queue {
         Ok(Self { client, done: Notify::new() })
     }
 
-    /// Handles messages until `stop` is ready. Then it finishes those that were begun, and gives the others back. At
-    /// `deadline` it gives back those that are still not finished.
+    /// Handles messages until `stop` is ready. Then calls that have begun finish, unless `deadline` is ready first, and
+    /// all other messages are given back.
     pub async fn consume<Fut: Future<Output = Result<(), String>>>(
         &self,
         controls: &Controls,
@@ -108,9 +108,9 @@ impl Queue {
         let stop = async {
             stop.await;
             is_stopped.store(true, Relaxed);
-            limit.set_limit(limit.limit().max(1)); // those that wait must get to see it in a pause, too
+            limit.set_limit(limit.limit().max(1)); // in a pause, waiting calls could not return
         };
-        let handled = AtomicU64::new(0); // not of the outputs, which a deadline drops
+        let handled = AtomicU64::new(0); // here, because a deadline drops outputs
         let handle = async |message: Message| {
             if !is_stopped.load(Relaxed) {
                 let id = message.id;
@@ -134,7 +134,7 @@ impl Queue {
         Ok(Summary { handled: handled.into_inner(), given_back })
     }
 
-    /// Claims messages, as soon as there are any.
+    /// Claims messages, or waits until there are some.
     async fn claim(&self) -> Result<Vec<Message>, Error> {
         let claimed = loop {
             let claimed = self.client.query(CLAIM, &[&PER_KEY, &100]).await?;

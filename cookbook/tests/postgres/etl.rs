@@ -1,4 +1,4 @@
-//! Rows are counted as written if and only if they are in the database, whatever fails.
+//! Whatever fails, rows are counted as written if and only if the database has them.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::proxy::forgetful;
 use crate::server::Database;
 use crate::{serve, soon, until};
 
-/// More than two pages.
+/// More than two pages of them.
 const ORDERS: i64 = 1234;
 
 /// A database with orders, each of a customer with the same number.
@@ -28,7 +28,7 @@ async fn orders() -> Database {
     database
 }
 
-/// A service that answers by `answer`. Returns its URL.
+/// Starts a service that answers as `answer` does. Returns its URL.
 async fn service<F, Fut>(answer: F) -> String
 where
     F: Fn(i64) -> Fut + Clone + Send + Sync + 'static,
@@ -39,13 +39,13 @@ where
     serve(Router::new().route("/customers/{id}", get(customer))).await
 }
 
-/// A run to its end.
+/// Runs until the end.
 async fn run(database: &str, service: &str) -> Report {
     let etl = Etl::connect(database, service).await.unwrap();
     soon("the end of the run", etl.run(pending::<()>())).await
 }
 
-/// How many rows the database has when all is over, each with the right name.
+/// Counts the rows of the database when nothing runs any more. All of them have the right name.
 async fn stored(database: &Database) -> usize {
     database.is_at_rest().await;
     let right =
@@ -56,7 +56,7 @@ async fn stored(database: &Database) -> usize {
 }
 
 #[tokio::test]
-async fn each_row_is_written_with_others_or_when_it_has_waited_long_enough() {
+async fn a_batch_is_written_when_it_is_full_or_has_waited_long_enough() {
     let database = orders().await;
     database
         .execute(
@@ -67,7 +67,7 @@ async fn each_row_is_written_with_others_or_when_it_has_waited_long_enough() {
                  FOR EACH STATEMENT EXECUTE FUNCTION note()",
         )
         .await;
-    // The last one is answered when all others are written.
+    // The service answers for the last order when all others are written.
     let (all_others, gate) = watch::channel(false);
     let service = service(move |id| {
         let mut gate = gate.clone();
@@ -92,9 +92,9 @@ async fn each_row_is_written_with_others_or_when_it_has_waited_long_enough() {
 }
 
 #[tokio::test]
-async fn a_write_is_counted_that_is_on_its_way_when_the_service_fails() {
+async fn a_write_in_flight_is_counted_when_the_service_fails() {
     let database = orders().await;
-    // Customers before the 250th are known. That one is broken, when the gate is open, and the rest take for ever.
+    // The service knows the customers before the 250th, fails for that one when the gate opens, and hangs for the rest.
     let requests = Semaphore::new(usize::MAX);
     let (failure, gate) = watch::channel(false);
     let service = service({
@@ -113,7 +113,7 @@ async fn a_write_is_counted_that_is_on_its_way_when_the_service_fails() {
         }
     })
     .await;
-    // Writes wait for whoever has the table.
+    // Writes wait for this lock.
     let other = connect(&database.config).await.unwrap();
     other.batch_execute("BEGIN; LOCK TABLE labels IN SHARE MODE").await.unwrap();
     let config = database.config.clone();
@@ -131,7 +131,7 @@ async fn a_write_is_counted_that_is_on_its_way_when_the_service_fails() {
 }
 
 #[tokio::test]
-async fn rows_that_are_refused_are_not_counted_and_those_beside_them_are() {
+async fn refused_rows_are_not_counted_and_the_others_are() {
     let database = orders().await;
     database.execute("ALTER TABLE labels ADD CONSTRAINT unlucky CHECK (id <> 713)").await;
     let service = service(async |_| Ok(())).await;
@@ -139,7 +139,7 @@ async fn rows_that_are_refused_are_not_counted_and_those_beside_them_are() {
     assert!(matches!(first.errors[..], [Error::Refused(1.., _)]), "{:?}", first.errors);
     assert_eq!(stored(&database).await, first.written);
 
-    // The next run has the rest.
+    // The next run does the rest.
     database.execute("ALTER TABLE labels DROP CONSTRAINT unlucky").await;
     let second = run(&database.config, &service).await;
     assert_eq!((first.written + second.written, second.errors.len()), (ORDERS as usize, 0));
@@ -156,7 +156,7 @@ async fn a_commit_whose_confirmation_is_lost_is_counted() {
 }
 
 #[tokio::test]
-async fn a_commit_of_which_nothing_can_be_learned_is_said_to_be_unknown() {
+async fn a_commit_that_cannot_be_confirmed_is_reported_as_unknown() {
     let database = orders().await;
     let service = service(async |_| Ok(())).await;
     let report = run(&forgetful(&database, usize::MAX).await, &service).await;
@@ -169,9 +169,9 @@ async fn a_commit_of_which_nothing_can_be_learned_is_said_to_be_unknown() {
 }
 
 #[tokio::test]
-async fn rows_are_counted_if_reading_fails_meanwhile() {
+async fn written_rows_are_counted_when_a_read_fails() {
     let database = orders().await;
-    // Half of the first page is answered, and the rest when the reader has lost its connection.
+    // The service answers for half of the first page, and for the rest when the reader has lost its connection.
     let (lost, gate) = watch::channel(false);
     let service = service(move |id| {
         let mut gate = gate.clone();
@@ -204,7 +204,7 @@ async fn rows_are_counted_if_reading_fails_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_stop_writes_what_was_read_and_the_next_run_has_the_rest() {
+async fn a_stop_writes_what_was_read_and_the_next_run_does_the_rest() {
     let database = orders().await;
     let asked = Arc::new(AtomicI64::new(0));
     let (halfway, gate) = watch::channel(0);

@@ -1,4 +1,4 @@
-//! Each key keeps its order, whatever becomes of the limit and of consumers.
+//! Each key keeps its order, whatever happens to the limit and to consumers.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -24,9 +24,9 @@ async fn messages() -> Database {
     database
 }
 
-/// The work of handlers, which watches them.
+/// What calls do, and what is seen of them.
 struct Work {
-    /// Each call takes one to end, for good.
+    /// Each call needs one to end, and keeps it.
     turns: sync::Semaphore,
     /// Calls of the hot key wait until this is true.
     is_hot_open: watch::Sender<bool>,
@@ -44,7 +44,7 @@ struct Seen {
     violations: usize,
 }
 
-/// A call that runs.
+/// A running call.
 struct Running<'a>(&'a Work, &'a str);
 
 impl Drop for Running<'_> {
@@ -96,11 +96,11 @@ impl Work {
     }
 }
 
-/// A consumer that runs.
+/// A running consumer.
 struct Consumer {
     controls: Controls,
     stop: oneshot::Sender<()>,
-    /// That it stops.
+    /// Received when it has heard the stop.
     heard: oneshot::Receiver<()>,
     deadline: oneshot::Sender<()>,
     task: JoinHandle<Result<Summary, tokio_postgres::Error>>,
@@ -134,7 +134,7 @@ impl Consumer {
     }
 }
 
-/// Lets everyone go on for a while.
+/// Lets everyone else go on for a while.
 async fn rest(database: &Database) {
     for _ in 0..100 {
         database.number("SELECT 0::bigint").await;
@@ -153,7 +153,7 @@ async fn all_are_done(database: &Database, work: &Work) {
 }
 
 #[tokio::test]
-async fn a_key_that_stands_still_holds_up_no_other() {
+async fn a_stuck_key_does_not_hold_up_the_others() {
     let database = messages().await;
     let work = Work::new(usize::MAX >> 3);
     work.is_hot_open.send_replace(false);
@@ -170,7 +170,7 @@ async fn a_key_that_stands_still_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn the_limit_is_raised_and_lowered_while_messages_are_handled() {
+async fn the_limit_can_be_raised_lowered_and_paused_over_http() {
     let database = messages().await;
     let work = Work::new(0);
     let consumer = Consumer::start(&database, &work, 4);
@@ -221,7 +221,7 @@ async fn a_stop_gives_back_what_was_not_done_and_another_consumer_does_it() {
     work.has_handled(500).await;
     work.has_running(4).await;
 
-    // Of the four that run two end, and nothing else begins.
+    // Two of the four running calls end, and nothing else begins.
     stop.send(()).unwrap();
     soon("the stop", heard).await.unwrap();
     work.turns.add_permits(2);
@@ -246,7 +246,7 @@ async fn a_stop_gives_back_what_was_not_done_and_another_consumer_does_it() {
 }
 
 #[tokio::test]
-async fn a_stop_is_heard_in_a_pause() {
+async fn a_paused_consumer_stops() {
     let database = messages().await;
     let work = Work::new(0);
     let consumer = Consumer::start(&database, &work, 4);
@@ -259,7 +259,7 @@ async fn a_stop_is_heard_in_a_pause() {
 }
 
 #[tokio::test]
-async fn consumers_that_claim_at_once_share_no_key() {
+async fn consumers_that_claim_at_the_same_time_share_no_key() {
     let database = messages().await;
     let work = Work::new(MESSAGES);
     let holder = connect(&database.config).await.unwrap();
@@ -277,7 +277,7 @@ async fn consumers_that_claim_at_once_share_no_key() {
 }
 
 #[tokio::test]
-async fn what_a_consumer_had_that_lost_its_session_is_done_by_another_which_left_its_keys_alone() {
+async fn claimed_keys_are_left_alone_until_the_session_of_their_consumer_is_lost() {
     let done = "SELECT count(*) FROM messages WHERE done_at IS NOT NULL";
     let shared = "SELECT count(*) FROM messages a JOIN messages b USING (key) \
         WHERE a.consumer <> b.consumer AND a.done_at IS NULL AND b.done_at IS NULL";

@@ -1,4 +1,4 @@
-//! The programs that use PostgreSQL, with a server that the tests start: one program, so that they share it.
+//! The programs that use PostgreSQL. Their tests are one program because they share the server that they start.
 
 mod etl;
 mod keyed_queue;

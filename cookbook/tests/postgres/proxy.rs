@@ -1,4 +1,4 @@
-//! A server between a program and the database, which loses answers.
+//! A server between a program and the database, which loses confirmations.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use crate::server::Database;
 
-/// Returns how to connect through it. The first `losses` times that the database says that rows were inserted, both
-/// connections are closed instead.
+/// Returns how to connect through it. It does not pass on the first `losses` confirmations of an insert, which the
+/// database sends after the commit, and closes both connections instead.
 pub(crate) async fn forgetful(database: &Database, losses: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
