@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 
 use crate::catch::caught;
 
-/// How jobs and outputs become the bytes of a message, and jobs come from them.
+/// How jobs and outputs are encoded as the bytes of a message, and jobs decoded.
 ///
-/// [`Json`] is used if nothing else is said.
+/// Defaults to [`Json`].
 ///
 /// # Examples
 ///
@@ -38,21 +38,21 @@ pub trait Codec: Clone + Send + Sync + 'static {
     /// What the messages' content type says.
     const CONTENT_TYPE: &'static str;
 
-    /// What is wrong with an item or with bytes. It ends up in the reason of a rejected job.
+    /// What is wrong with an item or with bytes. It becomes the reason of a rejected job.
     type Error: Display;
 
     /// Encodes an item.
     ///
     /// # Errors
     ///
-    /// Fails if the item has no such form. The job it came of is rejected.
+    /// Fails if the item cannot be encoded. The job that yielded it is rejected.
     fn encode<T: Serialize>(&self, item: &T) -> Result<Vec<u8>, Self::Error>;
 
     /// Decodes an item.
     ///
     /// # Errors
     ///
-    /// Fails if the bytes are not of such an item. The job is rejected.
+    /// Fails if the bytes are not such an item. The job is rejected.
     fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, Self::Error>;
 }
 

@@ -11,7 +11,7 @@ use crate::{Delivery, Error};
 
 /// Stream of the jobs of a queue, made by [`Worker::deliveries`](crate::Worker::deliveries).
 ///
-/// It ends after an error, or when it was told to stop. When the connection is lost it makes another.
+/// It ends after an error, or when it is told to stop. When its connection is lost, it makes another.
 ///
 /// Dropping it gives back the jobs that have come and were not taken, and no more come. Deliveries that
 /// were taken can still be answered.
@@ -37,7 +37,7 @@ impl<T> Deliveries<T> {
     pub async fn close(self) {
         let source = self.source.clone();
         // Nothing is taken any more.
-        source.give_back().await;
+        source.cancel().await;
         drop(self);
         source.close().await;
     }
@@ -47,7 +47,7 @@ impl<T> Drop for Deliveries<T> {
     fn drop(&mut self) {
         if self.source.is_taking() {
             let source = self.source.clone();
-            self.connector.spawn(async move { source.give_back().await });
+            self.connector.spawn(async move { source.cancel().await });
         }
     }
 }

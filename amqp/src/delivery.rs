@@ -32,12 +32,12 @@ const REASON_LENGTHS: [usize; 4] = [4096, 1024, 128, 0];
 
 /// A job that was taken from a queue, and has to be answered.
 ///
-/// The broker keeps the job until it is answered, and gives no more jobs than the prefetch allows
-/// until then. Answers may come in any order. A delivery that is dropped without one is requeued at
+/// The broker keeps the job until it is answered, and delivers no more jobs than the prefetch allows until
+/// then. Answers may come in any order. A delivery that is dropped without one is requeued at
 /// once, as if by [`requeue`](Self::requeue).
 ///
-/// If the connection that it came on is lost, the broker gives the job to someone else, or here once
-/// more, whatever becomes of this delivery: its answers give [`Error::Lost`].
+/// If the connection that it came on is lost, the broker delivers the job again, here or elsewhere, and
+/// answers to this delivery fail with [`Error::Lost`].
 ///
 /// See [`Worker::deliveries`](crate::Worker::deliveries) for an example.
 #[must_use = "a delivery that is dropped is requeued"]
@@ -189,7 +189,7 @@ impl<T> Delivery<T> {
         &self.ticket.link
     }
 
-    /// Takes the job out. What is left has to be answered as before.
+    /// Splits off the job. What is left has to be answered as before.
     pub fn split(self) -> (T, Delivery<()>) {
         (self.job, Delivery { job: (), ticket: self.ticket })
     }
@@ -199,10 +199,10 @@ impl<T> Delivery<T> {
         Delivery { job: f(self.job), ticket: self.ticket }
     }
 
-    /// Says that the job is done: the broker forgets it.
+    /// Acks the job: it is done, and the broker forgets it.
     ///
-    /// It returns when the answer is on its way. If the connection is lost just then, the job is
-    /// delivered once more.
+    /// Resolves when the answer is on its way. If the connection is lost just then, the job is delivered
+    /// once more.
     ///
     /// # Errors
     ///
@@ -210,7 +210,7 @@ impl<T> Delivery<T> {
     ///
     /// # Cancel safety
     ///
-    /// Once it was polled the answer is given, and dropping the future takes nothing back.
+    /// Once the future has been polled, the answer is sent, and dropping the future takes nothing back.
     pub async fn ack(mut self) -> Result<(), Error> {
         self.ticket.ack().await
     }
@@ -235,7 +235,7 @@ impl<T> Delivery<T> {
         self.ticket.reject(&reason.to_string()).await
     }
 
-    /// Gives the job back to the queue, for whoever takes it next.
+    /// Returns the job to the queue, for whoever takes it next.
     ///
     /// Each time counts against the delivery limit of the queue.
     pub fn requeue(self) {

@@ -1,6 +1,6 @@
 use std::{error, fmt};
 
-/// Why a worker, a publisher or a delivery could not do what it was asked for.
+/// Why a worker, a publisher or a delivery could not do what it was asked to.
 ///
 /// # Examples
 ///
@@ -31,8 +31,8 @@ pub enum Error {
     /// allows. The last failure is the source.
     GaveUp(lapin::Error),
 
-    /// The connection that the delivery came on is gone: the broker gives the job to a worker again,
-    /// whatever is answered now.
+    /// The connection that the delivery came on is gone. The broker delivers the job again, whatever is
+    /// answered now.
     Lost,
 
     /// An item could not be encoded.

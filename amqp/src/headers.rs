@@ -61,7 +61,7 @@ impl Headers {
         self.table.inner().get(name)
     }
 
-    /// Returns the header of this name, if it is text in UTF-8.
+    /// Returns the header with this name, if it is text in UTF-8.
     ///
     /// # Examples
     ///
@@ -76,7 +76,7 @@ impl Headers {
         }
     }
 
-    /// Returns the header of this name, if it is a whole number.
+    /// Returns the header with this name, if it is a whole number.
     ///
     /// # Examples
     ///

@@ -158,7 +158,7 @@ impl Taking {
     /// Takes as many jobs as usual from now on.
     async fn widen(&mut self, intake: &Intake) -> Option<()> {
         // What the old one holds goes back.
-        intake.source.give_back().await;
+        intake.source.cancel().await;
         let consumer = intake.consume(&self.session.link, intake.prefetch);
         self.session.consumer = self.session.link.answer(consumer).await.ok()?;
         intake.source.set_session(self.session.clone());

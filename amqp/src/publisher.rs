@@ -15,7 +15,7 @@ use crate::output::{Output, message};
 use crate::queue::{LONGEST_WAIT, Target};
 use crate::{Broker, Codec, Error, Json, Queue, Sender};
 
-/// Streams items into queues.
+/// Publishes items to queues: streams of them, or [one by one](Self::sender).
 ///
 /// # Examples
 ///
@@ -57,7 +57,7 @@ impl Publisher {
 }
 
 impl<C: Codec> Publisher<C> {
-    /// Makes a publisher with a codec of its own.
+    /// Makes a publisher with another codec.
     ///
     /// # Errors
     ///
@@ -74,18 +74,16 @@ impl<C: Codec> Publisher<C> {
         Ok(Self { connector: broker.into().connector()?, codec })
     }
 
-    /// Makes a last stage, for [`through`](flowlet::FlowExt::through), that publishes items to a
-    /// queue, up to `limit` of them on the way at once, and counts those that the broker has
-    /// confirmed.
+    /// Makes a last stage, for [`through`](flowlet::FlowExt::through), that publishes items to a queue, with
+    /// up to `limit` of them in flight, and resolves to the number that the broker has confirmed.
     ///
-    /// A confirmed item is on disk: it survives the broker. While the queue is full, the broker is
-    /// short of memory or disk, or is away, items are not taken, and so the stages above hold back.
-    /// An item whose confirm was lost with a connection is published once more, with the same message
-    /// id; otherwise each has an id that no other has. Items can overtake each other then, whatever the
-    /// limit, unless it is 1.
+    /// A confirmed item is on disk, and survives a restart of the broker. While the queue is full, or the
+    /// broker is away or short of memory or disk, no items are taken: this is backpressure for the stages
+    /// upstream, whose calls go on. Each item has a message id of its own. One whose confirm was lost with a
+    /// connection is published once more, with the same id. Items can overtake each other then, unless the
+    /// limit is 1.
     ///
-    /// The stages above go on while items wait. Dropping the future leaves it open whether those on
-    /// the way are in the queue.
+    /// If the future is dropped, items in flight may be in the queue or not.
     ///
     /// # Errors
     ///
@@ -109,11 +107,11 @@ impl<C: Codec> Publisher<C> {
         self.stage(limit.into(), queue.into(), |_: &S::Item| new_id())
     }
 
-    /// Does the same as [`publish`](Self::publish), with message ids of its own.
+    /// Does the same as [`publish`](Self::publish), with a message id that `id` makes for each item.
     ///
-    /// With an id that is the same each time the item is published, by whichever program, it can be
-    /// told that a job was done before. AMQP allows 255 bytes: of a longer id the beginning is kept, and
-    /// a hash of all of it, so that ids that differ still do, and the same are the same in each program.
+    /// With an id that is the same each time the item is published, by whichever program, a job that was
+    /// done before can be recognized. AMQP allows 255 bytes. Of a longer id, the beginning is kept and a
+    /// hash of all of it, so that different ids stay different, and equal ones equal, in every program.
     ///
     /// # Errors
     ///
@@ -278,5 +276,5 @@ impl<C> fmt::Debug for Publisher<C> {
     }
 }
 
-/// Future of [`Publisher::publish`]: how many items the broker has confirmed.
+/// Future of [`Publisher::publish`]. Resolves to the number of items that the broker has confirmed.
 pub type Publishing<'a> = Pin<Box<dyn Future<Output = Result<u64, Error>> + Send + 'a>>;

@@ -12,14 +12,14 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64)
 
 /// A queue, and how it is declared.
 ///
-/// Whatever takes one takes a name as well, and means a queue with the defaults: a durable quorum
-/// queue, from which the broker itself takes a job that came back 20 times without an answer, as one
-/// does that kills its worker, and moves it to the queue of dead letters, `jobs.dead` for `jobs`,
-/// which is declared too. It is moved *at least once*, so that no death of the broker loses it; for
-/// that, the queue refuses new messages when it is full, if a policy bounds it.
+/// A name will do wherever a queue is asked for, and stands for one with the defaults: a durable quorum
+/// queue. A job that has come back 20 times without an answer, such as one that kills its worker, is moved
+/// by the broker to the queue of dead letters, `jobs.dead` for `jobs`, which is declared as well. It is
+/// moved *at least once*, so that a broker that dies does not lose it; for that, the queue refuses new
+/// messages when it is full, if a policy bounds it.
 ///
-/// A queue keeps the settings that it was first declared with. Whoever uses it must say the same, or
-/// is refused; so keep it in one place, or say [`existing`](Self::existing).
+/// A queue keeps the settings that it was first declared with, and whoever declares it with others is
+/// refused. So keep them in one place, or use [`existing`](Self::existing).
 ///
 /// # Examples
 ///
@@ -34,12 +34,12 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64)
 pub struct Queue {
     name: String,
     dead_letters: String,
-    /// The default exchange, which has no name, if nothing is said.
+    /// Defaults to the default exchange, which has no name.
     dead_letter_exchange: String,
     /// `None` if the queue is there already.
     delivery_limit: Option<u32>,
     has_single_active_consumer: bool,
-    /// As the broker has it if nothing is said.
+    /// Defaults to what the broker has.
     consumer_timeout: Option<Duration>,
     expires_after: Option<Duration>,
 }
@@ -89,11 +89,10 @@ impl Queue {
     }
 
     /// Sets how often a job may come back without an answer before the broker moves it to the dead
-    /// letters. It is 20 if nothing is said, and of no effect on an [`existing`](Self::existing)
-    /// queue.
+    /// letters. Defaults to 20. It has no effect on an [`existing`](Self::existing) queue.
     ///
-    /// A worker that dies gives back all jobs that it has, the innocent too, as does a connection that
-    /// is lost: a low limit moves jobs that did nothing. With 6, four neighbours of a job that aborts
+    /// When a worker dies, all jobs that it has come back, the innocent ones too, and so they do when a
+    /// connection is lost: a low limit moves jobs that did nothing wrong. With 6, four neighbours of a job that aborts
     /// were moved with it in one run of four. See [`Worker`](crate::Worker) for how they are told
     /// apart.
     ///
@@ -107,7 +106,7 @@ impl Queue {
         self
     }
 
-    /// Has the queue give its jobs to one worker at a time. Others that take from it wait until that one
+    /// Has the queue deliver its jobs to one worker at a time. Others that take from it wait until that one
     /// stops or dies. It has no effect on an [`existing`](Self::existing) queue.
     ///
     /// With a concurrency of 1, the jobs are done in the order in which they came, but for those that fail
@@ -191,11 +190,11 @@ impl Queue {
         self
     }
 
-    /// Has dead letters go by an exchange of this name, which must be there, with the name of the queue
+    /// Routes dead letters through an exchange of this name, which must exist, with the name of the queue
     /// for dead letters as the routing key. That queue is bound to it with this key, unless this one is
-    /// [`existing`](Self::existing). If nothing is said they go to it directly.
+    /// [`existing`](Self::existing). By default, they go to their queue directly.
     ///
-    /// So others can have them as well: those of all queues in one, or some of them, by their keys.
+    /// Other queues can get them as well: those of all queues, or some of them, by their keys.
     ///
     /// # Panics
     ///
@@ -277,6 +276,11 @@ impl Queue {
         arguments.insert("x-message-ttl".into(), AMQPValue::LongLongInt(wait));
         let name = fitting(format!("{}.retry.{}", self.name, in_words(wait)));
         Target { name, exchange: String::new(), arguments: Some(arguments) }
+    }
+
+    /// Whether jobs come in their order, whoever takes them.
+    pub(crate) fn keeps_order(&self) -> bool {
+        self.has_single_active_consumer
     }
 
     /// How often a job may come back; `None` if someone else says that.

@@ -9,12 +9,12 @@ use async_executor::Executor;
 use async_trait::async_trait;
 use futures_lite::future::{self, Boxed, block_on};
 
-/// Where the upkeep of a connection runs: heartbeats, and what the client library has to do beside.
+/// Where the upkeep of connections runs: heartbeats, and what else the client library has to do.
 ///
-/// Jobs do not run there: they run in whatever polls the worker. Sockets and timers are those of
-/// `async-io`, which has a thread of its own and works on every runtime. If nothing is said, the
-/// upkeep has one thread of its own for all connections of the process, so that no job, however long
-/// it keeps its thread, delays a heartbeat.
+/// Jobs do not run there. They run in whatever polls the worker. Sockets and timers are those of `async-io`,
+/// which has a thread of its own and works on every runtime; each connection also has a thread that waits
+/// for its socket. By default, one thread does the upkeep of all connections of the process, so a job that
+/// blocks its thread delays no heartbeat.
 ///
 /// # Examples
 ///
@@ -47,13 +47,13 @@ impl Runtime {
             thread::Builder::new()
                 .name("flowlet-amqp".to_owned())
                 .spawn(|| block_on(EXECUTOR.run(future::pending::<()>())))
-                .expect("the system has a thread to give");
+                .expect("the system can start a thread");
         });
         Self::spawn_by(|task| EXECUTOR.spawn(task).detach())
     }
 
-    /// Runs it as tasks of any executor: `spawn` is called with each and must see to it that it runs
-    /// to its end, which is the end of its connection.
+    /// Runs it as tasks of any executor. `spawn` is called with each task, and must run it to its end, which
+    /// comes with that of its connection.
     ///
     /// # Examples
     ///

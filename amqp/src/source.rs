@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -36,6 +37,8 @@ pub(crate) struct Source {
     /// The queue itself, for jobs that go back as copies.
     own: Outlet,
     isolate_after: Option<u64>,
+    /// Whether jobs come in their order, whoever takes them.
+    keeps_order: bool,
     /// The last, since the one before is lost.
     link: Mutex<Option<Arc<Link>>>,
     /// The consumer on it, until it is cancelled.
@@ -71,6 +74,7 @@ impl Source {
             retries: waits.iter().map(|wait| (*wait, outlet(queue.after(*wait)))).collect(),
             own: outlet(queue.target()),
             isolate_after,
+            keeps_order: queue.keeps_order(),
             link: Mutex::new(None),
             session: Mutex::new(None),
             answers: AtomicU64::new(0),
@@ -154,8 +158,17 @@ impl Source {
         locked(&self.session).is_some()
     }
 
-    /// Has no more jobs come, and gives back those that have come and were not taken.
+    /// Has no more jobs come, and gives back those that have come and were not taken; or has them go back
+    /// with the connection, if they must keep their order. When its consumer is cancelled, a queue that
+    /// has one at a time turns to the next, and what runs here would be done beside what comes after it.
     pub(crate) async fn give_back(self: &Arc<Self>) {
+        if !self.keeps_order {
+            self.cancel().await;
+        }
+    }
+
+    /// Has no more jobs come, and gives back those that have come and were not taken.
+    pub(crate) async fn cancel(self: &Arc<Self>) {
         let give_back = Box::pin(self.give_back_all());
         future::or(give_back, async { _ = Timer::after(BACK_WITHIN).await }).await;
     }
@@ -190,6 +203,15 @@ impl Source {
         for outlet in outlets.chain([&self.dead_letters, &self.own]) {
             outlet.close().await;
         }
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let Some(link) = locked(&self.link).take().filter(|_| self.keeps_order) else { return };
+        // Before the client library cancels the consumer. The first poll says it.
+        let close = pin!(link.channel.close(200, "dropped"));
+        drop(future::block_on(future::poll_once(close)));
     }
 }
 

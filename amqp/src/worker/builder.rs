@@ -6,16 +6,16 @@ use super::health::Runs;
 use crate::queue::LONGEST_WAIT;
 use crate::{Broker, Codec, Error, Json, Queue};
 
-/// How many jobs at once, if nothing else is said.
+/// How many jobs run at once by default.
 const CONCURRENCY: u16 = 16;
 
-/// How often a job is tried, if nothing else is said.
+/// How often a job is tried by default.
 const TRIES: u32 = 3;
 
-/// How long a failed job waits each time, if nothing else is said.
+/// How long a failed job waits each time by default.
 const RETRY_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
-/// How often a suspect came back, if nothing else is said: a quarter of the delivery limit, within these.
+/// How often a suspect came back by default: a quarter of the delivery limit, within these.
 const ISOLATE_AFTER: (u32, u32) = (2, 5);
 
 /// Settings of a [`Worker`].
@@ -47,11 +47,11 @@ pub(super) struct Settings {
     /// Whether outputs go to where the job wants an answer.
     pub(super) replies: bool,
     pub(super) concurrency: u16,
-    /// As many as the concurrency if nothing is said.
+    /// Defaults to the concurrency.
     prefetch: Option<u16>,
     pub(super) tries: u32,
     retry_after: Vec<Duration>,
-    /// What follows from the delivery limit if nothing is said.
+    /// Defaults to what follows from the delivery limit.
     isolate_after: Option<Option<u32>>,
     pub(super) stop_within: Option<Duration>,
 }
@@ -169,7 +169,7 @@ impl<C> Builder<C> {
         self
     }
 
-    /// Sets how many jobs run at once. It is 16 if nothing else is said.
+    /// Sets how many jobs run at once. Defaults to 16.
     ///
     /// # Panics
     ///
@@ -188,12 +188,12 @@ impl<C> Builder<C> {
         self
     }
 
-    /// Sets how many jobs the broker gives before the first of them is answered: those that run, and
-    /// those that have come for when one is done. It is the concurrency if nothing else is said.
+    /// Sets how many jobs the broker hands out before the first of them is answered: those that run, and
+    /// those that are here for when one is done. Defaults to the concurrency.
     ///
     /// With more than that, the next job is there when one is done, which matters for jobs that take
     /// little longer than a message to the broker and back. With too many, jobs wait here while
-    /// others idle, and a worker that dies gives more of them back.
+    /// others idle, and more of them come back when a worker dies.
     ///
     /// # Panics
     ///
@@ -325,7 +325,7 @@ impl<C> Builder<C> {
         self
     }
 
-    /// Sets how jobs and outputs are encoded. It is [`Json`] if nothing else is said.
+    /// Sets how jobs and outputs are encoded. Defaults to [`Json`].
     ///
     /// # Examples
     ///

@@ -44,7 +44,7 @@ enum Failure {
     Once(String),
     /// It will not.
     Always(String),
-    /// The broker gives it to someone again.
+    /// The broker delivers it again.
     Lost,
     /// The worker stops, and the broker has not taken an output in time.
     Dropped,

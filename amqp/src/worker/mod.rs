@@ -32,7 +32,7 @@ use crate::queue::Target;
 use crate::source::Source;
 use crate::{Broker, Codec, Deliveries, Delivery, Error, Input, Json, Output, Queue, codec};
 
-/// Takes jobs from a queue, runs a [`Flow`] on each, and publishes what comes of it.
+/// Takes jobs from a queue, runs a [`Flow`] on each, and publishes the outputs.
 ///
 /// Any number of workers, in any number of processes on any number of machines, can share a queue.
 /// `run` is one future: the jobs run in whatever task it is awaited in, as a pipeline's calls do, and
@@ -40,34 +40,33 @@ use crate::{Broker, Codec, Deliveries, Delivery, Error, Input, Json, Output, Que
 ///
 /// # At least once
 ///
-/// A job is acked when all its outputs are confirmed by the broker, and not before. So whoever is
-/// killed, at whatever moment, each job's outputs are published, or it is in the queue of dead
-/// letters. After a death outputs can be there twice, with the same message id: the job's id, a
-/// colon, and the number of the output. One that would be longer than 255 bytes, as AMQP allows, is
-/// shortened as those of [`publish_with_id`](crate::Publisher::publish_with_id) are. Outputs of a job
-/// that came without an id have none.
+/// A job is acked when the broker has confirmed all its outputs, and not before. So whoever is killed, at
+/// whatever moment, the outputs of each job are published, or it is still in the queue, or among the dead
+/// letters. After a death, outputs can be there twice, with the same message id: the job's id, a colon,
+/// and the number of the output. An id longer than the 255 bytes that AMQP allows is shortened, as by
+/// [`publish_with_id`](crate::Publisher::publish_with_id). Outputs of a job without an id have none.
 ///
 /// # Each job for itself
 ///
-/// The flow is applied to each job alone. A limit in it bounds the calls of one job; for a limit over
-/// all jobs of the worker give a [`Semaphore`](flowlet::Semaphore). For batches of jobs there is
+/// The flow is applied to each job alone. A limit in it bounds the calls of one job. For a limit across all
+/// jobs of the worker, use a [`Semaphore`](flowlet::Semaphore); for batches of jobs,
 /// [`deliveries`](Self::deliveries).
 ///
-/// A job that fails waits in the broker and is tried again by whichever worker is free then,
-/// [`tries`](Builder::tries) times in all. Then it is moved to the dead letters with the reason in the
-/// header `x-flowlet-reason`. It has failed if the flow panicked, or yielded an error in
-/// [`try_run`](Self::try_run). A payload that is no job is moved at once, as is a job with an output that
-/// cannot be encoded, or that the broker refuses because of its size or its headers. The jobs beside it
-/// are not concerned. Outputs that were published before it failed stay.
+/// A job fails if its flow panics, or yields an error in [`try_run`](Self::try_run). It is tried again,
+/// [`tries`](Builder::tries) times in all, with [waits](Builder::retry_after) that it spends in the broker.
+/// Then it is moved to the dead letters, with the reason in the header `x-flowlet-reason`. A payload that
+/// is not a job is moved at once, and so is a job with an output that cannot be encoded, is larger than the
+/// broker takes, or has a route that leads nowhere. Other jobs are not affected. Outputs that were published
+/// before it failed stay.
 ///
 /// A job that kills the process comes back to the queue, with all others that the process had. The
 /// broker counts that, and moves it to the dead letters after
 /// [`delivery_limit`](Queue::delivery_limit) times, with the reason `delivery_limit` in the header
-/// `x-death`. So that it does not take its neighbours along, only few of the jobs that came back often run
-/// at once: see [`isolate_after`](Builder::isolate_after).
+/// `x-death`. So that it does not take others along, only some of those that have come back several times
+/// run at once: see [`isolate_after`](Builder::isolate_after).
 ///
 /// A message with a text that is not UTF-8 where AMQP wants it, such as its type or the name of a header, is
-/// a job like others; question marks stand for what is not. One that cannot be read at all ends its
+/// a job like others; question marks stand for what is not UTF-8. One that cannot be read at all ends its
 /// connection. Then jobs are taken one at a time, with waits between, until the broker has moved it to the
 /// dead letters. On an [`existing`](Queue::existing) queue without a delivery limit that does not happen, and
 /// warnings say so.
@@ -115,7 +114,7 @@ pub struct Worker<C = Json> {
 }
 
 impl Worker {
-    /// Makes a worker with settings of its own, that takes its jobs from `queue`.
+    /// Begins to set up a worker that takes its jobs from `queue`.
     ///
     /// # Panics
     ///
@@ -135,8 +134,8 @@ impl Worker {
 }
 
 impl<C: Codec> Worker<C> {
-    /// Declares the queues, as a worker that runs does at first: so that jobs can be published before
-    /// there is one, or mistakes found when a program is deployed.
+    /// Declares the queues, as a running worker does first: so that jobs can be published before there is
+    /// one, and mistakes are found when a program is deployed.
     ///
     /// # Errors
     ///
@@ -329,17 +328,17 @@ impl<C: Codec> Worker<C> {
     /// Takes jobs from the queue, as many ahead as the prefetch says, until `stop` is ready: the
     /// lower level, for pipelines across jobs.
     ///
-    /// Each has to be answered. A payload that is no job is moved to the dead letters on the way. The
-    /// prefetch is how many jobs are taken and not answered at once; so batches must be smaller, or
-    /// they never fill. They must not wait for more without end either: the broker takes back all jobs of
-    /// which one is held for longer than its consumer timeout, 30 minutes by default.
+    /// Each has to be answered. A payload that is not a job is moved to the dead letters on the way. The
+    /// prefetch is how many jobs can be taken and not yet answered: batches must be smaller, or they never
+    /// fill. Nor may they wait for ever: the broker takes back all jobs when one is held for longer than its
+    /// consumer timeout, 30 minutes by default.
     ///
     /// When `stop` is ready, jobs that have come and were not taken from the stream go back, and it
     /// ends. [`close`](Deliveries::close) it when the last answer is given.
     ///
     /// # Errors
     ///
-    /// The stream gives one error and ends if the broker refuses, or cannot be reached for longer
+    /// The stream yields one error and ends if the broker refuses, or cannot be reached for longer
     /// than [`give_up_after`](Broker::give_up_after).
     ///
     /// # Examples

@@ -1,6 +1,6 @@
 //! One flow over several queues, and several queues for one flow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ pub(crate) fn jobs_of_a_key_are_done_in_their_order(server: &mut Server) {
     };
     let sent = pipe(0..ENTRIES).map_concurrent_by_key(100, key, send).try_drain();
 
-    // Three that work, of which one after the other is dropped, with jobs that were not answered.
+    // Many that work, one after the other. Each is dropped, with jobs that were not answered, or stops.
     let seen = Arc::new(Mutex::new(Vec::new()));
     let flow = Flow::<u32>::identity().map_concurrent(1, {
         let seen = seen.clone();
@@ -97,29 +97,31 @@ pub(crate) fn jobs_of_a_key_are_done_in_their_order(server: &mut Server) {
             }
         }
     });
-    let work = async || {
-        let broker = broker();
-        let work = async |queue: Queue| {
-            let worker = Worker::builder(broker.clone(), queue).concurrency(1);
-            worker.build().unwrap().run(&flow, future::pending::<()>()).await.map(drop)
-        };
-        pipe(shards.queues()).map_concurrent(4, work).try_drain().await.unwrap();
-    };
     let until_seen = |count: usize| {
         let seen = seen.clone();
         async move {
-            while seen.lock().unwrap().iter().collect::<std::collections::BTreeSet<_>>().len()
-                < count
-            {
+            while seen.lock().unwrap().iter().collect::<BTreeSet<_>>().len() < count {
                 Timer::after(Duration::from_millis(1)).await;
             }
         }
     };
-    let first = work().or(until_seen(300));
-    let second = work().or(until_seen(700));
-    let third = work().or(until_seen(ENTRIES as usize));
-    let all = zip(zip(first, second), zip(third, sent));
-    let (_, ((), sent)) = block_on(all);
+    let work = async |until: usize, stops: bool| {
+        let broker = broker();
+        let work = async |queue: Queue| {
+            let worker = Worker::builder(broker.clone(), queue).concurrency(1).build().unwrap();
+            let stop = until_seen(if stops { until } else { usize::MAX });
+            worker.run(&flow, stop).await.map(drop)
+        };
+        let all = pipe(shards.queues()).map_concurrent(4, work).try_drain();
+        let dropped = async {
+            until_seen(if stops { usize::MAX } else { until }).await;
+            Ok(())
+        };
+        all.or(dropped).await.unwrap();
+    };
+    let rounds = (1..=12).map(|round: usize| (round * ENTRIES as usize / 12, round % 2 == 0));
+    let works = pipe(rounds).map_concurrent(12, |(until, stops)| work(until, stops)).drain();
+    let (sent, ()) = block_on(zip(sent, works));
     sent.unwrap();
 
     let mut last = BTreeMap::new();
