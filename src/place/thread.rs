@@ -71,6 +71,7 @@ use super::call::{self, Call};
 /// - Calls that run can finish, but their threads begin no others.
 /// - With 1.7.0 the pool never again grows beyond the threads it had when it was refused one. After a shortage
 ///   of a moment it may run one call at a time for the life of the process, whatever the limits of the stages are.
+///   `blocking::set_max_blocking_threads` lifts that.
 ///
 /// Measured with 1.7.0, where the address space had no room for a stack for 3 s: the poll returned after 3 s, in
 /// which it used 1.4 to 2.5 s of processor time. From then on a stage with a limit of 50 ran 1 call at a time,
@@ -83,7 +84,7 @@ use super::call::{self, Call};
 /// | --- | --- |
 /// | [`in_pool`](crate::in_pool) | calls wait for the pool's threads, which were all started when the pool was made; if they could not be, [`ThreadPool::new`](crate::ThreadPool::new) returned the error |
 /// | [`in_blocking(tokio::task::spawn_blocking, f)`](crate::in_blocking) | calls wait for the threads that tokio has; if it has none, the call panics |
-/// | `in_thread`, with `BLOCKING_MAX_THREADS` set to a number that the system can always start | calls wait for the threads that were started; when none was yet, the first still waits as above |
+/// | `in_thread`, with `BLOCKING_MAX_THREADS` set so low that the system always grants that many | calls wait for one of these, and no other is asked for |
 ///
 /// # Deadlines
 ///
