@@ -344,7 +344,8 @@ impl<C: Codec> Worker<C> {
     /// # Examples
     ///
     /// A hundred jobs in one insert, acked after the commit. If the program dies in between, they
-    /// come again, so the insert should ignore ids that are there.
+    /// come again, so the insert should ignore ids that are there. A batch that is not full is inserted
+    /// after a second, for which flowlet's feature `time` is needed.
     ///
     /// ```no_run
     /// use flowlet::prelude::*;
