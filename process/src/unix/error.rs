@@ -2,10 +2,9 @@ use std::process::ExitStatus;
 use std::time::Duration;
 use std::{error, fmt, io};
 
-/// Why a call in a worker process gave no output.
+/// Why a call in a worker process has no output.
 ///
-/// It says of one call that it failed. The pool replaces a worker that is gone, and the other calls
-/// are not concerned.
+/// It is the error of one call. The pool replaces a worker that is gone, and other calls are not affected.
 ///
 /// # Examples
 ///

@@ -90,15 +90,20 @@ impl Threads {
     }
 }
 
-/// Starts what wakes tasks, which is there once for all pools. If the system has nothing for it, that
-/// would be a panic, and better here than in the middle of something.
+/// Starts what wakes tasks, which is there once for all pools. It panics if the system has nothing for it:
+/// better here than in the middle of something, and not if that can be seen before.
 fn start_reactor() -> io::Result<()> {
     static STARTED: AtomicBool = AtomicBool::new(false);
-    if !STARTED.load(Ordering::Relaxed) {
-        catch_unwind(|| UnixStream::pair().and_then(|(one, _)| Async::new(one)).map(drop))
-            .unwrap_or_else(|_| Err(io::Error::other("async-io could not be started")))?;
-        STARTED.store(true, Ordering::Relaxed);
+    if STARTED.load(Ordering::Relaxed) {
+        return Ok(());
     }
+    let (one, _other) = UnixStream::pair()?;
+    // A thread and three descriptors are what it takes.
+    let enough = || UnixStream::pair().and_then(|_two| UnixStream::pair().map(drop));
+    thread::Builder::new().spawn(enough)?.join().unwrap_or(Ok(()))?;
+    catch_unwind(|| Async::new(one).map(drop))
+        .unwrap_or_else(|_| Err(io::Error::other("async-io could not be started")))?;
+    STARTED.store(true, Ordering::Relaxed);
     Ok(())
 }
 
