@@ -30,7 +30,7 @@ Usage: parts --amqp URL [--concurrency N] fetch|store|all
   store   only stores: start one
   all     does both, in one process
 
-  --amqp URL        the broker, such as amqp://guest:guest@localhost:5672/%2f
+  --amqp URL        the broker, such as amqp://localhost, or amqp://user:password@host/vhost
   --concurrency N   how many pages to fetch at once (default: 64)
 
 Ctrl-C stops it. The example `producer` puts addresses into the queue.

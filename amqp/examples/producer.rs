@@ -22,7 +22,7 @@ Puts addresses of web pages into the queue `urls`, for the example `worker` to f
 
 Usage: producer --amqp URL [--pages N] [http://ADDRESS]...
 
-  --amqp URL   the broker, such as amqp://guest:guest@localhost:5672/%2f
+  --amqp URL   the broker, such as amqp://localhost, or amqp://user:password@host/vhost
   --pages N    if no addresses are given: how many pages the site has that this
                program serves itself, on this machine, until Ctrl-C
                (default: 1000)

@@ -29,7 +29,7 @@ links into the queue `pages`.
 
 Usage: worker --amqp URL [--concurrency N]
 
-  --amqp URL        the broker, such as amqp://guest:guest@localhost:5672/%2f
+  --amqp URL        the broker, such as amqp://localhost, or amqp://user:password@host/vhost
   --concurrency N   how many pages at once (default: 32)
 
 A page that cannot be had is tried three times, and moved to the queue `urls.dead`.

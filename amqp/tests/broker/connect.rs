@@ -1,7 +1,7 @@
 //! How connections are made, and what is left of those that are not.
 
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::thread;
@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use flowlet::Flow;
 use flowlet::prelude::*;
-use flowlet_amqp::{Broker, Error, Publisher, Worker};
+use flowlet_amqp::{Broker, Error, Letters, Publisher, Verdict, Worker};
 use futures_lite::future::{block_on, poll_once, zip};
 use futures_lite::{FutureExt, future};
+use tracing_subscriber::prelude::*;
 
 use crate::failures::until_ready;
 use crate::job::{self, Job, What};
@@ -253,4 +254,60 @@ pub(crate) fn an_idle_connection_takes_little_memory(server: &mut Server) {
     });
     println!("  {each} kB for each connection");
     assert!(each < 1024, "{each} kB for each connection");
+}
+
+/// What was logged.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn no_password_is_logged_or_shown(server: &mut Server) {
+    const SECRET: &str = "topsecret";
+    server.control(&["add_user", "someone", SECRET]);
+    server.control(&["set_permissions", "someone", ".*", ".*", ".*"]);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Log).with_ansi(false);
+    tracing_subscriber::registry().with(lines).init();
+
+    let url = server.url().replace("guest:guest", &format!("someone:{SECRET}"));
+    let elsewhere = format!("amqp://someone:{SECRET}@127.0.0.1:1");
+    let broker = Broker::new(url.as_str());
+    let publisher = Publisher::new(broker.clone()).unwrap();
+    block_on(pipe(0..10).through(publisher.publish(1, "secrets"))).unwrap();
+    let sender = publisher.sender("secrets");
+    let builder = Worker::builder(broker.clone(), "secrets");
+    let shown = format!("{broker:?} {publisher:?} {sender:?} {builder:?}");
+    let worker = builder.build().unwrap();
+    let letters = Letters::new(broker, "secrets").unwrap();
+    block_on(letters.visit(3, |_| Verdict::Drop)).unwrap();
+    let shown = format!("{shown} {worker:?} {letters:?}");
+    assert!(!shown.contains(SECRET), "{shown}");
+
+    for wrong in [
+        url.replace(SECRET, &format!("{SECRET}-and-wrong")),
+        url.replace("%2f", "not-there"),
+        url.replace("/%2f", "/"),
+        url.replace("amqp:", "http:"),
+        url.replace("amqp://", ""),
+        url.replace(&format!(":{}", server.port()), ":none"),
+        elsewhere,
+    ] {
+        let broker = Broker::new(wrong).give_up_after(Duration::from_millis(200));
+        let worker = Worker::builder(broker, "secrets").build();
+        let error = worker.and_then(|worker| block_on(worker.declare())).unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(SECRET), "{shown}");
+    }
+    let log = String::from_utf8_lossy(&LOG.lock().unwrap()).into_owned();
+    assert!(log.contains("trying again") && log.contains("ProtocolHeader"), "{log}");
+    assert!(!log.contains(SECRET), "{log}");
 }

@@ -132,6 +132,8 @@ const ALONE: &[Shared] = tests![
     connect::shared_connections_serve_all_and_end_with_the_last,
     connect::connects_that_are_dropped_leave_nothing_behind,
     connect::an_idle_connection_takes_little_memory,
+    // The last, as it has all be logged from then on.
+    connect::no_password_is_logged_or_shown,
 ];
 
 fn main() {
