@@ -27,6 +27,7 @@ mod runtime;
 mod sender;
 mod setbacks;
 mod shards;
+mod size;
 mod socket;
 mod source;
 pub mod worker;

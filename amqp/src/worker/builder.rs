@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::Worker;
 use super::health::Runs;
+use super::waits::Waits;
 use crate::queue::LONGEST_WAIT;
 use crate::{Broker, Codec, Error, Json, Queue};
 
@@ -54,45 +55,6 @@ pub(super) struct Settings {
     /// Defaults to what follows from the delivery limit.
     isolate_after: Option<Option<u32>>,
     pub(super) stop_within: Option<Duration>,
-}
-
-/// How long a failed job waits before it is tried again: each time equally long, or a time for each
-/// failure, of which the last counts for all further ones.
-///
-/// # Examples
-///
-/// ```
-/// use flowlet_amqp::worker::Waits;
-/// use std::time::Duration;
-///
-/// let same = Waits::from(Duration::from_secs(30));
-/// let longer = Waits::from([1, 60, 600].map(Duration::from_secs));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waits(Vec<Duration>);
-
-impl From<Duration> for Waits {
-    fn from(wait: Duration) -> Self {
-        Self(vec![wait])
-    }
-}
-
-impl<const N: usize> From<[Duration; N]> for Waits {
-    fn from(waits: [Duration; N]) -> Self {
-        Self(waits.to_vec())
-    }
-}
-
-impl From<&[Duration]> for Waits {
-    fn from(waits: &[Duration]) -> Self {
-        Self(waits.to_vec())
-    }
-}
-
-impl From<Vec<Duration>> for Waits {
-    fn from(waits: Vec<Duration>) -> Self {
-        Self(waits)
-    }
 }
 
 impl Settings {

@@ -6,6 +6,7 @@ mod job;
 mod stop;
 mod summary;
 mod turns;
+mod waits;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use flowlet::Flow;
 use futures_lite::{FutureExt, StreamExt, future, stream};
 use serde::de::DeserializeOwned;
 
-pub use self::builder::{Builder, Waits};
+pub use self::builder::Builder;
 pub use self::health::Health;
 pub use self::summary::Summary;
+pub use self::waits::Waits;
 
 use self::builder::Settings;
 use self::health::Runs;

@@ -150,10 +150,16 @@ pub(crate) fn a_connection_that_is_lost_makes_no_suspect(server: &mut Server) {
     assert_eq!((summary.done, summary.lost), (u64::from(JOBS), u64::from(JOBS)));
 }
 
-/// Half as many suspects as jobs may run at once, and one of them does not end.
+/// Suspects run one at a time, and one of them does not end.
 pub(crate) fn a_suspect_that_never_ends_holds_up_nobody(server: &mut Server) {
     let raw = Raw::connect(&server.url());
-    let worker = worker(server.url(), "never");
+    let worker = Worker::builder(server.url(), "never")
+        .output("never-outputs")
+        .concurrency(2)
+        .prefetch(JOBS as usize)
+        .isolate_after(1)
+        .build()
+        .unwrap();
     block_on(worker.declare()).unwrap();
     raw.put("never", numbers(0..JOBS));
     // They come back once.
