@@ -66,9 +66,13 @@ impl Settings {
 
     pub(super) fn isolate_after(&self) -> Option<u64> {
         let (least, most) = ISOLATE_AFTER;
-        let usual =
-            || Some(self.queue.limit().map_or(most, |limit| (limit / 4).clamp(least, most)));
-        self.isolate_after.unwrap_or_else(usual).map(u64::from)
+        let usual = match self.queue.limit() {
+            // A suspect would give way to those that come after it.
+            _ if self.queue.keeps_order() => None,
+            Some(limit) => Some((limit / 4).clamp(least, most)),
+            None => Some(most),
+        };
+        self.isolate_after.unwrap_or(usual).map(u64::from)
     }
 
     pub(super) fn prefetch(&self) -> u16 {
@@ -236,7 +240,8 @@ impl<C> Builder<C> {
     /// Sets how often a job must have come back without an answer to be a suspect: one that may kill its
     /// workers, and others that run beside it. `None` turns this off. It defaults to a quarter of the
     /// [`delivery_limit`](Queue::delivery_limit), but at least 2 and at most 5: to 5 for a queue with
-    /// defaults.
+    /// defaults. It is off for a queue with a
+    /// [`single_active_consumer`](Queue::single_active_consumer), whose order it would change.
     ///
     /// Half as many suspects as the [`concurrency`](Self::concurrency) run at once, and with each further
     /// time that one comes back half of that, down to one. Other jobs run beside them. A suspect that runs
@@ -333,4 +338,23 @@ impl<C> fmt::Debug for Builder<C> {
 fn checked(what: &str, number: usize) -> u16 {
     assert!(number > 0, "{what} must be at least 1");
     number.try_into().unwrap_or_else(|_| panic!("{what} must be at most 65,535, not {number}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_often_a_suspect_came_back_follows_from_the_queue() {
+        let of = |queue: Queue| Builder::new(Broker::new("amqp://localhost"), queue);
+        let isolate_after = |builder: Builder| builder.settings.isolate_after();
+        let jobs = || Queue::new("jobs");
+        for (limit, times) in [(1, 2), (8, 2), (12, 3), (20, 5), (1000, 5)] {
+            assert_eq!(isolate_after(of(jobs().delivery_limit(limit))), Some(times));
+        }
+        assert_eq!(isolate_after(of(Queue::existing("jobs"))), Some(5));
+        assert_eq!(isolate_after(of(jobs().single_active_consumer())), None);
+        assert_eq!(isolate_after(of(jobs().single_active_consumer()).isolate_after(3)), Some(3));
+        assert_eq!(isolate_after(of(jobs()).isolate_after(None)), None);
+    }
 }
