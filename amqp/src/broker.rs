@@ -60,7 +60,7 @@ impl Broker {
     /// as `%2f`, `%3f`, `%23` and `%25`. An IPv6 address is written in brackets: `amqp://[::1]`.
     ///
     /// Parameters may follow, as in `amqp://localhost?heartbeat=10&frame_max=8192`: `heartbeat` in
-    /// seconds, 0 for none; `frame_max`, the largest frame in bytes, which defaults to 131,072;
+    /// seconds, 0 for none, and then a broker that falls silent is not noticed; `frame_max`, the largest frame in bytes, which defaults to 131,072;
     /// `channel_max`; `connection_timeout` in milliseconds, how long the broker may take to answer when
     /// a connection is made, which defaults to 30 s; `auth_mechanism`.
     ///

@@ -140,18 +140,25 @@ impl<T: fmt::Debug> fmt::Debug for Job<T> {
 /// What the flow of a [`Worker`](crate::Worker) can take: any type that serde can deserialize, or a
 /// [`Job`] of one.
 pub trait Input: Sized + Send + 'static {
+    /// What the messages hold.
+    type Item;
+
     /// Decodes what was delivered, after so many tries.
     #[doc(hidden)]
     fn decode<C: Codec>(codec: &C, delivery: &Delivery<()>, tries: u32) -> Result<Self, String>;
 }
 
 impl<T: DeserializeOwned + Send + 'static> Input for T {
+    type Item = T;
+
     fn decode<C: Codec>(codec: &C, delivery: &Delivery<()>, _: u32) -> Result<Self, String> {
         codec::job(codec, delivery.payload())
     }
 }
 
 impl<T: DeserializeOwned + Send + 'static> Input for Job<T> {
+    type Item = T;
+
     fn decode<C: Codec>(codec: &C, delivery: &Delivery<()>, tries: u32) -> Result<Self, String> {
         let item = T::decode(codec, delivery, tries)?;
         let link = delivery.link();

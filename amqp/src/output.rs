@@ -181,18 +181,25 @@ fn checked<S: AsRef<str>>(what: &str, text: S) -> S {
 /// What the flow of a [`Worker`](crate::Worker) can yield, and a [`Publisher`](crate::Publisher) take: any
 /// type that serde can serialize, or a [`Message`] of one.
 pub trait Output {
+    /// What the messages hold.
+    type Item;
+
     /// The encoded item, and what is set besides.
     #[doc(hidden)]
     fn encode<C: Codec>(self, codec: &C) -> Result<(Vec<u8>, Envelope), C::Error>;
 }
 
 impl<T: Serialize> Output for T {
+    type Item = T;
+
     fn encode<C: Codec>(self, codec: &C) -> Result<(Vec<u8>, Envelope), C::Error> {
         Ok((codec.encode(&self)?, Envelope::default()))
     }
 }
 
 impl<T: Serialize> Output for Message<T> {
+    type Item = T;
+
     fn encode<C: Codec>(self, codec: &C) -> Result<(Vec<u8>, Envelope), C::Error> {
         Ok((codec.encode(&self.item)?, self.envelope))
     }

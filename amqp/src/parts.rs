@@ -6,11 +6,9 @@ use flowlet::Flow;
 use flowlet::prelude::*;
 use futures_lite::FutureExt;
 use futures_lite::future::{self, Boxed};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::worker::Builder;
-use crate::{Broker, Error, Queue, Summary, Worker};
+use crate::{Broker, Error, Input, Output, Queue, Summary, Worker};
 
 /// One flow over several queues: it is cut into parts, and what a part yields goes to the queue that the
 /// next part takes from. So each part scales by itself, on machines of its own.
@@ -84,19 +82,24 @@ impl Parts<()> {
     }
 }
 
-impl<T: DeserializeOwned + Send + 'static> Cut<T> {
-    /// Adds a part, whose worker gets the settings that `set` makes.
+impl<T> Cut<T> {
+    /// Adds a part, whose worker gets the settings that `set` makes. As in [`Worker::run`], its flow takes
+    /// `T` or a [`Job`](crate::Job) of it, and yields items or [`Message`](crate::Message)s.
     ///
     /// # Panics
     ///
     /// Panics if there is a part of this name.
     #[track_caller]
-    pub fn part<U: Serialize + Send + 'static>(
+    pub fn part<I, O>(
         self,
         name: &'static str,
-        flow: Flow<T, U>,
+        flow: Flow<I, O>,
         set: impl Fn(Builder) -> Builder + Send + Sync + 'static,
-    ) -> Parts<U> {
+    ) -> Parts<O::Item>
+    where
+        I: Input<Item = T>,
+        O: Output + Send + 'static,
+    {
         self.add(name, set, move |worker, stop| {
             let flow = flow.clone();
             async move { worker.run(&flow, stop).await }.boxed()
@@ -109,14 +112,15 @@ impl<T: DeserializeOwned + Send + 'static> Cut<T> {
     ///
     /// Panics if there is a part of this name.
     #[track_caller]
-    pub fn try_part<U, E>(
+    pub fn try_part<I, O, E>(
         self,
         name: &'static str,
-        flow: Flow<T, Result<U, E>>,
+        flow: Flow<I, Result<O, E>>,
         set: impl Fn(Builder) -> Builder + Send + Sync + 'static,
-    ) -> Parts<U>
+    ) -> Parts<O::Item>
     where
-        U: Serialize + Send + 'static,
+        I: Input<Item = T>,
+        O: Output + Send + 'static,
         E: fmt::Display + Send + 'static,
     {
         self.add(name, set, move |worker, stop| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_io::Timer;
 use flowlet::Flow;
 use flowlet::prelude::*;
-use flowlet_amqp::{Broker, Cut, Error, Message, Parts, Publisher, Queue, Shards, Worker};
+use flowlet_amqp::{Broker, Cut, Error, Job, Message, Parts, Publisher, Queue, Shards, Worker};
 use futures_lite::FutureExt;
 use futures_lite::future::{self, block_on, zip};
 
@@ -18,18 +18,24 @@ use crate::server::Server;
 fn parts(server: &Server, first: &str) -> Parts<u64> {
     let queue = |name: &str| Queue::new(format!("{first}-{name}"));
     let take: Cut<u32> = Parts::take(server.url(), queue("numbers"));
-    take.part("split", Flow::identity().flat_map_concurrent(1, |n| vec![n; 3]), |worker| worker)
-        .queue(queue("copies"))
-        .try_part(
-            "check",
-            Flow::identity().map(|n: u32| if n == 7 { Err("seven") } else { Ok(n.to_string()) }),
-            |worker| worker.tries(1).concurrency(4),
-        )
-        .queue(queue("texts"))
-        .part("count", Flow::identity().map(|text: String| text.len() as u64), {
-            let output = queue("lengths");
-            move |worker| worker.output(output.clone())
-        })
+    take.part("split", Flow::identity().flat_map_concurrent(1, |n: u32| vec![n; 3]), |worker| {
+        worker
+    })
+    .queue(queue("copies"))
+    .try_part(
+        "check",
+        // With what came with the jobs, and what goes with the outputs.
+        Flow::identity().map(|job: Job<u32>| match *job {
+            7 => Err("seven"),
+            n => Ok(Message::new(n.to_string()).header("tries", job.tries())),
+        }),
+        |worker| worker.tries(1).concurrency(4),
+    )
+    .queue(queue("texts"))
+    .part("count", Flow::identity().map(|text: String| text.len() as u64), {
+        let output = queue("lengths");
+        move |worker| worker.output(output.clone())
+    })
 }
 
 pub(crate) fn each_part_of_a_flow_runs_by_itself(server: &mut Server) {
