@@ -1,10 +1,14 @@
 mod blocking;
 mod call;
 pub(crate) mod handle;
+#[cfg(feature = "threads")]
+mod lines;
 mod local;
 #[cfg(feature = "threads")]
 mod pool;
 pub(crate) mod queue;
+#[cfg(feature = "threads")]
+mod shared;
 mod slots;
 pub(crate) mod span;
 mod task;

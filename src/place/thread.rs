@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::call::{self, Call};
+use super::lines::{LastLine, Ticket};
+use super::shared::SHARED;
 
 /// Makes a blocking function one that a stage can call: each call runs on a thread of its own.
 ///
@@ -14,15 +16,11 @@ use super::call::{self, Call};
 ///
 /// # Threads
 ///
-/// The threads are those of the [`blocking`] crate, one pool for the whole process, shared with
-/// smol, async-fs and whatever else uses it. There are at most 500, or as many as the environment
-/// variable `BLOCKING_MAX_THREADS` says (1 to 10,000) when the pool is first used; a call for which
-/// there is no thread waits for one. They are started when needed, and whether an idle one ends is
-/// up to the version of `blocking`: 1.6 ends it after half a second, 1.7.0 keeps it for the life of
-/// the process. So a stage's limit is also a fair guess at the number of threads that stay.
-///
-/// If the system may run short of threads, or `f` waits for other work on these threads, use a pool of your own:
-/// see [below](#when-the-system-is-short-of-threads).
+/// All functions that this makes share one pool for the whole process. A thread is started when a call finds
+/// none idle, and ends when it was idle for 10 seconds; the last one stays. There are at most 500, or as many as the
+/// environment variable `FLOWLET_MAX_THREADS` says (1 to 10,000) at the first call. Calls for which there is
+/// no thread wait, and begin in the order of their first polls, where functions take turns as those of
+/// [`in_pool`](crate::in_pool#turns) do.
 ///
 /// A thread of this pool is no thread of a runtime: `tokio::runtime::Handle::current()` panics in `f`, and
 /// what needs a runtime's timers or sockets does too. Where `f` does, run it on the runtime's own pool,
@@ -31,27 +29,19 @@ use super::call::{self, Call};
 ///
 /// # Panics, and calls that are dropped
 ///
-/// A panic in `f` comes out of the call's future, with its payload, and so reaches the consumer of
+/// A panic in `f` propagates from the call's future, with its payload, and so reaches the consumer of
 /// the pipeline. The thread lives on.
 ///
 /// Nothing is done before the future is polled. A call that is dropped before its thread has begun
-/// it never begins, and its input is dropped with it. A few bytes of it stay in the queue of `blocking` until
-/// a thread gets to them; those of [`in_pool`](crate::in_pool) leave nothing. One that runs cannot be interrupted:
+/// it never begins; its input is dropped with it, and nothing of it stays. One that runs cannot be interrupted:
 /// it finishes, and its result, or its panic, is discarded.
 ///
 /// # Waiting for one another
 ///
-/// A call keeps its thread while `f` blocks. It can deadlock if it blocks on something that needs a thread of
-/// the same pool:
-///
-/// - another call of `in_thread`, as in `block_on(other(input))`;
-/// - files of `smol::fs` or async-fs;
-/// - name resolution of `smol::net` or async-net, also inside of `TcpStream::connect("host:port")`;
-/// - whatever else calls `blocking::unblock`.
-///
-/// It takes as many such calls at once as there are threads, 500 or `BLOCKING_MAX_THREADS`: then none is left
-/// for what they wait for. They wait forever, and so does everything else that needs one of these threads. One
-/// call less, and all is well. So it does not show in tests, but under load.
+/// A call keeps its thread while `f` blocks. If `f` blocks on another call of `in_thread`, as in
+/// `block_on(other(input))`, that one needs a thread too. With 500 such calls at once, or `FLOWLET_MAX_THREADS`,
+/// none is left for what they wait for: they wait forever, and so does everything else that needs one of
+/// these threads. One call less, and all is well. So it does not show in tests, but under load.
 ///
 /// The cure is to have `f` wait for nothing that is async. Call the blocking counterpart, such as
 /// [`std::fs::read`]. Or make it a stage of its own upstream or downstream, because a stage waits without a
@@ -59,32 +49,18 @@ use super::call::{self, Call};
 /// [`ThreadPool`](crate::ThreadPool) of its own, or with [`in_blocking`](crate::in_blocking) on the
 /// runtime's pool.
 ///
+/// Files of `smol::fs` and async-fs, and the name resolution of smol, have threads of their own, those of the
+/// crate `blocking`. A function under [`in_blocking(blocking::unblock, f)`](crate::in_blocking) shares these, and can
+/// deadlock with them in the same way.
+///
 /// # When the system is short of threads
 ///
 /// The number of threads is often limited: by the `pids.max` of a container, by `ulimit -u`, or by memory. If
-/// the system refuses a thread that a call needs, `blocking` (seen with 1.6.2 and 1.7.0) asks again
-/// and again without a pause, while it holds the lock of its pool:
+/// the system refuses a thread, the call waits for those that are there, and a start is tried again with the next
+/// call that comes or begins. Only if there is no thread at all is the call refused: its future panics. That can
+/// happen only before the first call has got a thread, as the last one stays. No poll waits or spins.
 ///
-/// - The call's first poll does not return until there is a thread. The executor's thread is lost for as long,
-///   and a core is busy with asking. If it is the threads of your own program that use up the limit, it
-///   does not end.
-/// - Calls that run can finish, but their threads begin no others.
-/// - With 1.7.0 the pool never again grows beyond the threads it had when it was refused one. After a shortage
-///   of a moment it may run one call at a time for the life of the process, whatever the limits of the stages are.
-///   `blocking::set_max_blocking_threads` lifts that.
-///
-/// Measured with 1.7.0, where the address space had no room for a stack for 3 s: the poll returned after 3 s, in
-/// which it used 1.4 to 2.5 s of processor time. From then on a stage with a limit of 50 ran 1 call at a time,
-/// or 2 where 2 threads had been there before.
-///
-/// There is no way around it from outside: nothing tells whether `blocking` is about to start a thread. Where a
-/// shortage is possible, choose one of these:
-///
-/// | place | when the system has no thread left |
-/// | --- | --- |
-/// | [`in_pool`](crate::in_pool) | calls wait for the pool's threads, which were all started when the pool was made; if they could not be, [`ThreadPool::new`](crate::ThreadPool::new) returned the error |
-/// | [`in_blocking(tokio::task::spawn_blocking, f)`](crate::in_blocking) | calls wait for the threads that tokio has; if it has none, the call panics |
-/// | `in_thread`, with `BLOCKING_MAX_THREADS` set so low that the system always grants that many | calls wait for one of these, and no other is asked for |
+/// A [`ThreadPool`](crate::ThreadPool) has all its threads from the beginning, and says so if it cannot.
 ///
 /// # Deadlines
 ///
@@ -176,7 +152,12 @@ where
     U: Send + 'static,
 {
     let f = Arc::new(f);
-    move |input| InThread { call: Call::new(f.clone(), input), poll: InThread::poll_call }
+    let last_line = Arc::new(LastLine::default());
+    move |input| InThread {
+        call: Call::new(f.clone(), input),
+        last_line: last_line.clone(),
+        poll: InThread::poll_call,
+    }
 }
 
 /// Future of a call made by [`in_thread`].
@@ -191,7 +172,8 @@ where
 /// ```
 #[must_use = "futures do nothing unless polled or awaited"]
 pub struct InThread<F, T, U> {
-    call: Call<F, T, U, ()>,
+    call: Call<F, T, U, Ticket>,
+    last_line: Arc<LastLine>,
 
     /// How it is polled. Kept as a value so that the `Future` impl needs no bounds, which the compiler
     /// could not always prove again in a future that is spawned.
@@ -208,12 +190,12 @@ where
     U: Send + 'static,
 {
     fn poll_call(&mut self, cx: &mut Context<'_>) -> Poll<U> {
-        let output = ready!(self.call.poll(cx, |job| {
-            // Detached, it does nothing once its call was dropped.
-            blocking::unblock(move || job.run(|| ())).detach();
-            Some(())
-        }));
-        Poll::Ready(call::output(output.expect("the threads refuse no call")))
+        let Self { call, last_line, .. } = self;
+        let output = ready!(call.poll(cx, |job| Some(SHARED.give(last_line, job))));
+        let Some(output) = output else {
+            panic!("the system starts no thread for a call of `in_thread`, and there is none");
+        };
+        Poll::Ready(call::output(output))
     }
 }
 
@@ -222,9 +204,16 @@ impl<F, T, U> Future for InThread<F, T, U> {
 
     /// # Panics
     ///
-    /// Panics if the function did, or if the future was ready before.
+    /// Panics if the function did, if there is no thread and the system starts none, or if the future was ready
+    /// before.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<U> {
         (self.poll)(&mut self, cx)
+    }
+}
+
+impl<F, T, U> Drop for InThread<F, T, U> {
+    fn drop(&mut self) {
+        self.call.cancel(|ticket| SHARED.withdraw(&ticket));
     }
 }
 

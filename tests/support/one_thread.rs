@@ -4,7 +4,7 @@ use std::env;
 use std::process::Command;
 
 /// How many threads there are for the calls of `in_thread`.
-const THREADS: &str = "BLOCKING_MAX_THREADS";
+const THREADS: &str = "FLOWLET_MAX_THREADS";
 
 /// Runs a test once more in a process of its own with one thread for all calls. Returns whether
 /// this is that process.

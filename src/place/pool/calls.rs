@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::ThreadPool;
-use super::queue::{LastLine, Ticket};
 use super::workers::Workers;
 use crate::place::call::{self, Call};
+use crate::place::lines::{LastLine, Ticket};
 
 /// Makes a blocking function one that a stage can call: each call runs on a thread of `pool`.
 ///

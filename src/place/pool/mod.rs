@@ -1,8 +1,5 @@
 mod builder;
 mod calls;
-mod queue;
-mod rings;
-mod slab;
 mod threads;
 mod workers;
 

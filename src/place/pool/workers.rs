@@ -2,8 +2,8 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::queue::{LastLine, Queue, Ticket};
 use crate::place::call::Job;
+use crate::place::lines::{LastLine, Queue, Ticket};
 use crate::place::slots;
 
 /// What the threads of a pool share with the calls that they run.

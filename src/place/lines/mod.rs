@@ -1,16 +1,19 @@
-//! The calls that wait for a thread of a pool, and whose turn it is.
+//! The calls that wait for a thread, and whose turn it is.
 //!
-//! Each function that `in_pool` makes has a **line**, for as long as calls of it wait: they begin in the
+//! Each function that `in_pool` or `in_thread` makes has a **line**, for as long as calls of it wait: they begin in the
 //! order in which they came. Lines take **turns**, one call each. So a stage with a high limit, which has
 //! many calls waiting, does not hold up one with a low limit. A call can leave its line at any time, and the
 //! last one takes the line with it, so nothing stays of calls or functions that are gone.
 
+mod rings;
+mod slab;
+
 use std::iter;
 use std::sync::{Mutex, PoisonError};
 
-use super::rings::{Ring, Rings};
-use super::slab::Key;
-use crate::place::call::Job;
+use self::rings::{Ring, Rings};
+use self::slab::Key;
+use super::call::Job;
 
 #[derive(Default)]
 pub(super) struct Queue {
@@ -65,6 +68,11 @@ impl Queue {
             self.lines.remove(&mut self.turns, ticket.line);
         }
         Some(job)
+    }
+
+    /// Returns how many calls wait.
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
     }
 
     /// Takes all calls out, the next one first.

@@ -36,6 +36,11 @@ impl<T> Rings<T> {
         self.slab.get_mut(key).map(|linked| &mut linked.value)
     }
 
+    /// Returns how many values there are in all rings.
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
     /// Adds a value at the end.
     pub(super) fn push(&mut self, ring: &mut Ring, value: T) -> Key {
         let Some(first) = ring.first else {

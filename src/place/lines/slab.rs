@@ -59,6 +59,10 @@ impl<T> Slab<T> {
         key
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     /// `None` if the value was taken out.
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.entries.get_mut(key.index)? {
