@@ -25,6 +25,9 @@ const BACK_AT_ONCE: usize = 16;
 /// How long that may take. What is left then goes back with the connection.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many connections are closed at once.
+const CLOSED_AT_ONCE: usize = 16;
+
 /// Of how many jobs at most to know that they came back and nobody died of it.
 const SURVIVED: usize = 10_000;
 
@@ -32,8 +35,8 @@ const SURVIVED: usize = 10_000;
 pub(crate) struct Source {
     queue: String,
     dead_letters: Outlet,
-    /// For jobs that are tried again later, by how much later.
-    retries: Vec<(Duration, Outlet)>,
+    /// For jobs that are tried again later: after their first failure, their second, and so on.
+    retries: Vec<Outlet>,
     /// The queue itself, for jobs that go back as copies.
     own: Outlet,
     isolate_after: Option<u64>,
@@ -71,7 +74,7 @@ impl Source {
         Self {
             queue: queue.name().to_owned(),
             dead_letters: outlet(queue.for_dead_letters()),
-            retries: waits.iter().map(|wait| (*wait, outlet(queue.after(*wait)))).collect(),
+            retries: waits.iter().map(|wait| outlet(queue.after(*wait))).collect(),
             own: outlet(queue.target()),
             isolate_after,
             keeps_order: queue.keeps_order(),
@@ -95,7 +98,7 @@ impl Source {
     /// Where a job waits that has failed so often.
     pub(crate) fn retry(&self, tries: u32) -> Option<&Outlet> {
         let step = usize::try_from(tries).unwrap_or(usize::MAX).saturating_sub(1);
-        self.retries.get(step.min(self.retries.len().saturating_sub(1))).map(|(_, outlet)| outlet)
+        self.retries.get(step).or(self.retries.last())
     }
 
     pub(crate) fn own(&self) -> &Outlet {
@@ -199,10 +202,9 @@ impl Source {
         if let Some(link) = link {
             link.close().await;
         }
-        let outlets = self.retries.iter().map(|(_, outlet)| outlet);
-        for outlet in outlets.chain([&self.dead_letters, &self.own]) {
-            outlet.close().await;
-        }
+        let outlets = self.retries.iter().chain([&self.dead_letters, &self.own]);
+        // Each may take its time, if the broker reads nothing.
+        pipe(outlets).map_concurrent(CLOSED_AT_ONCE, Outlet::close).drain().await;
     }
 }
 
