@@ -3,7 +3,7 @@ use crate::message::fnv;
 
 /// Several queues in the place of one, so that the jobs of a key are done in their order.
 ///
-/// A job goes to the queue that a hash of its key picks, and each queue gives its jobs to one worker at a
+/// A job goes to the queue that a hash of its key picks, and each queue delivers its jobs to one worker at a
 /// time, whichever of those that wait. With a concurrency and a prefetch of 1, the jobs of a key are done
 /// one after the other, in the order in which they were published, by any number of workers. As many keys
 /// as there are queues are done at once, on as many machines.
