@@ -171,14 +171,14 @@ async fn use_a_pool(counts: Arc<Counts>) {
             let waker = Waker::from(Arc::new(Keeper(Mutex::new(Some(pool)))));
             let polled = Pin::new(&mut last).poll(&mut Context::from_waker(&waker));
             drop(waker);
-            while calls.join_next().await.is_some() {}
+            join(&mut calls, &counts).await;
             if polled.is_pending() {
                 let _ = last.await;
             }
         }
         4 => {
             counts.note("pool dropped at the end");
-            while calls.join_next().await.is_some() {}
+            join(&mut calls, &counts).await;
             drop(pool);
         }
         _ => {
@@ -186,9 +186,16 @@ async fn use_a_pool(counts: Arc<Counts>) {
             drop(pool);
         }
     }
+    join(&mut calls, &counts).await;
+}
+
+/// Waits for all calls.
+async fn join(calls: &mut JoinSet<()>, counts: &Counts) {
     while let Some(ended) = calls.join_next().await {
-        if ended.is_err_and(|error| error.is_cancelled()) {
-            counts.note("aborted");
+        match ended {
+            Ok(()) => {}
+            Err(error) if error.is_cancelled() => counts.note("aborted"),
+            Err(_) => counts.note("PANIC"),
         }
     }
 }
@@ -254,7 +261,9 @@ fn main() -> ExitCode {
     let counts = counts.0.lock().unwrap();
     println!("{counts:?}; descriptors, threads, children: {before:?} before, {:?} after", held());
     assert_eq!(held(), before);
-    assert!(["WRONG", "OTHER", "UNANSWERED"].iter().all(|fault| !counts.contains_key(fault)));
+    assert!(
+        ["WRONG", "OTHER", "PANIC", "UNANSWERED"].iter().all(|fault| !counts.contains_key(fault))
+    );
     println!("1 passed; 0 failed");
     ExitCode::SUCCESS
 }
