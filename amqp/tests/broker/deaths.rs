@@ -131,11 +131,14 @@ pub(crate) fn workers_that_are_killed_lose_nothing(server: &mut Server) {
 
 pub(crate) fn a_worker_that_is_stopped_loses_its_jobs_to_others(server: &mut Server) {
     let name = "stopped";
-    let raw = fill(server, name, 20, waits(0..JOBS, 40));
+    let raw = fill(server, name, 20, waits(0..JOBS, 80));
     let url = server.url();
     let settings = Settings { heartbeat: 3, ..settings(&url, name) };
-    let workers: Vec<Process> = (0..2).map(|number| Process::start(&settings, number)).collect();
+    // The first has jobs for sure, and still has some when the other is there.
+    let mut workers = vec![Process::start(&settings, 0)];
     raw.until_ready("stopped-outputs", 1000);
+    workers.push(Process::start(&settings, 1));
+    until(|| "two consumers", || consumers(server, "stopped-jobs") == 2);
     workers[0].signal("-STOP");
     thread::sleep(Duration::from_secs(10));
     // A busy broker may take longer to find out.
