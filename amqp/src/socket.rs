@@ -53,7 +53,10 @@ pub(crate) fn handing_over(
     trust: OwnedTLSConfig,
 ) -> impl Fn(&AMQPUri) -> HandshakeResult + Send + Sync {
     let stream = Mutex::new(Some(stream));
-    #[expect(clippy::result_large_err, reason = "the error is the client library's")]
+    #[cfg_attr(
+        feature = "rustls",
+        expect(clippy::result_large_err, reason = "the error is the client library's")
+    )]
     move |uri| {
         let stream = stream.lock().unwrap_or_else(PoisonError::into_inner).take();
         let stream = stream.ok_or(io::Error::from(io::ErrorKind::NotConnected))?;
