@@ -75,13 +75,18 @@ impl Connector {
         Fut: Future<Output = lapin::Result<T>>,
     {
         let begun = Instant::now();
+        let left_of = |time: Duration| time.saturating_sub(begun.elapsed());
         let mut waits = backoff();
+        let mut last = None;
         loop {
             let mut wait = Duration::ZERO;
             for left in (0..self.addresses.len()).rev() {
                 let turn = self.turn.load(Ordering::Relaxed);
                 let address = &self.addresses[turn % self.addresses.len()];
-                let allowed = self.give_up_after.map(|time| time.saturating_sub(begun.elapsed()));
+                let allowed = self.give_up_after.map(left_of);
+                if let (Some(Duration::ZERO), Some(error)) = (allowed, last.take()) {
+                    return Err(Error::GaveUp(error));
+                }
                 let error = match self.attempt(address, allowed, &prepare).await {
                     Ok(link) => return Ok(link),
                     Err(error) => error,
@@ -101,8 +106,9 @@ impl Connector {
                     wait = waits.next().unwrap_or(BACKOFF.1);
                 }
                 tracing::warn!(%error, %address, ?wait, "no connection to the broker, trying again");
+                last = Some(error);
             }
-            Timer::after(wait).await;
+            Timer::after(self.give_up_after.map_or(wait, |time| wait.min(left_of(time)))).await;
         }
     }
 

@@ -53,6 +53,8 @@ pub(crate) struct Ticket {
     link: Arc<Link>,
     source: Arc<Source>,
     payload: Vec<u8>,
+    /// What tells the job from others, once the payload has gone into a copy.
+    key: Option<u64>,
     properties: BasicProperties,
     headers: Headers,
     since: Instant,
@@ -73,6 +75,7 @@ impl Delivery<()> {
             link,
             source,
             payload: delivery.data,
+            key: None,
             properties: delivery.properties,
             headers: Headers::new(headers),
             since: Instant::now(),
@@ -283,8 +286,9 @@ impl Ticket {
         }
     }
 
-    /// A copy with other headers. The payload moves there, as this is answered next.
+    /// A copy with other headers, which takes the payload.
     fn copy(&mut self, headers: Headers) -> Message {
+        self.key = Some(self.key());
         let payload = std::mem::take(&mut self.payload);
         Message::copy(payload, &self.properties, headers.into_table())
     }
@@ -295,8 +299,10 @@ impl Ticket {
     }
 
     fn key(&self) -> u64 {
-        let id = self.properties.message_id().as_ref();
-        self.source.key(id.map(|id| id.as_str()), &self.payload)
+        self.key.unwrap_or_else(|| {
+            let id = self.properties.message_id().as_ref();
+            self.source.key(id.map(|id| id.as_str()), &self.payload)
+        })
     }
 }
 

@@ -14,6 +14,9 @@ use crate::link::{Link, is_forbidden};
 use crate::message::Message;
 use crate::queue::Target;
 
+/// How often the queue may refuse a message before a warning says so.
+const WARN_AFTER: u32 = 4;
+
 /// Where messages for one queue go out. It has a connection of its own, made when first needed: the
 /// broker stops reading from connections that publish too much, and must not stop reading acks. And
 /// it has a queue of its own, since a message that is returned cannot be told from its neighbours.
@@ -72,6 +75,7 @@ impl Outlet {
         job: Option<&Link>,
     ) -> Result<bool, Error> {
         let mut waits = backoff();
+        let mut refusals = 0_u32;
         while job.is_none_or(Link::is_alive) {
             let link = match job {
                 // The broker may be away for long, and someone may want to stop.
@@ -90,7 +94,14 @@ impl Outlet {
             }
             match published {
                 Ok(true) => return Ok(true),
-                Ok(false) | Err(Error::Lost) => {}
+                Ok(false) => {
+                    refusals += 1;
+                    if refusals == WARN_AFTER {
+                        let queue = &self.target.name;
+                        tracing::warn!(%queue, "the queue takes no messages, is it full? trying again");
+                    }
+                }
+                Err(Error::Lost) => {}
                 Err(Error::Refused(error))
                     if is_forbidden(&error) && self.is_proven.load(Ordering::Relaxed) =>
                 {

@@ -301,7 +301,11 @@ impl<C: Codec> Worker<C> {
             let settings = &self.settings;
             let rules = Rules::new(settings.concurrency.into(), settings.isolate_after());
             let answer = |job| jobs.clone().answer(job);
-            turns::run(deliveries, rules, answer, Delivery::give_back).await
+            // What the broker does not take in time is dropped, and so goes back by itself.
+            let give_back = async |job: Delivery<()>| {
+                stopping.unless_late(job.give_back()).await;
+            };
+            turns::run(deliveries, rules, answer, give_back).await
         };
         // Beside the jobs: while as many run as may, the deliveries are not asked for more.
         let stop = async {

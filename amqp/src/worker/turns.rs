@@ -97,10 +97,9 @@ where
         let _turn: Option<Turn<'_>> = turn;
         f(job).await
     });
+    // All at once, as each may have to wait for the broker.
     let give_back = async {
-        while let Ok(job) = to_give_back.recv().await {
-            give_back(job).await;
-        }
+        to_give_back.map_concurrent(usize::MAX, give_back).drain().await;
         Ok(())
     };
     future::try_zip(run.try_drain(), give_back).await.map(drop)

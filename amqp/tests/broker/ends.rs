@@ -12,6 +12,7 @@ use lapin::types::AMQPValue;
 
 use crate::raw::Raw;
 use crate::server::Server;
+use crate::suspects::come_back;
 
 /// Runs a worker that is told to stop when `until` is ready, and ends the test if it does not.
 fn stopped(worker: &Worker, flow: &Flow<u32, u32>, until: impl Future<Output = ()>) -> Summary {
@@ -84,6 +85,30 @@ pub(crate) fn while_the_broker_takes_nothing(server: &mut Server) {
         // The broker needs a moment to see that the connection has ended.
         raw.until_ready(name, 20 - u32::try_from(summary.done).unwrap());
     }
+}
+
+/// They would go back as copies, which the broker does not take.
+pub(crate) fn with_suspects_that_wait(server: &mut Server) {
+    let raw = Raw::connect(&server.url());
+    let builder = Worker::builder(server.url(), "ends-suspects").concurrency(2).prefetch(10);
+    let worker = builder.isolate_after(1).build().unwrap();
+    block_on(worker.declare()).unwrap();
+    raw.put("ends-suspects", (0..10_u32).map(|n| n.to_string().into_bytes()));
+    come_back(server, "ends-suspects", 10);
+    let (begun, all_begun) = async_channel::unbounded::<()>();
+    let (end, ends) = async_channel::bounded::<()>(1);
+    let flow = Flow::identity().inspect_concurrent(1, move |_: &u32| {
+        _ = begun.try_send(());
+        let ends = ends.clone();
+        async move { _ = ends.recv().await }
+    });
+    server.control(&["set_vm_memory_high_watermark", "absolute", "1MB"]);
+    let summary = stopped(&worker, &flow, async {
+        all_begun.recv().await.unwrap();
+        end.close();
+    });
+    server.control(&["set_vm_memory_high_watermark", "0.4"]);
+    raw.until_ready("ends-suspects", 10 - u32::try_from(summary.done).unwrap());
 }
 
 pub(crate) fn within_the_time_that_jobs_are_given(server: &mut Server) {

@@ -80,6 +80,7 @@ const SHARED: &[Shared] = tests![
     failures::an_output_queue_that_is_deleted_is_declared_again,
     ends::without_a_broker,
     ends::while_the_broker_takes_nothing,
+    ends::with_suspects_that_wait,
     ends::within_the_time_that_jobs_are_given,
     ends::a_job_that_takes_too_long_comes_to_an_end,
     suspects::a_count_of_someone_else_makes_no_suspect,

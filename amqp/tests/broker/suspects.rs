@@ -60,6 +60,20 @@ fn worker(url: String, name: &str) -> Worker {
         .unwrap()
 }
 
+/// Has someone take the jobs of a queue and die, so that each of them has come back once.
+pub(crate) fn come_back(server: &Server, queue: &str, jobs: u32) {
+    let other = Raw::connect(&server.url());
+    block_on(async {
+        let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+        let mut consumer = other.channel.basic_consume(queue, "", options, none).await.unwrap();
+        for _ in 0..jobs {
+            consumer.next().await.unwrap().unwrap();
+        }
+    });
+    drop(other);
+    Raw::connect(&server.url()).until_ready(queue, jobs);
+}
+
 pub(crate) fn a_count_of_someone_else_makes_no_suspect(server: &mut Server) {
     let raw = Raw::connect(&server.url());
     let worker = worker(server.url(), "stale");
@@ -162,17 +176,7 @@ pub(crate) fn a_suspect_that_never_ends_holds_up_nobody(server: &mut Server) {
         .unwrap();
     block_on(worker.declare()).unwrap();
     raw.put("never", numbers(0..JOBS));
-    // They come back once.
-    let other = Raw::connect(&server.url());
-    block_on(async {
-        let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
-        let mut consumer = other.channel.basic_consume("never", "", options, none).await.unwrap();
-        for _ in 0..JOBS {
-            consumer.next().await.unwrap().unwrap();
-        }
-    });
-    drop(other);
-    raw.until_ready("never", JOBS);
+    come_back(server, "never", JOBS);
     raw.put("never", numbers(JOBS..5 * JOBS));
     let flow = Flow::<u32>::identity().map_concurrent(1, async |n| {
         if n == 0 {
