@@ -1,7 +1,5 @@
 //! Where the outputs of a worker or publisher go: to one queue, or each where it says.
 
-use async_lock::Mutex;
-
 use crate::Error;
 use crate::connector::Connector;
 use crate::link::Link;
@@ -14,9 +12,6 @@ pub(crate) struct Exit {
     queue: Option<Outlet>,
     /// For messages with one.
     routes: Outlet,
-    /// The broker does not say which of several messages it could not route, so those which must be are
-    /// on their way alone.
-    turn: Mutex<()>,
 }
 
 impl Exit {
@@ -25,7 +20,6 @@ impl Exit {
         Self {
             queue: queue.map(|target| Outlet::new(connector.clone(), target)),
             routes: Outlet::new(connector.clone(), none),
-            turn: Mutex::new(()),
         }
     }
 
@@ -46,13 +40,7 @@ impl Exit {
         match (&message.route, &self.queue) {
             (None, Some(queue)) => queue.publish(message, job).await,
             (None, None) => Ok(true),
-            (Some(route), _) => {
-                let _turn = match route.is_mandatory {
-                    true => Some(self.turn.lock().await),
-                    false => None,
-                };
-                self.routes.publish(message, job).await
-            }
+            (Some(_), _) => self.routes.publish(message, job).await,
         }
     }
 

@@ -24,6 +24,9 @@ pub(crate) struct Outlet {
     connector: Connector,
     target: Target,
     link: Mutex<Option<Arc<Link>>>,
+    /// The broker does not say which of several messages it could not route, so one that must be is on its
+    /// way alone among these. Between two tries others have their turn, or a full queue would hold up all.
+    turn: Mutex<()>,
     /// Whether there was no link yet.
     is_first: AtomicBool,
     /// Whether the broker has taken a message.
@@ -35,7 +38,7 @@ impl Outlet {
         let connector = connector.to_publish();
         let link = Mutex::new(None);
         let (is_first, is_proven) = (AtomicBool::new(true), AtomicBool::new(false));
-        Self { connector, target, link, is_first, is_proven }
+        Self { connector, target, link, turn: Mutex::new(()), is_first, is_proven }
     }
 
     /// Connects and declares the queue, if that was not done.
@@ -119,6 +122,8 @@ impl Outlet {
 
     /// Publishes once, and returns whether the queue has it.
     async fn publish_on(&self, link: &Arc<Link>, message: &Message) -> Result<bool, Error> {
+        let must_be_routed = message.route.as_ref().is_some_and(|route| route.is_mandatory);
+        let _turn = if must_be_routed { Some(self.turn.lock().await) } else { None };
         match link.publish(&self.target, message).await? {
             Confirmation::Ack(None) => {
                 self.is_proven.store(true, Ordering::Relaxed);

@@ -56,6 +56,7 @@ const SHARED: &[Shared] = tests![
     messages::a_job_knows_that_its_connection_is_lost,
     messages::outputs_carry_the_trace_of_their_job_and_what_they_set,
     messages::an_output_goes_where_it_says,
+    messages::a_queue_that_is_full_holds_up_no_other,
     messages::answers_go_to_those_who_ask,
     messages::single_items_are_confirmed,
     several::each_part_of_a_flow_runs_by_itself,

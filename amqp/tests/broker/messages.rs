@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use flowlet::Flow;
 use flowlet::prelude::*;
@@ -137,6 +138,29 @@ pub(crate) fn outputs_carry_the_trace_of_their_job_and_what_they_set(server: &mu
         let names = output.properties.headers().as_ref().unwrap().inner().len();
         assert_eq!((names, output.properties.reply_to()), (3, &None));
     }
+}
+
+pub(crate) fn a_queue_that_is_full_holds_up_no_other(server: &mut Server) {
+    let raw = Raw::connect(&server.url());
+    let refuse = AMQPValue::LongString("reject-publish".into());
+    raw.declare(
+        "crowd-full",
+        &[("x-max-length", AMQPValue::LongLongInt(1)), ("x-overflow", refuse)],
+    );
+    raw.declare("crowd-free", &[]);
+    raw.put("crowd-full", [b"0".to_vec()]);
+    let worker = Worker::builder(server.url(), "crowd").concurrency(8);
+    let worker = worker.stop_within(Duration::ZERO).build().unwrap();
+    block_on(worker.declare()).unwrap();
+    raw.put("crowd", (0..100).map(|n| n.to_string().into_bytes()));
+    // It takes one or two more than it says.
+    let is_for_full = |n: u32| matches!(n, 3..7);
+    let flow = Flow::<u32>::identity().map(move |n| {
+        Message::new(n).route("", if is_for_full(n) { "crowd-full" } else { "crowd-free" })
+    });
+    let stop = until_ready(server.url(), "crowd-free", 96);
+    let summary = block_on(worker.run(&flow, stop)).unwrap();
+    assert!(summary.dropped > 0, "{summary}");
 }
 
 pub(crate) fn an_output_goes_where_it_says(server: &mut Server) {
