@@ -50,6 +50,16 @@ pub enum Error {
 
     /// A message should be replayed that does not say which queue it comes from.
     NoOrigin,
+
+    /// The broker did not confirm a message in time that [`Letters::visit`](crate::Letters::visit)
+    /// replayed. It stays in the queue that it was in.
+    Unconfirmed {
+        /// The queue that it should have gone to.
+        queue: String,
+        /// How many were replayed before.
+        replayed: u64,
+    },
+
     /// The headers and other properties of a message have so many bytes, more than a frame of the
     /// connection holds, which they must fit into.
     HeadersTooLarge(usize),
@@ -74,6 +84,13 @@ impl fmt::Display for Error {
             Self::Unroutable => f.write_str("no queue takes a message with this routing key"),
             Self::NoPart(name) => write!(f, "there is no part {name}"),
             Self::NoOrigin => f.write_str("a message does not say which queue it comes from"),
+            Self::Unconfirmed { queue, replayed } => {
+                write!(
+                    f,
+                    "the broker did not take a message for queue {queue:?} in time, which may be \
+                     full; {replayed} were replayed before, and the rest stay where they were"
+                )
+            }
             Self::HeadersTooLarge(bytes) => {
                 write!(f, "headers of {bytes} bytes are larger than a frame of the connection")
             }

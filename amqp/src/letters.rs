@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
+use async_io::Timer;
+use futures_lite::future;
 use lapin::BasicProperties;
 use lapin::acker::Acker;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
@@ -14,9 +17,8 @@ use crate::outlet::Outlet;
 use crate::queue::Target;
 use crate::{Broker, Error, Headers};
 
-/// From so many looks on, a message that stays is replaced by a copy, whose looks the broker counts anew:
-/// since RabbitMQ 4 it drops one that has come back 20 times, if nothing else is set.
-const LOOKS: u64 = 10;
+/// How long the broker may take to confirm a message at least.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
 
 /// The messages of a queue of dead letters, or of any other: to look at, to replay, to drop.
 ///
@@ -53,7 +55,7 @@ pub struct Letters {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It stays in the queue. On a quorum queue, this counts as a redelivery.
+    /// It stays in the queue. A quorum queue counts this as a redelivery: see [`Letters::visit`].
     Keep,
     /// It goes back to the queue that it came from, as a new job: without the headers that say why it
     /// was rejected, and without `CC`, `BCC` and the broker's counts.
@@ -137,12 +139,6 @@ impl Letter {
     fn renewed(self) -> Message {
         Message::copy(self.payload, &self.properties, self.headers.without(is_added).into_table())
     }
-
-    /// The same message.
-    fn again(self) -> Message {
-        let is_count = |name: &str| matches!(name, "x-delivery-count" | "CC" | "BCC");
-        Message::copy(self.payload, &self.properties, self.headers.without(is_count).into_table())
-    }
 }
 
 impl fmt::Debug for Letter {
@@ -182,14 +178,21 @@ impl Letters {
     ///
     /// A message is published to where it is replayed, and removed when the broker has confirmed that. All
     /// that are kept go back at the end, so none is shown twice; until then, other consumers do not see
-    /// them. They may be in another order then.
+    /// them. They may be in another order then. Nothing is published for those that are kept, so a user
+    /// who may only read can look at a queue, and so can anyone at a queue that is full.
+    ///
+    /// A quorum queue counts each look as a redelivery. The queues of dead letters that this crate declares
+    /// have no limit of these that matters. On any other, RabbitMQ 4 drops a message, or moves it to that
+    /// queue's dead letters, when it comes back for the 21st time: set the policy `delivery-limit` to -1
+    /// before you look at it often.
     ///
     /// # Errors
     ///
     /// Fails if the broker refuses, or cannot be reached for longer than
-    /// [`give_up_after`](Broker::give_up_after); if the connection is lost; and if a message should be
-    /// replayed that does not say where it comes from. What was not replayed or dropped by then stays in
-    /// the queue.
+    /// [`give_up_after`](Broker::give_up_after); if the connection is lost; if a message should be
+    /// replayed that does not say where it comes from; and with [`Error::Unconfirmed`] if the broker does
+    /// not confirm one within 5 s, or `give_up_after` if that is longer, because the queue that it goes to
+    /// is full, for example. What was not replayed or dropped by then stays in the queue.
     ///
     /// # Cancel safety
     ///
@@ -207,7 +210,6 @@ impl Letters {
         };
         let link = self.connector.link(true, prepare).await?;
         let mut outlets = BTreeMap::new();
-        let mut kept = Vec::new();
         let mut tally = Tally::default();
         let visited = async {
             while tally.kept + tally.replayed + tally.dropped < limit as u64 {
@@ -215,35 +217,28 @@ impl Letters {
                 let to = match decide(&letter) {
                     Verdict::Keep => {
                         tally.kept += 1;
-                        match letter.headers.number("x-delivery-count") {
-                            Some(looks) if looks >= LOOKS as i64 => {
-                                self.publish(&mut outlets, &self.queue, letter.again()).await?;
-                                ack(&link, &acker).await?;
-                            }
-                            _ => kept.push(acker),
-                        }
                         continue;
                     }
                     Verdict::Drop => {
+                        Settled::Unwanted.remove(&link, &acker).await?;
                         tally.dropped += 1;
-                        ack(&link, &acker).await?;
                         continue;
                     }
                     Verdict::Replay => letter.origin().ok_or(Error::NoOrigin)?.to_owned(),
                     Verdict::ReplayTo(queue) => queue,
                 };
-                self.publish(&mut outlets, &to, letter.renewed()).await?;
-                ack(&link, &acker).await?;
+                let published = self.publish(&mut outlets, &to, letter.renewed()).await?;
+                let settled =
+                    published.ok_or(Error::Unconfirmed { queue: to, replayed: tally.replayed })?;
+                settled.remove(&link, &acker).await?;
                 tally.replayed += 1;
             }
             Ok(())
         };
         let visited: Result<(), Error> = visited.await;
-        let back = BasicNackOptions { requeue: true, ..Default::default() };
-        for acker in kept {
-            // If the link is lost they go back as well.
-            drop(link.answer(acker.nack(back)).await);
-        }
+        // All that is unanswered, which is what stays. If the link is lost it goes back as well.
+        let back = BasicNackOptions { multiple: true, requeue: true };
+        drop(link.answer(link.channel.basic_nack(0, back)).await);
         for outlet in outlets.values() {
             outlet.close().await;
         }
@@ -259,16 +254,37 @@ impl Letters {
         Ok(Some((Letter { payload: data, properties, headers }, acker)))
     }
 
+    /// Publishes a message, unless the broker does not confirm it in time.
     async fn publish(
         &self,
         outlets: &mut BTreeMap<String, Outlet>,
         queue: &str,
         message: Message,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Settled>, Error> {
         let outlet = outlets
             .entry(queue.to_owned())
             .or_insert_with(|| Outlet::new(self.connector.clone(), existing(queue.to_owned())));
-        outlet.publish(&message, None).await.map(drop)
+        let time = self.connector.give_up_after.unwrap_or_default().max(CONFIRM_WITHIN);
+        let late = async {
+            Timer::after(time).await;
+            Ok(false)
+        };
+        let is_confirmed = future::or(outlet.publish(&message, None), late).await?;
+        Ok(is_confirmed.then_some(Settled::Published))
+    }
+}
+
+/// Why a message may be removed.
+#[must_use]
+enum Settled {
+    /// The broker has confirmed a copy of it.
+    Published,
+    Unwanted,
+}
+
+impl Settled {
+    async fn remove(self, link: &Link, acker: &Acker) -> Result<(), Error> {
+        link.answer(acker.ack(BasicAckOptions::default())).await.map(drop)
     }
 }
 
@@ -276,10 +292,6 @@ impl fmt::Debug for Letters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Letters").field("queue", &self.queue).finish_non_exhaustive()
     }
-}
-
-async fn ack(link: &Link, acker: &Acker) -> Result<(), Error> {
-    link.answer(acker.ack(BasicAckOptions::default())).await.map(drop)
 }
 
 /// A queue that must be there.

@@ -17,7 +17,7 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ErrorKind, ExchangeKind};
 
 use crate::message::Message;
-use crate::queue::Target;
+use crate::queue::{LIMIT, Target};
 use crate::{Error, Runtime, size};
 
 /// How often to look whether a connection is still there. The client library wakes those who wait for
@@ -86,14 +86,14 @@ impl Link {
 
     /// Declares a queue, or looks whether it is there.
     pub(crate) async fn declare(&self, target: &Target) -> lapin::Result<()> {
-        let Target { name, exchange, arguments } = target;
+        let Target { name, exchange, .. } = target;
         if name.is_empty() {
             // Messages have targets of their own.
             return Ok(());
         }
-        let passive = arguments.is_none();
+        let passive = target.arguments.is_none();
         let options = QueueDeclareOptions { passive, durable: true, ..Default::default() };
-        self.channel.queue_declare(name, options, arguments.clone().unwrap_or_default()).await?;
+        self.channel.queue_declare(name, options, self.arguments(target, options).await).await?;
         if exchange.is_empty() {
             return Ok(());
         }
@@ -106,6 +106,23 @@ impl Link {
             self.channel.queue_bind(name, exchange, name, bind, none).await?;
         }
         Ok(())
+    }
+
+    /// What to declare it with: without the limit that is none, if it is there without one.
+    async fn arguments(&self, target: &Target, options: QueueDeclareOptions) -> FieldTable {
+        let arguments = target.arguments.clone().unwrap_or_default();
+        let Some(without) = target.without_limit() else { return arguments };
+        // A refusal closes the channel, so it is not this one. All other refusals come again on this.
+        let Ok(channel) = self.connection.create_channel().await else { return arguments };
+        match channel.queue_declare(&target.name, options, arguments.clone()).await {
+            Err(error) if error.to_string().contains(LIMIT) => without,
+            Err(_) => arguments,
+            Ok(_) => {
+                // If that fails, so does what comes next.
+                drop(channel.close(200, "done").await);
+                arguments
+            }
+        }
     }
 
     /// Publishes a message, for a queue unless it has a route of its own, and waits for the broker's word on it.

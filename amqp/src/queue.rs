@@ -4,8 +4,15 @@ use lapin::types::{AMQPValue, FieldTable};
 
 use crate::message::fitting;
 
+/// The argument that says how often a message may come back.
+pub(crate) const LIMIT: &str = "x-delivery-limit";
+
 /// How often a job may come back without an answer.
 const DELIVERY_LIMIT: u32 = 20;
+
+/// The same of a dead letter. Each look at it counts as a return, and RabbitMQ 4 drops what came back more
+/// than 20 times if a queue has no limit. There is no word for none that all versions know.
+const NO_LIMIT: u32 = i32::MAX as u32;
 
 /// The longest that the broker lets a message wait: as many milliseconds as fit in 32 bits.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(u32::MAX as u64);
@@ -224,7 +231,11 @@ impl Queue {
 
     /// The queue that its rejected jobs go to.
     pub(crate) fn for_dead_letters(&self) -> Target {
-        let arguments = self.delivery_limit.map(|_| self.expiring(quorum()));
+        let arguments = self.delivery_limit.map(|_| {
+            let mut arguments = self.expiring(quorum());
+            arguments.insert(LIMIT.into(), AMQPValue::LongLongInt(NO_LIMIT.into()));
+            arguments
+        });
         let exchange = self.dead_letter_exchange.clone();
         Target { name: self.dead_letters.clone(), exchange, arguments }
     }
@@ -248,7 +259,7 @@ impl Queue {
             set("x-dead-letter-routing-key", &self.dead_letters);
             set("x-dead-letter-strategy", "at-least-once");
             set("x-overflow", "reject-publish");
-            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit.into()));
+            arguments.insert(LIMIT.into(), AMQPValue::LongLongInt(limit.into()));
             if self.has_single_active_consumer {
                 arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
             }
@@ -338,6 +349,16 @@ pub(crate) struct Target {
     pub(crate) exchange: String,
     /// `None` if it is only looked for.
     pub(crate) arguments: Option<FieldTable>,
+}
+
+impl Target {
+    /// The arguments without the limit, if that is none: a queue of dead letters may have been declared
+    /// without it, and will do.
+    pub(crate) fn without_limit(&self) -> Option<FieldTable> {
+        let mut arguments = self.arguments.as_ref()?.inner().clone();
+        let limit = arguments.remove(LIMIT)?;
+        (limit == AMQPValue::LongLongInt(NO_LIMIT.into())).then(|| arguments.into())
+    }
 }
 
 #[cfg(test)]

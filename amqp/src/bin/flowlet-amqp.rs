@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use flowlet_amqp::{Broker, Error, Letter, Letters, Tally, Verdict};
 use futures_lite::future::block_on;
+use url::Url;
 
 const USAGE: &str = "\
 Looks at the messages of a queue, replays dead letters, and drops them.
 
-Usage: flowlet-amqp list|show|replay|drop QUEUE [OPTION]...
+Usage: flowlet-amqp [OPTION]... list|show|replay|drop QUEUE [OPTION]...
 
   list     one line for each message: its id, where it comes from, why it is there
   show     all of each message
@@ -37,13 +38,26 @@ enum Command {
     Drop,
 }
 
+const NO_COMMAND: &str = "the first argument is list, show, replay or drop";
+
+impl Command {
+    fn named(name: &str) -> Result<Self, &'static str> {
+        match name {
+            "list" => Ok(Self::List),
+            "show" => Ok(Self::Show),
+            "replay" => Ok(Self::Replay),
+            "drop" => Ok(Self::Drop),
+            _ => Err(NO_COMMAND),
+        }
+    }
+}
+
 struct Arguments {
     command: Command,
     queue: String,
     url: String,
     id: Option<String>,
     reason: Option<String>,
-    all: bool,
     limit: usize,
     to: Option<String>,
 }
@@ -51,51 +65,33 @@ struct Arguments {
 impl Arguments {
     fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let mut arguments = arguments.into_iter();
-        let command = match arguments.next().as_deref() {
-            Some("list") => Command::List,
-            Some("show") => Command::Show,
-            Some("replay") => Command::Replay,
-            Some("drop") => Command::Drop,
-            _ => return Err("the first argument is list, show, replay or drop".into()),
-        };
-        let url = env::var("AMQP_URL").unwrap_or_else(|_| "amqp://localhost".into());
-        let (mut parsed, mut queue) = (
-            Self {
-                command,
-                queue: String::new(),
-                url,
-                id: None,
-                reason: None,
-                all: false,
-                limit: 1000,
-                to: None,
-            },
-            None,
-        );
+        let (mut command, mut queue) = (None, None);
+        let mut url = env::var("AMQP_URL").unwrap_or_else(|_| "amqp://localhost".into());
+        let (mut id, mut reason, mut all, mut limit, mut to) = (None, None, false, 1000, None);
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value"));
             match name.as_str() {
-                "--amqp" => parsed.url = value()?,
-                "--id" => parsed.id = Some(value()?),
-                "--reason" => parsed.reason = Some(value()?),
-                "--all" => parsed.all = true,
-                "--to" => parsed.to = Some(value()?),
+                "--amqp" => url = value()?,
+                "--id" => id = Some(value()?),
+                "--reason" => reason = Some(value()?),
+                "--all" => all = true,
+                "--to" => to = Some(value()?),
                 "--limit" => {
-                    let number = value()?.parse();
-                    parsed.limit = number.map_err(|_| "--limit takes a number")?;
+                    limit = value()?.parse().map_err(|_| "--limit takes a number")?;
                 }
                 _ if name.starts_with("--") || queue.is_some() => {
                     return Err(format!("unknown argument: {name}"));
                 }
+                _ if command.is_none() => command = Some(Command::named(&name)?),
                 _ => queue = Some(name),
             }
         }
-        parsed.queue = queue.ok_or("no queue is named")?;
-        let is_narrow = parsed.all || parsed.id.is_some() || parsed.reason.is_some();
-        if command == Command::Drop && !is_narrow {
+        let command = command.ok_or(NO_COMMAND)?;
+        let queue = queue.ok_or("no queue is named")?;
+        if command == Command::Drop && !all && id.is_none() && reason.is_none() {
             return Err("drop needs --id, --reason or --all".into());
         }
-        Ok(parsed)
+        Ok(Self { command, queue, url, id, reason, limit, to })
     }
 
     fn is_meant(&self, letter: &Letter) -> bool {
@@ -156,6 +152,18 @@ fn run(arguments: &Arguments) -> Result<Tally, Error> {
     }))
 }
 
+/// Which broker it was, without user and password, and how to name another.
+fn address(url: &str, error: &Error) -> String {
+    let how = "--amqp or AMQP_URL names";
+    // Where one that was not understood has its password, nobody knows.
+    let is_understood = !matches!(error, Error::Url(_));
+    let Some(url) = Url::parse(url).ok().filter(|_| is_understood) else {
+        return format!("{how} the broker");
+    };
+    let port = url.port().unwrap_or(if url.scheme() == "amqps" { 5671 } else { 5672 });
+    format!("the broker is {}:{port}; {how} another", url.host_str().unwrap_or_default())
+}
+
 fn main() -> ExitCode {
     let arguments = match Arguments::parse(env::args().skip(1)) {
         Ok(arguments) => arguments,
@@ -171,6 +179,7 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("flowlet-amqp: {error}");
+            eprintln!("{}", address(&arguments.url, &error));
             ExitCode::FAILURE
         }
     }
