@@ -1,7 +1,7 @@
 //! Dead letters: to look at them, to replay and to drop them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use flowlet::Flow;
 use flowlet_amqp::{Error, Letter, Letters, Queue, Verdict, Worker};
@@ -229,20 +229,25 @@ pub(crate) fn the_tool_lists_replays_and_drops(server: &mut Server) {
 pub(crate) fn the_tool_says_which_broker_failed_without_the_password(server: &mut Server) {
     let list = |url: &str| {
         let program = env!("CARGO_BIN_EXE_flowlet-amqp");
-        let output = Command::new(program).args(["list", "jobs", "--amqp", url]).output().unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        String::from_utf8(output.stderr).unwrap()
+        let mut list = Command::new(program);
+        list.args(["list", "jobs", "--amqp", url]).stdout(Stdio::null()).stderr(Stdio::piped());
+        list.spawn().unwrap()
     };
     let port = server.port();
-    for (url, address) in [
+    let listed = [
         (format!("amqp://secret:secret@127.0.0.1:{port}"), &*format!("127.0.0.1:{port}")),
         ("amqp://secret:secret@127.0.0.1:1/%2f".into(), "127.0.0.1:1"),
         ("amqp://secret:secret@[::1]:1".into(), "[::1]:1"),
         // The password has a slash in it, so its beginning looks like a port.
         ("amqp://secret:12/secret@host".into(), ""),
-    ] {
-        let error = list(&url);
-        assert!(error.contains(address) && error.contains("--amqp or AMQP_URL"), "{error}");
+    ]
+    // At the same time, as some wait for a broker.
+    .map(|(url, address)| (list(&url), address.to_owned()));
+    for (list, address) in listed {
+        let output = list.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains(&address) && error.contains("--amqp or AMQP_URL"), "{error}");
         assert!(!error.contains("secret"), "{error}");
     }
 }
