@@ -104,7 +104,7 @@ impl<C: Codec> Publisher<C> {
         S: Stream + Send + 'a,
         S::Item: Output + Send,
     {
-        self.stage(limit.into(), queue.into(), |_: &S::Item| new_id())
+        self.stage(limit.into(), queue.into().target(), |_: &S::Item| new_id())
     }
 
     /// Does the same as [`publish`](Self::publish), with a message id that `id` makes for each item.
@@ -147,7 +147,7 @@ impl<C: Codec> Publisher<C> {
         S::Item: Output + Send,
         F: Fn(&S::Item) -> String + Send + Sync + 'a,
     {
-        self.stage(limit.into(), queue.into(), id)
+        self.stage(limit.into(), queue.into().target(), id)
     }
 
     /// Does the same as [`publish`](Self::publish), but the items come to the queue only after `delay`.
@@ -191,7 +191,7 @@ impl<C: Codec> Publisher<C> {
         S::Item: Output + Send,
     {
         assert!(delay <= LONGEST_WAIT, "items must not wait longer than 49 days");
-        self.stage_to(limit.into(), queue.into().after(delay), |_: &S::Item| new_id())
+        self.stage(limit.into(), queue.into().after(delay), |_: &S::Item| new_id())
     }
 
     /// Makes a sender of single items to a queue.
@@ -220,20 +220,6 @@ impl<C: Codec> Publisher<C> {
     }
 
     fn stage<'a, S, F>(
-        &self,
-        limit: Concurrency,
-        queue: Queue,
-        id: F,
-    ) -> impl FnOnce(S) -> Publishing<'a> + Send + use<'a, S, C, F>
-    where
-        S: Stream + Send + 'a,
-        S::Item: Output + Send,
-        F: Fn(&S::Item) -> String + Send + Sync + 'a,
-    {
-        self.stage_to(limit, queue.target(), id)
-    }
-
-    fn stage_to<'a, S, F>(
         &self,
         limit: Concurrency,
         target: Target,

@@ -103,7 +103,7 @@ impl Shared {
         let mut state = self.state();
         state.threads -= 1;
         state.starting -= 1;
-        // A call that waited now would wait for ever.
+        // A call that waited now would wait forever.
         let refused = if state.threads == 0 { state.queue.drain() } else { Vec::new() };
         drop(state);
         drop(refused);

@@ -101,7 +101,7 @@ use super::shared::SHARED;
 /// ```
 ///
 /// The limit of the stage is a number or another semaphore: under `&threads` each call would hold a permit
-/// and wait for one more, perhaps for ever. While stuck calls hold all permits, the others wait, and are not late. If
+/// and wait for one more, perhaps forever. While stuck calls hold all permits, the others wait, and are not late. If
 /// they are to give up, `acquire` needs a deadline as well.
 ///
 /// [`Semaphore`]: crate::Semaphore
